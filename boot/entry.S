@@ -1,0 +1,126 @@
+/*
+ * The first instructions of every CPU.
+ *
+ * The image is entered like Linux (arm64 boot protocol): MMU and caches off, x0 = device tree, or zero when QEMU
+ * loaded the ELF. No Rust runs with the MMU off, because Rust may assume that memory is Normal: the boot CPU
+ * turns it on over a static identity map of two 1 GiB blocks, the others over the final tables.
+ */
+
+    .section .head, "ax"
+    .global _start
+_start:
+    b       primary_entry
+    .long   0
+    .quad   0                           // text_offset: from a 2 MiB boundary
+    .quad   __image_bytes               // image_size: with .bss and stacks
+    .quad   0xa                         // flags: little-endian, 4K pages, anywhere in RAM
+    .quad   0
+    .quad   0
+    .quad   0
+    .ascii  "ARM\x64"
+    .long   0
+
+primary_entry:
+    mov     x20, x0
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.ne    wrong_exception_level
+
+    // Where we run must be where we were linked: everything but this file uses absolute addresses.
+    adr     x1, _start
+    ldr     x2, =_start
+    cmp     x1, x2
+    b.ne    wrong_address
+
+    adrp    x1, __bss_start
+    adrp    x2, __bss_end
+0:  cmp     x1, x2
+    b.hs    1f
+    stp     xzr, xzr, [x1], #16
+    b       0b
+1:
+    adrp    x0, boot_level0
+    bl      enable_mmu
+    msr     SPSel, #1
+    adrp    x1, __stacks_start
+    ldr     x2, =__stack_stride
+    add     x1, x1, x2
+    mov     sp, x1
+    mov     x0, x20
+    mov     x29, xzr
+    bl      {primary_main}
+    b       .
+
+/* PSCI CPU_ON enters here, at EL2 with the MMU off; x0 = the CPU's number. */
+    .global secondary_entry
+secondary_entry:
+    mov     x20, x0
+    adrp    x3, {secondary_ttbr0}
+    ldr     x0, [x3, :lo12:{secondary_ttbr0}]
+    bl      enable_mmu
+    msr     SPSel, #1
+    adrp    x1, __stacks_start
+    ldr     x2, =__stack_stride
+    madd    x1, x2, x20, x1
+    add     x1, x1, x2
+    mov     sp, x1
+    mov     x0, x20
+    mov     x29, xzr
+    bl      {secondary_main}
+    b       .
+
+/* x0 = TTBR0_EL2. Returns with MMU and caches on and the vectors in place. */
+enable_mmu:
+    ldr     x1, ={tcr}
+    ldr     x2, ={mair}
+    msr     HCR_EL2, xzr
+    msr     MAIR_EL2, x2
+    msr     TCR_EL2, x1
+    msr     TTBR0_EL2, x0
+    adrp    x3, exception_vectors
+    add     x3, x3, :lo12:exception_vectors
+    msr     VBAR_EL2, x3
+    dsb     sy
+    isb
+    tlbi    alle2
+    dsb     sy
+    isb
+    ldr     x3, ={sctlr}
+    msr     SCTLR_EL2, x3
+    isb
+    ret
+
+/* Nothing is known about the machine yet but that it is QEMU's virt board: its first UART says what is wrong. */
+wrong_exception_level:
+    adr     x1, 3f
+    b       2f
+wrong_address:
+    adr     x1, 4f
+2:  mov     x2, #0x09000000
+0:  ldrb    w3, [x1], #1
+    cbz     w3, 1f
+    str     w3, [x2]
+    b       0b
+1:  ldr     w0, =0x84000008             // PSCI SYSTEM_OFF, by whichever conduit this level has
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.eq    5f
+    hvc     #0
+5:  smc     #0
+6:  wfi
+    b       6b
+3:  .asciz  "gnomon: error: not entered at EL2: start QEMU with -machine virt,virtualization=on,gic-version=3\r\n"
+4:  .asciz  "gnomon: error: not loaded at the address it is linked for: start it with QEMU's -kernel on the virt machine\r\n"
+    .balign 8
+    .ltorg
+
+/* Identity map for the first instructions: the devices' GiB, and the GiB of RAM that holds the image. */
+    .section .data.boot_table, "aw"
+    .balign 4096
+boot_level0:
+    .quad   boot_level1 + 3
+    .fill   511, 8, 0
+boot_level1:
+    .quad   {device_block}
+    .quad   0x40000000 + {memory_block}
+    .fill   510, 8, 0

@@ -1,0 +1,11 @@
+//! Gives the linker script to the image, and only to the image: host builds of the workspace link as usual.
+
+fn main() {
+    println!("cargo::rerun-if-changed=linker.ld");
+    println!("cargo::rerun-if-changed=boot");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("none") {
+        let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+        println!("cargo::rustc-link-arg-bins=-T{root}/linker.ld");
+        println!("cargo::rustc-link-arg-bins=--no-rosegment");
+    }
+}

@@ -1,0 +1,183 @@
+//! The composition of two translations into the leaf that hardware gets.
+//!
+//! Invariant I1: a shadow leaf never allows more, maps more, or caches more freely than either
+//! stage does.
+
+use vmsa::{
+    Granule, Ipa, L1, L2, Level, Pa, Phys,
+    stage2::{Mapping, MemType, Stage2Attrs},
+};
+
+/// A leaf of a shadow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShadowLeaf {
+    /// The first L2 IPA it maps.
+    pub ia: Ipa<L2>,
+    /// What that is mapped to.
+    pub pa: Pa,
+    /// The level in our tables: 1, 2 or 3.
+    pub level: Level,
+    /// What both stages allow.
+    pub attrs: Stage2Attrs,
+    /// The level of the guest leaf, in L1's tables. It tells what L1 invalidates when its TLBI
+    /// names no level, so it is kept in the descriptor.
+    pub guest_level: Level,
+}
+
+/// Composes the translation of `l2` by the guest stage 2 with the translation of the result by the
+/// host stage 2 (`host` is the mapping of `guest.output`).
+///
+/// The leaf is as large as both leaves allow, rounded down to a leaf size of our 4 KiB granule: 64
+/// KiB and 16 KiB leaves become 4 KiB ones, 32 MiB and 512 MiB ones become 2 MiB ones. The hint of
+/// contiguity is dropped, since a leaf filled on demand cannot promise that its neighbours are
+/// there.
+#[must_use]
+pub fn compose(l2: Ipa<L2>, guest: &Mapping<L1>, host: &Mapping<Phys>) -> ShadowLeaf {
+    let level = level_for(guest.size.min(host.size));
+    let size = Granule::K4.entry_bytes(level);
+    ShadowLeaf {
+        ia: l2.align_down(size),
+        pa: host.output.align_down(size),
+        level,
+        attrs: Stage2Attrs {
+            perms: guest.attrs.perms.and(host.attrs.perms),
+            mem: combine_mem(guest.attrs.mem, host.attrs.mem),
+            sh: guest.attrs.sh.max(host.attrs.sh),
+            af: true,
+            contiguous: false,
+        },
+        guest_level: guest.level,
+    }
+}
+
+/// The level of the largest leaf of ours that is not above `size` bytes.
+fn level_for(size: u64) -> Level {
+    [Level::ONE, Level::TWO]
+        .into_iter()
+        .find(|&level| Granule::K4.entry_bytes(level) <= size)
+        .unwrap_or(Level::THREE)
+}
+
+/// The memory type of a composition: the stricter of the two.
+///
+/// Between Write-Back and "as stage 1 says" there is no stricter one; there the guest's word
+/// counts. L1 forces Write-Back when it relies on L2 not to bypass the caches, which stays true
+/// over any host memory that is cacheable.
+#[must_use]
+pub fn combine_mem(guest: MemType, host: MemType) -> MemType {
+    if host >= MemType::Stage1 {
+        guest
+    } else {
+        guest.min(host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use vmsa::{
+        Addr,
+        stage2::{Perms, Shareability},
+    };
+
+    fn mapping<S>(output: u64, level: Level, size: u64, attrs: Stage2Attrs) -> Mapping<S> {
+        Mapping {
+            output: Addr::new(output),
+            level,
+            size,
+            attrs,
+            desc_at: Addr::new(0),
+            raw: 0,
+        }
+    }
+
+    #[test]
+    fn sizes_between_ours_round_down() {
+        let table = [
+            (4 << 10, Level::THREE),
+            (16 << 10, Level::THREE),
+            (64 << 10, Level::THREE),
+            (2 << 20, Level::TWO),
+            (32 << 20, Level::TWO),
+            (512 << 20, Level::TWO),
+            (1 << 30, Level::ONE),
+        ];
+        for (size, level) in table {
+            assert_eq!(level_for(size), level, "{size:#x}");
+        }
+    }
+
+    #[test]
+    fn both_addresses_are_aligned_to_the_leaf() {
+        let guest = mapping(0x8123_4567, Level::ONE, 1 << 30, Stage2Attrs::RAM);
+        let host = mapping(0x1_0123_4567, Level::TWO, 2 << 20, Stage2Attrs::RAM);
+        let leaf = compose(Ipa::new(0x4123_4567), &guest, &host);
+        assert_eq!(leaf.ia, Ipa::new(0x4120_0000));
+        assert_eq!(leaf.pa, Pa::new(0x1_0120_0000));
+        assert_eq!((leaf.level, leaf.guest_level), (Level::TWO, Level::ONE));
+    }
+
+    #[test]
+    fn stricter_memory_type_wins() {
+        use MemType::{
+            DeviceGRE, DevicenGnRE, NormalNonCacheable, NormalWriteBack, NormalWriteThrough, Stage1,
+        };
+        // (guest, host, result)
+        let table = [
+            (NormalWriteBack, DevicenGnRE, DevicenGnRE),
+            (Stage1, DevicenGnRE, DevicenGnRE),
+            (DeviceGRE, DevicenGnRE, DevicenGnRE),
+            (DevicenGnRE, NormalWriteBack, DevicenGnRE),
+            (NormalNonCacheable, Stage1, NormalNonCacheable),
+            (NormalWriteThrough, NormalNonCacheable, NormalNonCacheable),
+            (NormalWriteBack, NormalNonCacheable, NormalNonCacheable),
+            (Stage1, Stage1, Stage1),
+            (Stage1, NormalWriteBack, Stage1),
+            (NormalWriteBack, NormalWriteBack, NormalWriteBack),
+            (NormalWriteBack, Stage1, NormalWriteBack),
+        ];
+        for (guest, host, result) in table {
+            assert_eq!(combine_mem(guest, host), result, "{guest} over {host}");
+        }
+    }
+
+    fn attrs() -> impl Strategy<Value = Stage2Attrs> {
+        (any::<[bool; 4]>(), 0..8usize, 0..3usize).prop_map(|(bits, mem, sh)| Stage2Attrs {
+            perms: Perms {
+                read: bits[0],
+                write: bits[1],
+                exec_el1: bits[2],
+                exec_el0: bits[3],
+            },
+            mem: [
+                MemType::DevicenGnRnE,
+                MemType::DevicenGnRE,
+                MemType::DevicenGRE,
+                MemType::DeviceGRE,
+                MemType::NormalNonCacheable,
+                MemType::NormalWriteThrough,
+                MemType::Stage1,
+                MemType::NormalWriteBack,
+            ][mem],
+            sh: [Shareability::Non, Shareability::Inner, Shareability::Outer][sh],
+            af: true,
+            contiguous: false,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_leaf_never_allows_or_relaxes_more_than_either_stage(guest_attrs in attrs(), host_attrs in attrs()) {
+            let guest = mapping(0x1000, Level::THREE, 0x1000, guest_attrs);
+            let host = mapping(0x2000, Level::THREE, 0x1000, host_attrs);
+            let leaf = compose(Ipa::new(0x3000), &guest, &host).attrs;
+            prop_assert!(guest_attrs.perms.contains(leaf.perms));
+            prop_assert!(host_attrs.perms.contains(leaf.perms));
+            prop_assert_eq!(leaf.perms, guest_attrs.perms.and(host_attrs.perms));
+            prop_assert!(leaf.sh >= guest_attrs.sh && leaf.sh >= host_attrs.sh);
+            prop_assert!(leaf.mem <= guest_attrs.mem);
+            prop_assert!(leaf.mem <= host_attrs.mem || host_attrs.mem == MemType::Stage1);
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! A stage-2 fault of an L2: whose is it?
+//!
+//! Two IPAs meet here. `ShadowFault::ipa` is an [`Ipa<L2>`](vmsa::L2), what hardware reports in
+//! `HPFAR_EL2`, and indexes the shadow and L1's tables. What L1's tables make of it is an
+//! [`Ipa<L1>`](vmsa::L1), and selects memory. The checks come in the architecture's order: what
+//! L1's own stage 2 would have faulted on goes to L1, the rest is ours.
+
+use crate::{
+    compose::compose,
+    env::{GuestTables, ShadowEnv},
+    key::ShadowKey,
+    pool::ShadowPool,
+    slot::SlotId,
+};
+use vmsa::{
+    Granule, Ipa, L1, L2, Level, Unreadable,
+    stage2::{
+        Mapping, MemType, Perms, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault,
+        Stage2Limits, walk,
+    },
+};
+
+/// What L2 tried to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A data read, or the read of a stage-1 descriptor.
+    Read,
+    /// A data write, or the hardware update of a stage-1 descriptor.
+    Write,
+    /// An instruction fetch.
+    Execute {
+        /// At EL0, else at EL1.
+        el0: bool,
+    },
+}
+
+impl Access {
+    /// Whether `perms` allow it.
+    #[must_use]
+    pub const fn is_allowed(self, perms: Perms) -> bool {
+        match self {
+            Self::Read => perms.read,
+            Self::Write => perms.write,
+            Self::Execute { el0: false } => perms.exec_el1,
+            Self::Execute { el0: true } => perms.exec_el0,
+        }
+    }
+}
+
+/// The kind of fault that hardware reported on the shadow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The shadow has no entry.
+    Translation,
+    /// The shadow's entry does not allow the access.
+    Permission,
+    /// The shadow's entry has no Access flag; ours all have.
+    AccessFlag,
+}
+
+/// A stage-2 fault that hardware reported while an L2 ran on a shadow.
+#[derive(Clone, Copy, Debug)]
+pub struct ShadowFault {
+    /// The faulting address, from `HPFAR_EL2.FIPA` and, where valid, `FAR_EL2[11:0]`.
+    pub ipa: Ipa<L2>,
+    /// The access. For a fault on a stage-1 table walk (`ISS.S1PTW`) it is what the walk did: read,
+    /// or write when hardware updates the stage-1 descriptor.
+    pub access: Access,
+    /// What hardware reported.
+    pub kind: FaultKind,
+    /// Whether a stage-1 table walk faulted.
+    pub is_s1ptw: bool,
+}
+
+/// What L1's registers say about its stage 2 besides the key.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestStage2 {
+    /// The machine that L1 is shown.
+    pub limits: Stage2Limits,
+}
+
+/// What to do about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultAction {
+    /// Run L2 again: the translation is there now, or the cause has gone.
+    Retry,
+    /// L1's stage 2 forbids the access: inject the fault into L1, with this status code.
+    Inject(Stage2Fault),
+    /// L1's stage 2 allows the access, but the host stage 2 has no memory there, or none that
+    /// allows it: an emulated device, or an external abort.
+    NotMemory {
+        /// What the address is to L1.
+        l1: Ipa<L1>,
+    },
+}
+
+impl<const N: usize> ShadowPool<N> {
+    /// Handles a fault on the shadow in `slot`, which the faulting CPU holds a reference to.
+    ///
+    /// On success the shadow leaf has all permissions that both stages give, not only the one asked
+    /// for.
+    ///
+    /// # Panics
+    ///
+    /// If the pool has been cleared since the slot was acquired.
+    pub fn handle_fault(
+        &mut self,
+        slot: SlotId,
+        fault: &ShadowFault,
+        guest: &GuestStage2,
+        env: &mut impl ShadowEnv,
+    ) -> FaultAction {
+        let now = self.tick();
+        let shadow = self.live_mut(slot);
+        shadow.faults += 1;
+        shadow.last_use = now;
+        let key = shadow.key;
+
+        let (mapping, granule) = match translate_by_guest(key, fault, guest, env) {
+            Ok(translated) => translated,
+            Err(action) => return action,
+        };
+        self.live_mut(slot).granule = granule;
+        let l1 = mapping.output;
+        match env.host_walk(l1) {
+            Ok(host) if fault.access.is_allowed(host.attrs.perms) => {
+                let leaf = compose(fault.ipa, &mapping, &host);
+                self.map(slot, &leaf, env);
+                FaultAction::Retry
+            }
+            _ => FaultAction::NotMemory { l1 },
+        }
+    }
+}
+
+/// Translates and checks the access as L1's stage 2 does, Access flag update included. Also tells
+/// the granule.
+fn translate_by_guest(
+    key: ShadowKey,
+    fault: &ShadowFault,
+    guest: &GuestStage2,
+    env: &mut impl ShadowEnv,
+) -> Result<(Mapping<L1>, Granule), FaultAction> {
+    if !key.enabled() {
+        return Ok((identity(fault.ipa), Granule::K4));
+    }
+    let config = Stage2Config::from_registers(key.vtcr(), key.vttbr(), &guest.limits)
+        .map_err(FaultAction::Inject)?;
+    let mapping = walk(&config, fault.ipa, &GuestTables(&*env)).map_err(FaultAction::Inject)?;
+    if !mapping.attrs.af {
+        set_access_flag(&config, &mapping, env)?;
+    }
+    if !fault.access.is_allowed(mapping.attrs.perms) {
+        return Err(FaultAction::Inject(Stage2Fault::Permission(mapping.level)));
+    }
+    Ok((mapping, config.granule))
+}
+
+/// Does what hardware does on an access to a leaf whose Access flag is clear: sets it if
+/// `VTCR_EL2.HA` says so.
+fn set_access_flag(
+    config: &Stage2Config,
+    mapping: &Mapping<L1>,
+    env: &mut impl ShadowEnv,
+) -> Result<(), FaultAction> {
+    if !config.hardware_af {
+        return Err(FaultAction::Inject(Stage2Fault::AccessFlag(mapping.level)));
+    }
+    let old = Stage2Desc::from_raw(mapping.raw);
+    let new = old.with_af();
+    match env.compare_exchange_l1(
+        mapping.desc_at,
+        config.to_stored(old.raw()),
+        config.to_stored(new.raw()),
+    ) {
+        Ok(true) => Ok(()),
+        // L1 changed the descriptor meanwhile: what we read is history.
+        Ok(false) => Err(FaultAction::Retry),
+        Err(Unreadable) => Err(FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(
+            mapping.level,
+        ))),
+    }
+}
+
+/// Stage 2 off: an L2 IPA is an L1 IPA, and nothing is restricted.
+pub(crate) fn identity(ipa: Ipa<L2>) -> Mapping<L1> {
+    Mapping {
+        output: Ipa::new(ipa.bits()),
+        level: Level::ONE,
+        size: 1 << 30,
+        attrs: Stage2Attrs {
+            perms: Perms::ALL,
+            mem: MemType::Stage1,
+            sh: Shareability::Non,
+            af: true,
+            contiguous: false,
+        },
+        desc_at: Ipa::new(0),
+        raw: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, fault, touch};
+    use vmsa::{Pa, testing::LIMITS};
+
+    const ROOT: u64 = 0x1000_0000;
+    const IPA: u64 = 0x4000_5000;
+
+    struct Case {
+        world: World,
+        pool: ShadowPool<2>,
+        tables: GuestTables,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let mut world = World::with_ram(100);
+            let tables = GuestTables::new(K4, 7, ROOT, &mut world);
+            Self {
+                world,
+                pool: ShadowPool::new(),
+                tables,
+            }
+        }
+
+        /// A 4 KiB leaf for `IPA` with these bits changed.
+        fn with_page(clear: u64) -> Self {
+            let mut case = Self::new();
+            case.tables.map(
+                IPA,
+                0x8000_0000,
+                Level::THREE,
+                BLOCK & !clear,
+                &mut case.world,
+            );
+            case
+        }
+
+        fn touch(&mut self, access: Access) -> FaultAction {
+            let slot = self
+                .pool
+                .acquire(self.tables.key(), &mut self.world)
+                .unwrap();
+            let guest = self.tables.guest();
+            self.pool
+                .handle_fault(slot, &fault(IPA, access), &guest, &mut self.world)
+        }
+
+        fn shadow(&mut self) -> Option<Mapping<vmsa::Phys>> {
+            let slot = self
+                .pool
+                .acquire(self.tables.key(), &mut self.world)
+                .unwrap();
+            self.world.shadow_of(&self.pool, slot, IPA)
+        }
+
+        fn entry(&mut self, level: Level) -> u64 {
+            self.tables.entry(IPA, level, &mut self.world)
+        }
+    }
+
+    #[test]
+    fn a_mapped_page_is_filled_with_all_that_both_stages_allow() {
+        let mut case = Case::with_page(0);
+        assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+        let leaf = case.shadow().unwrap();
+        assert_eq!(leaf.output, Pa::new(0x8000_0000));
+        assert_eq!(leaf.attrs.perms, Perms::ALL);
+        assert_eq!(Stage2Desc::from_raw(leaf.raw).tag(), 3);
+    }
+
+    #[test]
+    fn a_hole_is_a_translation_fault_for_l1_at_the_level_of_the_hole() {
+        let mut case = Case::new();
+        for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
+            case.entry(level);
+            let fault = FaultAction::Inject(Stage2Fault::Translation(level));
+            assert_eq!(case.touch(Access::Read), fault);
+        }
+    }
+
+    #[test]
+    fn a_forbidden_access_is_a_permission_fault_for_l1() {
+        let mut case = Case::with_page(WRITE);
+        let forbidden = FaultAction::Inject(Stage2Fault::Permission(Level::THREE));
+        assert_eq!(case.touch(Access::Write), forbidden);
+        assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+        assert!(!case.shadow().unwrap().attrs.perms.write);
+        let entry = case.entry(Level::THREE);
+        case.world.l1.set(entry, 0x8000_0000 | PAGE | 0b01 << 53);
+        assert_eq!(case.touch(Access::Execute { el0: false }), forbidden);
+        assert_eq!(
+            case.touch(Access::Execute { el0: true }),
+            FaultAction::Retry
+        );
+    }
+
+    #[test]
+    fn a_clear_access_flag_is_a_fault_for_l1_unless_hardware_manages_it() {
+        let mut case = Case::with_page(AF);
+        let fault = FaultAction::Inject(Stage2Fault::AccessFlag(Level::THREE));
+        assert_eq!(case.touch(Access::Read), fault);
+        assert_eq!(case.shadow(), None);
+    }
+
+    #[test]
+    fn hardware_access_flag_is_set_in_l1s_descriptor() {
+        for big_endian in [false, true] {
+            let mut case = Case::new();
+            case.tables.big_endian = big_endian;
+            case.tables.vtcr_bits = 1 << 21;
+            case.tables
+                .map(IPA, 0x8000_0000, Level::THREE, BLOCK & !AF, &mut case.world);
+            assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+            let entry = case.entry(Level::THREE);
+            let desc = case.world.l1.get(entry).unwrap();
+            let desc = if big_endian { desc.swap_bytes() } else { desc };
+            assert_eq!(desc, 0x8000_0000 | PAGE);
+            assert!(case.shadow().unwrap().attrs.af);
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_changes_under_the_access_flag_update_is_read_again() {
+        let mut case = Case::with_page(AF);
+        case.tables.vtcr_bits = 1 << 21;
+        case.world.is_raced = true;
+        assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+        assert_eq!(case.shadow(), None);
+        let fault = FaultAction::Inject(Stage2Fault::Translation(Level::THREE));
+        assert_eq!(case.touch(Access::Read), fault);
+    }
+
+    #[test]
+    fn a_table_outside_memory_is_an_external_abort_on_the_walk() {
+        let mut case = Case::new();
+        let entry = case.entry(Level::ONE);
+        case.world.l1.set(entry, 0x66_6000_0000 | 3);
+        let fault = FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(Level::TWO));
+        assert_eq!(case.touch(Access::Read), fault);
+    }
+
+    #[test]
+    fn an_output_beyond_l1s_physical_size_is_an_address_size_fault() {
+        let mut case = Case::with_page(0);
+        let slot = case
+            .pool
+            .acquire(case.tables.key(), &mut case.world)
+            .unwrap();
+        let entry = case.entry(Level::THREE);
+        case.world.l1.set(entry, 1 << 45 | PAGE);
+        let vtcr = case.tables.key().vtcr() & !(7 << 16) | 0b100 << 16;
+        let key = ShadowKey::new(case.tables.key().vttbr(), vtcr, true);
+        case.pool.release(slot);
+        let slot = case.pool.acquire(key, &mut case.world).unwrap();
+        let fault = FaultAction::Inject(Stage2Fault::AddressSize(Level::THREE));
+        assert_eq!(
+            touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world),
+            fault
+        );
+    }
+
+    #[test]
+    fn registers_that_cannot_be_walked_are_a_fault_for_l1() {
+        let mut case = Case::new();
+        let key = ShadowKey::new(ROOT, case.tables.key().vtcr() | 0b11 << 6, true);
+        let slot = case.pool.acquire(key, &mut case.world).unwrap();
+        let fault = FaultAction::Inject(Stage2Fault::Translation(Level::ZERO));
+        assert_eq!(
+            touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world),
+            fault
+        );
+    }
+
+    #[test]
+    fn what_the_host_does_not_map_is_no_memory() {
+        let mut case = Case::new();
+        case.tables
+            .map(IPA, 0x80_0900_0000, Level::THREE, BLOCK, &mut case.world);
+        let l1 = Ipa::new(0x80_0900_0000);
+        assert_eq!(case.touch(Access::Read), FaultAction::NotMemory { l1 });
+        assert_eq!(case.shadow(), None);
+    }
+
+    #[test]
+    fn what_the_host_forbids_is_no_memory_for_that_access() {
+        let mut case = Case::with_page(0);
+        let read_only = Stage2Attrs {
+            perms: Perms {
+                write: false,
+                ..Perms::ALL
+            },
+            ..Stage2Attrs::RAM
+        };
+        case.world
+            .map_host_leaf(0x8000_0000, 0x8000_0000, Level::THREE, &read_only);
+        let l1 = Ipa::new(0x8000_0000);
+        assert_eq!(case.touch(Access::Write), FaultAction::NotMemory { l1 });
+        assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+        assert!(!case.shadow().unwrap().attrs.perms.write);
+    }
+
+    #[test]
+    fn with_stage_2_off_an_l2_address_is_an_l1_address() {
+        let mut case = Case::new();
+        let key = ShadowKey::new(ROOT, 0, false);
+        let slot = case.pool.acquire(key, &mut case.world).unwrap();
+        let action = touch(&mut case.pool, slot, IPA, Access::Write, &mut case.world);
+        assert_eq!(action, FaultAction::Retry);
+        let leaf = case.world.shadow_of(&case.pool, slot, IPA).unwrap();
+        assert_eq!((leaf.output, leaf.size), (Pa::new(IPA), 1 << 30));
+        let nowhere = Ipa::new(1 << 50);
+        let fault = fault(1 << 50, Access::Read);
+        let guest = GuestStage2 { limits: LIMITS };
+        let action = case
+            .pool
+            .handle_fault(slot, &fault, &guest, &mut case.world);
+        assert_eq!(action, FaultAction::NotMemory { l1: nowhere });
+    }
+
+    #[test]
+    fn a_fault_on_what_is_there_already_changes_nothing() {
+        let mut case = Case::with_page(0);
+        for _ in 0..2 {
+            assert_eq!(case.touch(Access::Read), FaultAction::Retry);
+            case.world.fill_tlbs(&case.pool);
+        }
+        case.world.assert_fresh(&case.pool);
+        let slot = case
+            .pool
+            .acquire(case.tables.key(), &mut case.world)
+            .unwrap();
+        assert_eq!(case.pool.get(slot).unwrap().faults(), 2);
+    }
+}

@@ -1,0 +1,56 @@
+//! Shadow stage-2 tables: what lets an L2 run although its hypervisor, L1, is itself a guest.
+//!
+//! L1 builds a *guest stage 2* for its guest (L2 IPA to L1 IPA), the hypervisor at EL2 has a *host
+//! stage 2* for L1 (L1 IPA to PA), and hardware can walk only one table. So for each guest stage 2
+//! in use there is a *shadow*: a table from L2 IPA to PA that is filled on demand, when L2 faults,
+//! with the [composition](compose) of the two. To L1 the shadow is a TLB: it may lack anything, may
+//! hold what the guest stage 2 said until L1 invalidates it, and must forget what L1's TLBI
+//! instructions cover.
+//!
+//! * [`ShadowPool`] owns the shadows and picks one for a (`VTTBR_EL2`, `VTCR_EL2`, `HCR_EL2.VM`) of
+//!   L1.
+//! * [`ShadowPool::handle_fault`] decides a stage-2 fault of L2: fill and retry, inject into L1, or
+//!   not memory at all.
+//! * [`ShadowPool::invalidate_ipa`] and its kin do L1's TLB maintenance; [`IpaOperand`] and
+//!   [`RangeOperand`] decode the operands.
+//! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
+//!
+//! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one
+//! trait, [`ShadowEnv`]. Locking is the caller's: one lock around the pool, which also orders L1's
+//! TLBIs against faults on other CPUs. That lock makes invariant I4 ("after a TLBI by L1 retires,
+//! no CPU uses a shadow translation it covered") hold: a fault handler reads the guest stage 2 and
+//! fills the shadow within one critical section.
+//!
+//! Nothing here allocates but through [`ShadowEnv`]'s table memory, and nothing is unbounded in
+//! what L1 controls: a walk is four reads, an invalidation costs what is mapped.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod audit;
+mod compose;
+mod env;
+mod fault;
+mod key;
+#[cfg(test)]
+mod model_tests;
+mod pool;
+mod reclaim;
+mod slot;
+#[cfg(test)]
+mod testing;
+mod tlbi;
+mod tlbi_operand;
+
+pub use audit::{Finding, Offence};
+pub use compose::{ShadowLeaf, combine_mem, compose};
+pub use env::ShadowEnv;
+pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault};
+pub use key::{ShadowKey, vmid_of};
+pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
+pub use slot::{Shadow, SlotId};
+pub use tlbi::InvalidationStats;
+pub use tlbi_operand::{IpaOperand, RangeOperand, Ttl};

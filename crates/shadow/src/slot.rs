@@ -1,0 +1,106 @@
+//! One shadow, and how it is named.
+
+use crate::{
+    env::{Scoped, ShadowEnv},
+    key::ShadowKey,
+};
+use core::fmt;
+use vmsa::{Granule, stage2::Stage2Table};
+
+const VMID_SHIFT: u32 = 48;
+
+/// Names a slot of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotId(pub(crate) u16);
+
+impl SlotId {
+    /// The number that a listing shows.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A shadow stage 2.
+#[derive(Debug)]
+pub struct Shadow {
+    pub(crate) key: ShadowKey,
+    pub(crate) table: Stage2Table,
+    pub(crate) refs: u32,
+    pub(crate) last_use: u64,
+    pub(crate) faults: u64,
+    pub(crate) vmid: u16,
+    /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this
+    /// granule noted.
+    pub(crate) granule: Granule,
+}
+
+impl Shadow {
+    /// Whose shadow this is.
+    #[must_use]
+    pub fn key(&self) -> ShadowKey {
+        self.key
+    }
+
+    /// Its table.
+    #[must_use]
+    pub fn table(&self) -> &Stage2Table {
+        &self.table
+    }
+
+    /// The number of CPUs that have it loaded, or keep it for the vCPU they run.
+    #[must_use]
+    pub fn refs(&self) -> u32 {
+        self.refs
+    }
+
+    /// When it was last acquired or faulted on, in events of the pool: only the order means
+    /// something.
+    #[must_use]
+    pub fn last_use(&self) -> u64 {
+        self.last_use
+    }
+
+    /// The faults handled since it got its key.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults
+    }
+
+    /// The VMID it runs under.
+    #[must_use]
+    pub fn physical_vmid(&self) -> u16 {
+        self.vmid
+    }
+
+    /// The value of the hardware's `VTTBR_EL2` to run on it.
+    #[must_use]
+    pub fn vttbr(&self) -> u64 {
+        self.table.root().bits() | u64::from(self.vmid) << VMID_SHIFT
+    }
+
+    /// The table to change, with the environment to change it in.
+    pub(crate) fn open<'a, E>(
+        &'a mut self,
+        env: &'a mut E,
+    ) -> (&'a mut Stage2Table, Scoped<'a, E>) {
+        let vttbr = self.vttbr();
+        (&mut self.table, Scoped { env, vttbr })
+    }
+
+    /// Drops all contents. Returns the bytes that were mapped.
+    pub(crate) fn unmap_all(&mut self, env: &mut impl ShadowEnv) -> u64 {
+        let (table, mut scoped) = self.open(env);
+        table.unmap_all(&mut scoped)
+    }
+}

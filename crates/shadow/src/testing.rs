@@ -1,0 +1,286 @@
+//! A world for the pool to live in: table memory, L1's memory and tables, a host stage 2, and TLBs
+//! that cache all.
+
+use crate::{
+    Access, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool,
+    SlotId,
+};
+use std::collections::BTreeMap;
+use vmsa::{
+    Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
+    stage2::{Mapping, Stage2Attrs, Stage2Fault, Stage2Table, Stage2Tlb, TableMemory, walk},
+    testing::{Arena, LIMITS, Tlb, Words, vtcr},
+};
+
+pub(crate) const K4: Granule = Granule::K4;
+
+/// Valid, all permissions, Access flag, memory as stage 1 says (with FWB).
+pub(crate) const BLOCK: u64 = 1 | 0b0111 << 2 | 0b11 << 6 | 0b11 << 8 | AF;
+pub(crate) const PAGE: u64 = BLOCK | 2;
+pub(crate) const AF: u64 = 1 << 10;
+pub(crate) const WRITE: u64 = 1 << 7;
+
+pub(crate) const GUEST: GuestStage2 = GuestStage2 { limits: LIMITS };
+
+/// The environment of the pool.
+pub(crate) struct World {
+    pub(crate) arena: Arena,
+    pub(crate) l1: Words,
+    host_arena: Arena,
+    pub(crate) host: Stage2Table,
+    pub(crate) tlbs: BTreeMap<u64, Tlb>,
+    /// VMIDs of the whole-VMID invalidations.
+    pub(crate) vmid_invalidations: std::vec::Vec<u64>,
+    /// Something else changes the descriptor before a compare-and-exchange.
+    pub(crate) is_raced: bool,
+}
+
+impl World {
+    /// One with `pages` for tables and nothing else.
+    pub(crate) fn new(pages: usize) -> Self {
+        let mut host_arena = Arena::new(usize::MAX);
+        let host = Stage2Table::new(&mut host_arena).unwrap();
+        Self {
+            arena: Arena::new(pages),
+            l1: Words::default(),
+            host_arena,
+            host,
+            tlbs: BTreeMap::new(),
+            vmid_invalidations: std::vec::Vec::new(),
+            is_raced: false,
+        }
+    }
+
+    /// One whose host stage 2 maps the first 512 GiB to themselves, with the largest leaves.
+    pub(crate) fn with_ram(pages: usize) -> Self {
+        let mut world = Self::new(pages);
+        world.map_host(0, 0, 1 << 39, &Stage2Attrs::RAM);
+        world
+    }
+
+    pub(crate) fn map_host(&mut self, ia: u64, pa: u64, size: u64, attrs: &Stage2Attrs) {
+        self.host
+            .map_range(ia, Pa::new(pa), size, attrs, &mut self.host_arena)
+            .unwrap();
+    }
+
+    pub(crate) fn map_host_leaf(&mut self, ia: u64, pa: u64, level: Level, attrs: &Stage2Attrs) {
+        self.host
+            .map_leaf(ia, Pa::new(pa), level, attrs, 0, &mut self.host_arena)
+            .unwrap();
+    }
+
+    /// Caches all there is in all shadows.
+    pub(crate) fn fill_tlbs<const N: usize>(&mut self, pool: &ShadowPool<N>) {
+        for (_, shadow) in pool.iter() {
+            let tlb = self
+                .tlbs
+                .entry(u64::from(shadow.physical_vmid()))
+                .or_default();
+            tlb.fill(&shadow.table().config(), &self.arena);
+        }
+    }
+
+    /// Panics if a TLB has what is in no table.
+    pub(crate) fn assert_fresh<const N: usize>(&self, pool: &ShadowPool<N>) {
+        for (_, shadow) in pool.iter() {
+            if let Some(tlb) = self.tlbs.get(&u64::from(shadow.physical_vmid())) {
+                tlb.assert_fresh(&shadow.table().config(), &self.arena);
+            }
+        }
+        let pages: u64 = pool.table_pages();
+        assert_eq!(
+            pages,
+            self.arena.used() as u64,
+            "table pages belong to the shadows"
+        );
+    }
+
+    /// What the shadow makes of `ipa`.
+    pub(crate) fn shadow_of<const N: usize>(
+        &self,
+        pool: &ShadowPool<N>,
+        slot: SlotId,
+        ipa: u64,
+    ) -> Option<Mapping<Phys>> {
+        let config = pool.get(slot)?.table().config();
+        walk(&config, Ipa::<vmsa::L2>::new(ipa), &self.arena).ok()
+    }
+}
+
+impl ReadTable<Phys> for World {
+    fn read(&self, at: Pa) -> Result<u64, Unreadable> {
+        self.arena.read(at)
+    }
+}
+
+impl TableMemory for World {
+    fn write(&mut self, at: Pa, desc: u64) {
+        self.arena.write(at, desc);
+    }
+
+    fn alloc_table(&mut self) -> Option<Pa> {
+        self.arena.alloc_table()
+    }
+
+    fn free_table(&mut self, at: Pa) {
+        self.arena.free_table(at);
+    }
+}
+
+impl ShadowEnv for World {
+    fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
+        self.l1.get(at.bits())
+    }
+
+    fn compare_exchange_l1(&mut self, at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
+        if self.is_raced {
+            self.l1.set(at.bits(), 0);
+        }
+        let is_same = self.l1.get(at.bits())? == old;
+        if is_same {
+            self.l1.set(at.bits(), new);
+        }
+        Ok(is_same)
+    }
+
+    fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
+        walk(&self.host.config(), at, &self.host_arena)
+    }
+
+    fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {
+        self.arena.synced(root_of(vttbr), Some((ia, size)));
+        self.tlbs
+            .entry(vttbr >> 48)
+            .or_default()
+            .invalidate(ia, size, level);
+    }
+
+    fn invalidate_vmid(&mut self, vttbr: u64) {
+        self.arena.synced(root_of(vttbr), None);
+        self.tlbs.entry(vttbr >> 48).or_default().invalidate_all();
+        self.vmid_invalidations.push(vttbr >> 48);
+    }
+}
+
+fn root_of(vttbr: u64) -> u64 {
+    vttbr & 0xffff_ffff_f000
+}
+
+/// A stage 2 that L1 builds, in memory from `root` on.
+#[derive(Clone, Copy)]
+pub(crate) struct GuestTables {
+    pub(crate) granule: Granule,
+    pub(crate) vmid: u16,
+    pub(crate) root: u64,
+    next: u64,
+    /// More bits of `VTCR_EL2`.
+    pub(crate) vtcr_bits: u64,
+    pub(crate) big_endian: bool,
+}
+
+impl GuestTables {
+    pub(crate) fn new(granule: Granule, vmid: u16, root: u64, world: &mut World) -> Self {
+        world.l1.add(root, 0x1_0000);
+        Self {
+            granule,
+            vmid,
+            root,
+            next: root + 0x1_0000,
+            vtcr_bits: 0,
+            big_endian: false,
+        }
+    }
+
+    fn start_level(self) -> Level {
+        if self.granule == K4 {
+            Level::ZERO
+        } else {
+            Level::ONE
+        }
+    }
+
+    pub(crate) fn key(self) -> ShadowKey {
+        let vtcr = vtcr(self.granule, 48, self.start_level().get()) | self.vtcr_bits;
+        ShadowKey::new(u64::from(self.vmid) << 48 | self.root, vtcr, true)
+    }
+
+    pub(crate) fn guest(self) -> GuestStage2 {
+        let limits = vmsa::stage2::Stage2Limits {
+            big_endian: self.big_endian,
+            ..LIMITS
+        };
+        GuestStage2 { limits }
+    }
+
+    fn stored(self, desc: u64) -> u64 {
+        if self.big_endian {
+            desc.swap_bytes()
+        } else {
+            desc
+        }
+    }
+
+    /// Where the entry for `ia` at `level` is, with tables made on the way.
+    pub(crate) fn entry(&mut self, ia: u64, level: Level, world: &mut World) -> u64 {
+        let mut table = self.root;
+        let mut at = self.start_level();
+        loop {
+            let index = ia >> self.granule.entry_shift(at) & ((1 << self.granule.stride()) - 1);
+            let entry = table + 8 * index;
+            if at == level {
+                return entry;
+            }
+            let mut desc = self.stored(world.l1.get(entry).unwrap());
+            if desc == 0 {
+                desc = self.next | 3;
+                world.l1.add(self.next, 0x1_0000);
+                world.l1.set(entry, self.stored(desc));
+                self.next += 0x1_0000;
+            }
+            assert_eq!(desc & 3, 3, "a leaf in the way");
+            table = desc & 0xffff_ffff_f000;
+            at = at.next().unwrap();
+        }
+    }
+
+    /// Maps the leaf at `level`. `attributes` are those of a block.
+    pub(crate) fn map(
+        &mut self,
+        ia: u64,
+        output: u64,
+        level: Level,
+        attributes: u64,
+        world: &mut World,
+    ) {
+        let entry = self.entry(ia, level, world);
+        let kind = if level == Level::THREE { 2 } else { 0 };
+        world.l1.set(entry, self.stored(output | attributes | kind));
+    }
+
+    pub(crate) fn unmap(&mut self, ia: u64, level: Level, world: &mut World) {
+        let entry = self.entry(ia, level, world);
+        world.l1.set(entry, 0);
+    }
+}
+
+/// A fault of L2.
+pub(crate) fn fault(ipa: u64, access: Access) -> ShadowFault {
+    ShadowFault {
+        ipa: Ipa::new(ipa),
+        access,
+        kind: FaultKind::Translation,
+        is_s1ptw: false,
+    }
+}
+
+/// L2 touches `ipa`.
+pub(crate) fn touch<const N: usize>(
+    pool: &mut ShadowPool<N>,
+    slot: SlotId,
+    ipa: u64,
+    access: Access,
+    world: &mut World,
+) -> FaultAction {
+    pool.handle_fault(slot, &fault(ipa, access), &GUEST, world)
+}

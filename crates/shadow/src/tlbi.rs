@@ -1,0 +1,313 @@
+//! L1's TLB maintenance, done on the shadows.
+//!
+//! To L1 a shadow is a TLB that was filled from its stage 2. A TLBI of L1 names a VMID, and applies
+//! to every shadow with that VMID, whatever its tables and whether stage 2 is on. How much it
+//! covers is measured in L1's leaves, not ours: L1 invalidates a 1 GiB block by naming one address
+//! in it, while the shadow may hold any number of pieces of it. The size comes from the TTL hint if
+//! L1 gives one, else from the level noted in the shadow leaf, else it is the largest block there
+//! is.
+
+use crate::{
+    env::ShadowEnv,
+    pool::ShadowPool,
+    slot::{Shadow, SlotId},
+    tlbi_operand::Ttl,
+};
+use core::ops::Range;
+use vmsa::{
+    Ipa, L2, Level, Phys, ReadTable,
+    stage2::{Stage2Desc, walk},
+};
+
+/// What an invalidation did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InvalidationStats {
+    /// The shadows it applied to.
+    pub shadows: u32,
+    /// The bytes that are no longer mapped.
+    pub bytes: u64,
+}
+
+impl<const N: usize> ShadowPool<N> {
+    /// `TLBI IPAS2E1` and its variants: ends what was derived from the guest leaf around `ipa`.
+    pub fn invalidate_ipa(
+        &mut self,
+        vmid: u16,
+        ipa: Ipa<L2>,
+        ttl: Option<Ttl>,
+        env: &mut impl ShadowEnv,
+    ) -> InvalidationStats {
+        self.invalidate(Some(vmid), env, |shadow, env| {
+            let size = match ttl {
+                Some(ttl) => ttl.bytes(),
+                None => guest_leaf_bytes(shadow, ipa, env)
+                    .unwrap_or_else(|| shadow.granule.largest_leaf_bytes()),
+            };
+            shadow.unmap(ipa.align_down(size).bits(), size, env)
+        })
+    }
+
+    /// `TLBI RIPAS2E1` and its variants: ends what was derived from guest leaves in the `size`
+    /// bytes from `base`.
+    ///
+    /// Where a guest leaf that is known to reach across an end of the range, all of it goes.
+    pub fn invalidate_range(
+        &mut self,
+        vmid: u16,
+        base: Ipa<L2>,
+        size: u64,
+        env: &mut impl ShadowEnv,
+    ) -> InvalidationStats {
+        let range = base.bits()..base.bits().saturating_add(size);
+        self.invalidate(Some(vmid), env, |shadow, env| {
+            let range = widen(shadow, &range, env);
+            shadow.unmap(range.start, range.end - range.start, env)
+        })
+    }
+
+    /// `TLBI VMALLS12E1` and its variants.
+    pub fn invalidate_vmid(&mut self, vmid: u16, env: &mut impl ShadowEnv) -> InvalidationStats {
+        self.invalidate(Some(vmid), env, Shadow::unmap_all)
+    }
+
+    /// `TLBI ALLE1` and its variants; also for any change of the host stage 2, since there is no
+    /// reverse map.
+    pub fn invalidate_all(&mut self, env: &mut impl ShadowEnv) -> InvalidationStats {
+        self.invalidate(None, env, Shadow::unmap_all)
+    }
+
+    /// Throws away what `slot` maps of the `size` bytes from `ia`. It refaults.
+    pub fn drop_range(
+        &mut self,
+        slot: SlotId,
+        ia: Ipa<L2>,
+        size: u64,
+        env: &mut impl ShadowEnv,
+    ) -> u64 {
+        self.live_mut(slot).unmap(ia.bits(), size, env)
+    }
+
+    /// The shadows with L1's `vmid`: stage-1 TLB maintenance by L1 is done once under the VMID of
+    /// each.
+    pub fn slots_with_vmid(&self, vmid: u16) -> impl Iterator<Item = (SlotId, &Shadow)> {
+        self.iter()
+            .filter(move |(_, shadow)| shadow.key.vmid() == vmid)
+    }
+
+    /// Does `unmap` to all shadows, or to those of one VMID.
+    fn invalidate<E: ShadowEnv>(
+        &mut self,
+        vmid: Option<u16>,
+        env: &mut E,
+        unmap: impl Fn(&mut Shadow, &mut E) -> u64,
+    ) -> InvalidationStats {
+        let mut stats = InvalidationStats::default();
+        for shadow in self.slots.iter_mut().flatten() {
+            if vmid.is_none_or(|vmid| shadow.key.vmid() == vmid) {
+                stats.shadows += 1;
+                stats.bytes += unmap(shadow, env);
+            }
+        }
+        stats
+    }
+}
+
+impl Shadow {
+    fn unmap(&mut self, ia: u64, size: u64, env: &mut impl ShadowEnv) -> u64 {
+        let (table, mut env) = self.open(env);
+        table.unmap_leaves(ia, size, &mut env)
+    }
+}
+
+/// The size of the guest leaf that the shadow's leaf at `ipa` was made from, `None` if there is no
+/// leaf.
+fn guest_leaf_bytes(shadow: &Shadow, ipa: Ipa<L2>, mem: &impl ReadTable<Phys>) -> Option<u64> {
+    let mapping = walk(&shadow.table.config(), ipa, mem).ok()?;
+    let level = Level::new(Stage2Desc::from_raw(mapping.raw).tag())?;
+    shadow
+        .granule
+        .has_leaf_at(level)
+        .then(|| shadow.granule.entry_bytes(level))
+}
+
+/// `range`, widened by the rest of the guest leaves at its ends.
+fn widen(shadow: &Shadow, range: &Range<u64>, mem: &impl ReadTable<Phys>) -> Range<u64> {
+    let mut widened = range.clone();
+    for ia in [range.start, range.end.saturating_sub(1)] {
+        if let Some(size) = guest_leaf_bytes(shadow, Ipa::new(ia), mem) {
+            let start = ia & !(size - 1);
+            widened = widened.start.min(start)..widened.end.max(start + size);
+        }
+    }
+    widened
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Access, FaultAction, ShadowKey,
+        testing::{BLOCK, GuestTables, K4, World, touch},
+    };
+    use vmsa::{Granule, stage2::Stage2Attrs};
+
+    const ROOT: u64 = 0x1000_0000;
+    const BASE: u64 = 0x4000_0000;
+    const GIB: u64 = 1 << 30;
+
+    /// A guest whose 1 GiB block lies on host pages of 4 KiB, with the first, second and last page
+    /// touched.
+    fn with_fractured_block() -> (World, ShadowPool<3>, SlotId) {
+        let mut world = World::new(100);
+        for page in [0, 0x1000, GIB - 0x1000] {
+            let at = 0x8000_0000 + page;
+            world.map_host_leaf(at, at, Level::THREE, &Stage2Attrs::RAM);
+        }
+        let mut tables = GuestTables::new(K4, 7, ROOT, &mut world);
+        tables.map(BASE, 0x8000_0000, Level::ONE, BLOCK, &mut world);
+        let mut pool = ShadowPool::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        for page in [0, 0x1000, GIB - 0x1000] {
+            let action = touch(&mut pool, slot, BASE + page, Access::Read, &mut world);
+            assert_eq!(action, FaultAction::Retry);
+        }
+        world.fill_tlbs(&pool);
+        (world, pool, slot)
+    }
+
+    #[test]
+    fn without_a_hint_the_noted_level_tells_the_size() {
+        let (mut world, mut pool, _) = with_fractured_block();
+        let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x1000), None, &mut world);
+        assert_eq!(
+            stats,
+            InvalidationStats {
+                shadows: 1,
+                bytes: 0x3000
+            }
+        );
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn without_a_hint_and_without_an_entry_it_is_the_largest_block() {
+        let (mut world, mut pool, _) = with_fractured_block();
+        let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x20_0000), None, &mut world);
+        assert_eq!(stats.bytes, 0x3000);
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn a_hint_tells_the_size() {
+        let (mut world, mut pool, slot) = with_fractured_block();
+        let ttl = Ttl::decode(0b0110);
+        let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x5000), ttl, &mut world);
+        assert_eq!(stats.bytes, 0x2000);
+        assert!(world.shadow_of(&pool, slot, BASE + GIB - 1).is_some());
+        let ttl = Ttl::decode(0b0101);
+        let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x5000), ttl, &mut world);
+        assert_eq!(stats.bytes, 0x1000);
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn a_range_includes_all_of_the_leaves_at_its_ends() {
+        let (mut world, mut pool, _) = with_fractured_block();
+        let range = Ipa::new(BASE + GIB - 0x2000);
+        let stats = pool.invalidate_range(7, range, 0x2000, &mut world);
+        assert_eq!(stats.bytes, 0x3000);
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn ranges_at_the_end_of_everything_are_harmless() {
+        let (mut world, mut pool, _) = with_fractured_block();
+        for (base, size) in [
+            (u64::MAX - 0xfff, u64::MAX),
+            (1 << 48, 0x1000),
+            (BASE - 0x2000, 0x2000),
+            (0, 0),
+        ] {
+            assert_eq!(
+                pool.invalidate_range(7, Ipa::new(base), size, &mut world)
+                    .bytes,
+                0
+            );
+        }
+    }
+
+    #[test]
+    fn the_largest_block_is_that_of_l1s_granule() {
+        let mut world = World::with_ram(100);
+        let mut tables = GuestTables::new(Granule::K64, 7, ROOT, &mut world);
+        let size = 512 << 20;
+        tables.map(2 * size, 4 * size, Level::TWO, BLOCK, &mut world);
+        let mut pool = ShadowPool::<1>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        for ipa in [2 * size, 3 * size - 1] {
+            let action = touch(&mut pool, slot, ipa, Access::Read, &mut world);
+            assert_eq!(action, FaultAction::Retry);
+        }
+        let stats = pool.invalidate_ipa(7, Ipa::new(2 * size + (8 << 20)), None, &mut world);
+        assert_eq!(stats.bytes, 2 * (2 << 20));
+    }
+
+    #[test]
+    fn every_shadow_with_the_vmid_is_hit_and_no_other() {
+        let mut world = World::with_ram(100);
+        let mut pool = ShadowPool::<4>::new();
+        let keys =
+            [(7, ROOT), (7, ROOT + 0x100_0000), (8, ROOT + 0x200_0000)].map(|(vmid, root)| {
+                let mut tables = GuestTables::new(K4, vmid, root, &mut world);
+                tables.map(BASE, 0x8000_0000, Level::TWO, BLOCK, &mut world);
+                tables.key()
+            });
+        let off = ShadowKey::new(7 << 48, 0, false);
+        let slots = [keys[0], keys[1], keys[2], off].map(|key| {
+            let slot = pool.acquire(key, &mut world).unwrap();
+            assert_eq!(
+                touch(&mut pool, slot, BASE, Access::Read, &mut world),
+                FaultAction::Retry
+            );
+            slot
+        });
+        world.fill_tlbs(&pool);
+        assert_eq!(pool.slots_with_vmid(7).count(), 3);
+
+        let stats = pool.invalidate_ipa(7, Ipa::new(BASE), None, &mut world);
+        assert_eq!(
+            stats,
+            InvalidationStats {
+                shadows: 3,
+                bytes: 2 * (2 << 20) + GIB
+            }
+        );
+        world.assert_fresh(&pool);
+
+        world.vmid_invalidations.clear();
+        assert_eq!(
+            pool.invalidate_vmid(8, &mut world),
+            InvalidationStats {
+                shadows: 1,
+                bytes: 2 << 20
+            }
+        );
+        assert_eq!(
+            world.vmid_invalidations,
+            [u64::from(pool.get(slots[2]).unwrap().physical_vmid())]
+        );
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn invalidating_all_reaches_the_tlb_even_of_empty_shadows() {
+        let mut world = World::with_ram(100);
+        let mut pool = ShadowPool::<4>::new();
+        for vmid in 0..3 {
+            pool.acquire(ShadowKey::new(vmid << 48, 0, false), &mut world)
+                .unwrap();
+        }
+        assert_eq!(pool.invalidate_all(&mut world).shadows, 3);
+        assert_eq!(world.vmid_invalidations.len(), 3);
+    }
+}

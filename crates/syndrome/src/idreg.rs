@@ -1,0 +1,377 @@
+//! What L1 is shown of the machine: an allow-list over the feature registers.
+//!
+//! `HCR_EL2.TID3` traps every read of the feature space (op0 = 3, op1 = 0,
+//! `CRn` = 0, `CRm` = 1 to 7), and [`visible`] answers it. Each field that is
+//! shown has a row with the highest value gnomon can stand for; everything
+//! else, fields and whole registers that do not exist yet among them, reads as
+//! zero. A feature a newer machine brings therefore stays hidden until somebody
+//! has made it work for a guest of a guest. A block-list would offer it on the
+//! day it appears.
+//!
+//! No rule shows more than the hardware has. Two fields are *forced*, both to a
+//! value that denies something: stage 2 granules other than 4K ("not
+//! supported", which is 1, since 0 means "as stage 1"), and
+//! `ID_AA64MMFR4_EL1.E2H0`, which tells L1 that `HCR_EL2.E2H` cannot be 0. gnomon
+//! cannot allow the switch: under FEAT_NV2 it does not see L1 write `HCR_EL2`.
+//!
+//! Field values: DDI 0487, section D24.2, `ID_AA64*_EL1`. A field is unsigned
+//! unless its description says that 0b1111 means "not implemented"; then it is
+//! signed and the smaller of two signed values is the lesser feature (section
+//! D24.1.3, "Principles of the ID scheme for fields in ID registers").
+
+use crate::SysReg;
+
+/// What the user chose to offer L1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Whether L1's `HCR_EL2.E2H` is fixed to 0 (an nVHE or protected kernel)
+    /// instead of to 1.
+    pub e2h0: bool,
+}
+
+/// How much of one field is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// The hardware's value, at most this one; 0 is "nothing".
+    Upto(u8),
+    /// As `Upto` for a signed field: 0b1111 (-1) is "nothing".
+    SignedUpto(i8),
+    /// This value, which denies a feature.
+    Deny(u8),
+    /// The hardware's value if L1's `E2H` is fixed to 1, else 0.
+    VheOnly(u8),
+    /// This value, which denies `E2H` = 0, if L1's `E2H` is fixed to 1, else 0.
+    DenyE2h0(u8),
+}
+
+use Rule::{Deny, DenyE2h0, SignedUpto, Upto, VheOnly};
+
+/// A field: position of its lowest bit, Arm's name, rule. All are four bits.
+type Field = (u8, &'static str, Rule);
+
+/// The registers that are not all zero, ascending by encoding.
+const SHOWN: &[(SysReg, &[Field])] = &[
+    (SysReg::ID_AA64PFR0_EL1, PFR0),
+    (SysReg::ID_AA64PFR1_EL1, PFR1),
+    (SysReg::ID_AA64DFR0_EL1, DFR0),
+    (SysReg::ID_AA64ISAR0_EL1, ISAR0),
+    (SysReg::ID_AA64ISAR1_EL1, ISAR1),
+    (SysReg::ID_AA64ISAR2_EL1, ISAR2),
+    (SysReg::ID_AA64MMFR0_EL1, MMFR0),
+    (SysReg::ID_AA64MMFR1_EL1, MMFR1),
+    (SysReg::ID_AA64MMFR2_EL1, MMFR2),
+    (SysReg::ID_AA64MMFR4_EL1, MMFR4),
+];
+
+/// Exception levels are AArch64 only. No SVE, Secure EL2, MPAM, AMU, RME. `CSV2` = 2
+/// would bring `SCXTNUM_ELx`, which is not switched between L1 and its guests.
+const PFR0: &[Field] = &[
+    (0, "EL0", Upto(1)),
+    (4, "EL1", Upto(1)),
+    (8, "EL2", Upto(1)),
+    (12, "EL3", Upto(1)),
+    (16, "FP", SignedUpto(1)),
+    (20, "AdvSIMD", SignedUpto(1)),
+    (24, "GIC", Upto(1)),
+    (28, "RAS", Upto(1)),
+    (48, "DIT", Upto(1)),
+    (56, "CSV2", Upto(1)),
+    (60, "CSV3", Upto(1)),
+];
+
+/// No MTE, SME, NMI, GCS, THE; `CSV2_frac` = 2 is `SCXTNUM_ELx` again.
+const PFR1: &[Field] = &[
+    (0, "BT", Upto(1)),
+    (4, "SSBS", Upto(2)),
+    (32, "CSV2_frac", Upto(1)),
+];
+
+/// Self-hosted debug of Armv8.2. No PMU, trace, SPE, TRBE, BRBE.
+const DFR0: &[Field] = &[
+    (0, "DebugVer", Upto(8)),
+    (12, "BRPs", Upto(0xe)),
+    (20, "WRPs", Upto(0xe)),
+    (28, "CTX_CMPs", Upto(0xe)),
+    (36, "DoubleLock", SignedUpto(0)),
+];
+
+/// No TME.
+const ISAR0: &[Field] = &[
+    (4, "AES", Upto(2)),
+    (8, "SHA1", Upto(1)),
+    (12, "SHA2", Upto(2)),
+    (16, "CRC32", Upto(1)),
+    (20, "Atomic", Upto(2)),
+    (28, "RDM", Upto(1)),
+    (32, "SHA3", Upto(1)),
+    (36, "SM3", Upto(1)),
+    (40, "SM4", Upto(1)),
+    (44, "DP", Upto(1)),
+    (48, "FHM", Upto(1)),
+    (52, "TS", Upto(2)),
+    (56, "TLB", Upto(2)),
+    (60, "RNDR", Upto(1)),
+];
+
+/// No 64-byte accesses, prediction restriction, XS (so no `nXS` forms).
+const ISAR1: &[Field] = &[
+    (0, "DPB", Upto(2)),
+    (4, "APA", Upto(5)),
+    (8, "API", Upto(5)),
+    (12, "JSCVT", Upto(1)),
+    (16, "FCMA", Upto(1)),
+    (20, "LRCPC", Upto(3)),
+    (24, "GPA", Upto(1)),
+    (28, "GPI", Upto(1)),
+    (32, "FRINTTS", Upto(1)),
+    (36, "SB", Upto(1)),
+    (44, "BF16", Upto(2)),
+    (48, "DGH", Upto(1)),
+    (52, "I8MM", Upto(1)),
+];
+
+/// No memory copy instructions, `CLRBHB`.
+const ISAR2: &[Field] = &[
+    (0, "WFxT", Upto(2)),
+    (4, "RPRES", Upto(1)),
+    (8, "GPA3", Upto(1)),
+    (12, "APA3", Upto(5)),
+    (20, "BC", Upto(1)),
+    (24, "PAC_frac", Upto(1)),
+];
+
+/// 48-bit addresses, 4K granule at stage 2. No LPA2, fine-grained traps,
+/// `CNTPOFF_EL2` (`ECV` = 2).
+const MMFR0: &[Field] = &[
+    (0, "PARange", Upto(5)),
+    (4, "ASIDBits", Upto(2)),
+    (8, "BigEnd", Upto(1)),
+    (16, "BigEndEL0", Upto(1)),
+    (20, "TGran16", Upto(1)),
+    (24, "TGran64", SignedUpto(0)),
+    (28, "TGran4", SignedUpto(0)),
+    (32, "TGran16_2", Deny(1)),
+    (36, "TGran64_2", Deny(1)),
+    (40, "TGran4_2", Upto(2)),
+    (60, "ECV", Upto(1)),
+];
+
+/// Hardware access flag, no dirty state. No `HCRX_EL2`.
+const MMFR1: &[Field] = &[
+    (0, "HAFDBS", Upto(1)),
+    (4, "VMIDBits", Upto(2)),
+    (8, "VH", VheOnly(1)),
+    (12, "HPDS", Upto(2)),
+    (16, "LO", Upto(1)),
+    (20, "PAN", Upto(3)),
+    (24, "SpecSEI", Upto(1)),
+    (28, "XNX", Upto(1)),
+    (36, "ETS", Upto(2)),
+];
+
+/// No nested virtualisation below L1, small tables, BBM levels, 52-bit VAs.
+const MMFR2: &[Field] = &[
+    (0, "CnP", Upto(1)),
+    (4, "UAO", Upto(1)),
+    (8, "LSM", Upto(1)),
+    (12, "IESB", Upto(1)),
+    (20, "CCIDX", Upto(1)),
+    (32, "AT", Upto(1)),
+    (36, "IDS", Upto(1)),
+    (40, "FWB", Upto(1)),
+    (48, "TTL", Upto(1)),
+    (56, "EVT", Upto(2)),
+    (60, "E0PD", Upto(1)),
+];
+
+/// `E2H0` = 0b1110: `HCR_EL2.E2H` is RES1, and `HCR_EL2.NV1` is RES0.
+const MMFR4: &[Field] = &[(24, "E2H0", DenyE2h0(0b1110))];
+
+impl Rule {
+    /// The value shown for a field that is `hardware` (four bits).
+    const fn apply(self, hardware: u8, offer: Offer) -> u8 {
+        match self {
+            Upto(max) => min(hardware, max),
+            SignedUpto(max) => {
+                let value = sign_extend(hardware);
+                (if value < max { value } else { max }).cast_unsigned() & 0xf
+            }
+            Deny(value) => value,
+            VheOnly(max) if !offer.e2h0 => min(hardware, max),
+            DenyE2h0(value) if !offer.e2h0 => value,
+            VheOnly(_) | DenyE2h0(_) => 0,
+        }
+    }
+}
+
+/// The smaller of two values.
+const fn min(a: u8, b: u8) -> u8 {
+    if a < b { a } else { b }
+}
+
+/// A four-bit field as the signed number it is.
+const fn sign_extend(field: u8) -> i8 {
+    (field << 4).cast_signed() >> 4
+}
+
+/// What L1 reads from a feature register whose hardware value is `hardware`.
+///
+/// `reg` is any encoding of the space `HCR_EL2.TID3` traps
+/// ([`SysReg::is_id_group3`]); one that is not allocated reads as zero, as the
+/// architecture demands.
+#[must_use]
+pub fn visible(reg: SysReg, hardware: u64, offer: Offer) -> u64 {
+    let fields = SHOWN
+        .iter()
+        .find(|(shown, _)| *shown == reg)
+        .map_or(&[][..], |(_, fields)| *fields);
+    fields.iter().fold(0, |value, &(shift, _, rule)| {
+        let field = (hardware >> shift) as u8 & 0xf;
+        value | u64::from(rule.apply(field, offer)) << shift
+    })
+}
+
+/// The shown fields of a feature register, lowest first: position of the lowest
+/// of the four bits, and Arm's name. For the console.
+pub fn fields(reg: SysReg) -> impl Iterator<Item = (u8, &'static str)> {
+    SHOWN
+        .iter()
+        .filter(move |(shown, _)| *shown == reg)
+        .flat_map(|(_, fields)| fields.iter().map(|&(shift, name, _)| (shift, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VHE: Offer = Offer { e2h0: false };
+    const NVHE: Offer = Offer { e2h0: true };
+
+    fn field(reg: SysReg, hardware: u64, shift: u8) -> u64 {
+        visible(reg, hardware, VHE) >> shift & 0xf
+    }
+
+    /// `-cpu max` of QEMU 10.0.2, and what L1 sees of it.
+    const MAX: &[(SysReg, u64, u64)] = &[
+        (
+            SysReg::ID_AA64PFR0_EL1,
+            0x1301_0011_2111_0222,
+            0x1101_0000_1111_0111,
+        ),
+        (
+            SysReg::ID_AA64PFR1_EL1,
+            0x0000_0010_0100_0121,
+            0x0000_0000_0000_0021,
+        ),
+        (SysReg::ID_AA64ZFR0_EL1, 0x0110_1101_0021_0021, 0),
+        (SysReg::ID_AA64SMFR0_EL1, 0x80f1_00fd_0000_0000, 0),
+        (
+            SysReg::ID_AA64DFR0_EL1,
+            0x1000_0000_1030_560a,
+            0x0000_0000_1030_5008,
+        ),
+        (
+            SysReg::ID_AA64ISAR0_EL1,
+            0x1221_1111_1021_2120,
+            0x1221_1111_1021_2120,
+        ),
+        (
+            SysReg::ID_AA64ISAR1_EL1,
+            0x0111_2111_1021_1502,
+            0x0011_2011_1021_1502,
+        ),
+        (
+            SysReg::ID_AA64ISAR2_EL1,
+            0x0000_0000_0011_0012,
+            0x0000_0000_0010_0012,
+        ),
+        (
+            SysReg::ID_AA64MMFR0_EL1,
+            0x2100_0323_1020_1126,
+            0x1000_0211_0010_0125,
+        ),
+        (
+            SysReg::ID_AA64MMFR1_EL1,
+            0x0110_1120_1031_2122,
+            0x0000_0020_1031_2121,
+        ),
+        (
+            SysReg::ID_AA64MMFR2_EL1,
+            0x1221_0111_1201_1011,
+            0x1201_0111_0000_1011,
+        ),
+        (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
+        (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e00_0000),
+    ];
+
+    #[test]
+    fn cpu_max_is_shown_field_by_field() {
+        for &(reg, hardware, shown) in MAX {
+            let seen = visible(reg, hardware, VHE);
+            assert_eq!(seen, shown, "{reg}: {seen:#018x} for {shown:#018x}");
+        }
+    }
+
+    #[test]
+    fn e2h0_offer_hides_vhe_and_takes_back_the_denial() {
+        assert_eq!(visible(SysReg::ID_AA64MMFR1_EL1, 0x100, NVHE), 0);
+        assert_eq!(visible(SysReg::ID_AA64MMFR4_EL1, u64::MAX, NVHE), 0);
+    }
+
+    #[test]
+    fn aarch32_and_unallocated_registers_read_as_zero() {
+        for bits in 0..=u16::MAX {
+            let reg = SysReg::from_bits(bits);
+            if reg.is_id_group3() && !SHOWN.iter().any(|(shown, _)| *shown == reg) {
+                assert_eq!(visible(reg, u64::MAX, VHE), 0, "{reg}");
+            }
+        }
+        assert_eq!(visible(SysReg::ID_PFR0_EL1, 0x131, VHE), 0);
+    }
+
+    #[test]
+    fn table_is_sorted_inside_the_trapped_space_and_fields_do_not_overlap() {
+        assert!(SHOWN.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (reg, fields) in SHOWN {
+            assert!(reg.is_id_group3());
+            assert!(fields.windows(2).all(|pair| pair[0].0 < pair[1].0), "{reg}");
+            assert!(
+                fields
+                    .iter()
+                    .all(|(shift, ..)| shift % 4 == 0 && *shift < 64)
+            );
+        }
+    }
+
+    #[test]
+    fn absent_signed_features_stay_absent() {
+        assert_eq!(field(SysReg::ID_AA64PFR0_EL1, 0x00ff_0000, 16), 0xf);
+        assert_eq!(field(SysReg::ID_AA64MMFR0_EL1, 0xff00_0000, 24), 0xf);
+        assert_eq!(field(SysReg::ID_AA64MMFR0_EL1, 0xff00_0000, 28), 0xf);
+        // TGran4 = 1 is LPA2; without it the granule itself stays.
+        assert_eq!(field(SysReg::ID_AA64MMFR0_EL1, 0x1000_0000, 28), 0);
+        assert_eq!(field(SysReg::ID_AA64DFR0_EL1, 0xf0_0000_0000, 36), 0xf);
+    }
+
+    proptest! {
+        /// But for the two denials, no field is above the hardware's, in the
+        /// order of its own sign.
+        #[test]
+        fn never_more_than_the_hardware(hardware: u64, e2h0: bool) {
+            for (reg, fields) in SHOWN {
+                let seen = visible(*reg, hardware, Offer { e2h0 });
+                for &(shift, name, rule) in *fields {
+                    let have = (hardware >> shift) as u8 & 0xf;
+                    let show = (seen >> shift) as u8 & 0xf;
+                    let honest = match rule {
+                        Upto(_) | VheOnly(_) => show <= have,
+                        SignedUpto(_) => sign_extend(show) <= sign_extend(have),
+                        Deny(_) | DenyE2h0(_) => true,
+                    };
+                    prop_assert!(honest, "{reg}.{name}: {show} of {have}");
+                }
+            }
+        }
+    }
+}

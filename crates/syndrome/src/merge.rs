@@ -1,0 +1,253 @@
+//! The controls that are in force while a guest of L1 runs.
+//!
+//! The hardware has one `HCR_EL2`, `MDCR_EL2`, `CPTR_EL2`, `CNTHCTL_EL2`, and
+//! during a nested context both hypervisors have a claim on it: L0 keeps L1's
+//! guest contained, L1 expects the traps it asked for. The rule is the same for
+//! all: a trap either of them wants is taken, and *L0 sorts out whose it was*
+//! ([`forward`](crate::forward)). Hence
+//!
+//! - a control that traps when **1** is the OR of both;
+//! - a control that traps when **0** (an enable) is the AND;
+//! - a control that changes what the guest *is*, or how L0's own tables are
+//!   read, is L0's alone.
+//!
+//! L1 writes these registers into the VNCR page unseen and unchecked, so its
+//! value is untrusted: only the bits listed here are ever taken from it.
+//!
+//! gnomon runs with `HCR_EL2.E2H` = 0, L1 is a VHE hypervisor: the layouts of
+//! `CPTR_EL2` and `CNTHCTL_EL2` differ and are converted.
+
+use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, ich_hcr_el2, mdcr_el2};
+
+/// Bits of `HCR_EL2` L1 may add for its guest: traps, virtual interrupts, and
+/// what its guest's own translations and barriers do.
+///
+/// Left out: the routing and stage 2 bits L0 always sets (`VM`, `IMO`, ..),
+/// `FWB` (it says how L0's tables are read, not L1's), `TGE`, `E2H` and `NV*`
+/// (they would make the guest another level), and the controls of features that
+/// are hidden from L1 (`TWEDEn`, `FIEN`, `ATA`, `DCT`, `TID5`, `AMVOFFEN`, `TME`,
+/// `GPF`, `AT`).
+pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
+    | hcr_el2::PTW
+    | hcr_el2::VF
+    | hcr_el2::VI
+    | hcr_el2::VSE
+    | hcr_el2::FB
+    | hcr_el2::BSU
+    | hcr_el2::DC
+    | hcr_el2::TWI
+    | hcr_el2::TWE
+    | hcr_el2::TID0
+    | hcr_el2::TID1
+    | hcr_el2::TID2
+    | hcr_el2::TID3
+    | hcr_el2::TSC
+    | hcr_el2::TIDCP
+    | hcr_el2::TACR
+    | hcr_el2::TSW
+    | hcr_el2::TPCP
+    | hcr_el2::TPU
+    | hcr_el2::TTLB
+    | hcr_el2::TVM
+    | hcr_el2::TDZ
+    | hcr_el2::TRVM
+    | hcr_el2::CD
+    | hcr_el2::ID
+    | hcr_el2::TLOR
+    | hcr_el2::TERR
+    | hcr_el2::TEA
+    | hcr_el2::TID4
+    | hcr_el2::TICAB
+    | hcr_el2::TOCU
+    | hcr_el2::TTLBIS
+    | hcr_el2::TTLBOS;
+
+/// Bits of `HCR_EL2` that trap when 0.
+pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
+
+/// Bits of `HCR_EL2` that must never be set while a nested context runs.
+const HCR_NEVER: u64 =
+    hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV | hcr_el2::NV1 | hcr_el2::NV2 | hcr_el2::HCD;
+
+/// Traps of `MDCR_EL2` L1 may add for its guest.
+pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
+    | mdcr_el2::TDA
+    | mdcr_el2::TDOSA
+    | mdcr_el2::TDRA
+    | mdcr_el2::TPM
+    | mdcr_el2::TPMCR
+    | mdcr_el2::TTRF
+    | mdcr_el2::TPMS
+    | mdcr_el2::TDCC;
+
+/// Traps of `CNTHCTL_EL2` L1 may add for its guest, the same in both layouts.
+const CNTHCTL_FROM_L1: u64 = cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
+
+/// Bits of `ICH_HCR_EL2` that trap.
+pub const ICH_HCR_TRAPS: u64 =
+    ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el2::TALL1 | ich_hcr_el2::TDIR;
+
+/// `HCR_EL2` for a nested context.
+///
+/// `l0` is what L0 wants for any guest below vEL2 (`VM`, `RW`, routing, its own
+/// traps and the enables it can offer); `l1` the raw value from the VNCR page.
+/// `HCD` is dropped: an `HVC` of the guest must reach L0, which then finds L1's
+/// `HCD` and answers UNDEFINED.
+#[must_use]
+pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
+    let traps = l0 | (l1 & HCR_FROM_L1);
+    let denied = HCR_ENABLES & !l1;
+    traps & !denied & !HCR_NEVER
+}
+
+/// `MDCR_EL2` for a nested context: L0's, plus L1's traps. The counters are
+/// hidden, so `HPMN` and `HPME` are L0's.
+#[must_use]
+pub const fn mdcr_for_nested(l0: u64, l1: u64) -> u64 {
+    l0 | (l1 & MDCR_FROM_L1)
+}
+
+/// `CPTR_EL2` for a nested context: `l0` and the result in the layout of `E2H` =
+/// 0, `l1` in that of `E2H` = 1.
+///
+/// Of L1's two-bit enables only bit 0 counts: it is the trap of EL1 and EL0.
+/// 0b01, "EL0 only", is about `TGE` = 1, never the case below vEL2.
+#[must_use]
+pub const fn cptr_for_nested(l0: u64, l1: u64) -> u64 {
+    l0 | cptr_from_vhe(l1)
+}
+
+/// The traps of a `CPTR_EL2` in the layout of `E2H` = 1, in that of `E2H` = 0,
+/// without RES1 bits.
+#[must_use]
+pub const fn cptr_from_vhe(cptr: u64) -> u64 {
+    let mut traps = cptr & (cptr_el2::TCPAC | cptr_el2::TAM);
+    if cptr & cpacr::TTA != 0 {
+        traps |= cptr_el2::TTA;
+    }
+    if !is_enabled(cptr, cpacr::FPEN) {
+        traps |= cptr_el2::TFP;
+    }
+    if !is_enabled(cptr, cpacr::ZEN) {
+        traps |= cptr_el2::TZ;
+    }
+    if !is_enabled(cptr, cpacr::SMEN) {
+        traps |= cptr_el2::TSM;
+    }
+    traps
+}
+
+/// Whether a two-bit enable of the VHE layout lets EL1 and EL0 through (`TGE` =
+/// 0): its lower bit. `field` is the field's mask.
+#[must_use]
+pub const fn is_enabled(cptr: u64, field: u64) -> bool {
+    // The lowest bit set in the mask.
+    cptr & field & field.wrapping_neg() != 0
+}
+
+/// `CNTHCTL_EL2` for a nested context: `l0` and the result in the layout of
+/// `E2H` = 0, `l1` in that of `E2H` = 1.
+///
+/// L1's enables of EL0 and its event stream belong to its own host context and
+/// are not taken.
+#[must_use]
+pub const fn cnthctl_for_nested(l0: u64, l1: u64) -> u64 {
+    let mut denied = 0;
+    if l1 & cnthctl_el2::EL1PCTEN == 0 {
+        denied |= cnthctl_el2::NVHE_EL1PCTEN;
+    }
+    if l1 & cnthctl_el2::EL1PTEN == 0 {
+        denied |= cnthctl_el2::NVHE_EL1PCEN;
+    }
+    (l0 & !denied) | (l1 & CNTHCTL_FROM_L1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const L0: u64 = hcr_el2::VM
+        | hcr_el2::RW
+        | hcr_el2::IMO
+        | hcr_el2::FMO
+        | hcr_el2::AMO
+        | hcr_el2::TSC
+        | HCR_ENABLES;
+
+    #[test]
+    fn traps_are_ored_and_enables_anded() {
+        let l1 = hcr_el2::TVM | hcr_el2::TWI | hcr_el2::API;
+        let merged = hcr_for_nested(L0, l1);
+        assert_eq!(
+            merged & (hcr_el2::TVM | hcr_el2::TWI),
+            hcr_el2::TVM | hcr_el2::TWI
+        );
+        assert_eq!(merged & HCR_ENABLES, hcr_el2::API);
+    }
+
+    #[test]
+    fn enable_l0_lacks_is_not_given_by_l1() {
+        assert_eq!(hcr_for_nested(hcr_el2::VM, u64::MAX) & HCR_ENABLES, 0);
+    }
+
+    #[test]
+    fn format_of_the_tables_is_l0s() {
+        assert_eq!(hcr_for_nested(L0, hcr_el2::FWB) & hcr_el2::FWB, 0);
+        let with = hcr_for_nested(L0 | hcr_el2::FWB, 0);
+        assert_eq!(with & hcr_el2::FWB, hcr_el2::FWB);
+    }
+
+    #[test]
+    fn hvc_disable_of_l1_never_reaches_the_hardware() {
+        assert_eq!(hcr_for_nested(L0, hcr_el2::HCD) & hcr_el2::HCD, 0);
+    }
+
+    #[test]
+    fn vhe_enables_become_traps() {
+        let none = cptr_el2::TFP | cptr_el2::TZ | cptr_el2::TSM;
+        assert_eq!(cptr_from_vhe(0), none);
+        assert_eq!(cptr_from_vhe(0b10 << 20), none);
+        assert_eq!(cptr_from_vhe(0b01 << 20), none & !cptr_el2::TFP);
+        assert_eq!(cptr_from_vhe(cpacr::FPEN | cpacr::ZEN | cpacr::SMEN), 0);
+        let traps = cptr_from_vhe(cpacr::TTA | cpacr::TCPAC | cpacr::TAM);
+        assert_eq!(
+            traps,
+            none | cptr_el2::TTA | cptr_el2::TCPAC | cptr_el2::TAM
+        );
+    }
+
+    #[test]
+    fn physical_timer_enables_move_down_to_bits_zero_and_one() {
+        let l0 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
+        assert_eq!(cnthctl_for_nested(l0, 0b11), 0);
+        assert_eq!(
+            cnthctl_for_nested(l0, cnthctl_el2::EL1PTEN),
+            cnthctl_el2::NVHE_EL1PCEN
+        );
+        assert_eq!(cnthctl_for_nested(0, u64::MAX) & l0, 0);
+    }
+
+    #[test]
+    fn event_stream_and_offset_of_l1_are_not_taken() {
+        let l1 = cnthctl_el2::EVNTEN | cnthctl_el2::ECV | cnthctl_el2::EL1TVT;
+        assert_eq!(cnthctl_for_nested(0, l1), cnthctl_el2::EL1TVT);
+    }
+
+    #[test]
+    fn counters_stay_with_l0() {
+        assert_eq!(mdcr_for_nested(6, u64::MAX), 6 | MDCR_FROM_L1);
+    }
+
+    proptest! {
+        /// Whatever L1 writes: it stays contained, and L0 keeps its traps.
+        #[test]
+        fn no_value_of_l1_escapes(l1: u64) {
+            let hcr = hcr_for_nested(L0, l1);
+            prop_assert_eq!(hcr & HCR_NEVER, 0);
+            prop_assert_eq!(hcr & L0 | HCR_ENABLES, L0);
+            prop_assert_eq!(hcr & !(L0 | HCR_FROM_L1), 0);
+            prop_assert_eq!(cptr_for_nested(cptr_el2::RES1, l1) & cptr_el2::RES1, cptr_el2::RES1);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Registers of the virtual CPU interface that L1 builds for its guest, computed from the ones it
+//! keeps in its VNCR page.
+//!
+//! Under FEAT_NV2 `ICH_HCR_EL2`, `ICH_VMCR_EL2`, the active priorities and the list registers are
+//! memory that L1 writes without an exit; the status registers and `ICH_VTR_EL2` trap. No value in
+//! the page can be trusted, and none needs to be: everything here is total.
+
+use crate::lr::State;
+use crate::{ListRegister, MAX_LIST_REGISTERS, VirtualInterface, hcr, vmcr};
+
+/// `ICH_MISR_EL2.EOI`: a list register asked for it at its end.
+pub const MISR_EOI: u64 = 1 << 0;
+/// `ICH_MISR_EL2.U`: at most one list register is valid.
+pub const MISR_U: u64 = 1 << 1;
+/// `ICH_MISR_EL2.LRENP`: an interrupt ended that was in no list register.
+pub const MISR_LRENP: u64 = 1 << 2;
+/// `ICH_MISR_EL2.NP`: no list register is in the pending state.
+pub const MISR_NP: u64 = 1 << 3;
+/// `ICH_MISR_EL2.VGrp0E`: Group 0 is enabled.
+pub const MISR_VGRP0E: u64 = 1 << 4;
+/// `ICH_MISR_EL2.VGrp0D`: Group 0 is disabled.
+pub const MISR_VGRP0D: u64 = 1 << 5;
+/// `ICH_MISR_EL2.VGrp1E`: Group 1 is enabled.
+pub const MISR_VGRP1E: u64 = 1 << 6;
+/// `ICH_MISR_EL2.VGrp1D`: Group 1 is disabled.
+pub const MISR_VGRP1D: u64 = 1 << 7;
+
+/// What L1 may set in `ICH_HCR_EL2`: no GICv4 (`vSGIEOICount`, `DVIM`), no SEIs (`TSEI`).
+const HCR_ALLOWED: u64 = 0xff | hcr::TC | hcr::TALL0 | hcr::TALL1 | hcr::TDIR | hcr::EOICOUNT;
+
+/// What L1 may set in `ICH_VMCR_EL2`, as the machine has it with system registers only.
+const VMCR_ALLOWED: u64 = vmcr::VENG0
+    | vmcr::VENG1
+    | VMCR_VFIQEN
+    | vmcr::VCBPR
+    | vmcr::VEOIM
+    | 7 << vmcr::VBPR1_SHIFT
+    | 7 << vmcr::VBPR0_SHIFT
+    | 0xff << vmcr::VPMR_SHIFT;
+
+/// `ICH_VMCR_EL2.VFIQEn`, RES1 with system registers.
+const VMCR_VFIQEN: u64 = 1 << 3;
+
+/// The smallest binary points with five preemption bits.
+const MIN_VBPR0: u64 = 2;
+const MIN_VBPR1: u64 = 3;
+
+/// `vINTID` has 24 bits, as `ICH_VTR_EL2.IDbits` says.
+const LR_VINTID: u64 = 0x00ff_ffff;
+/// State, HW, Group, and the five priority bits that exist.
+const LR_COMMON: u64 = 0xf0f8_0000_0000_0000 | LR_VINTID;
+const LR_PINTID: u64 = 0x1fff << 32;
+const LR_EOI: u64 = 1 << 41;
+
+/// `ICH_VTR_EL2` with `lr_count` list registers (1 to 16): five priority and preemption bits, 24
+/// INTID bits, Aff3, `ICC_DIR_EL1` trappable on its own, no SEIs, no GICv4.
+#[must_use]
+pub fn vtr(lr_count: usize) -> u64 {
+    const FIELDS: u64 = 0x90b8_0000;
+    FIELDS | (lr_count.clamp(1, MAX_LIST_REGISTERS) - 1) as u64
+}
+
+/// The list registers of `vif` that exist.
+fn list_registers(vif: &VirtualInterface, lr_count: usize) -> impl Iterator<Item = ListRegister> {
+    vif.lr.iter().take(lr_count).map(|&lr| ListRegister(lr))
+}
+
+/// One bit for each list register that satisfies `wanted`.
+fn which(vif: &VirtualInterface, lr_count: usize, wanted: fn(ListRegister) -> bool) -> u64 {
+    list_registers(vif, lr_count)
+        .enumerate()
+        .filter(|&(_, lr)| wanted(lr))
+        .fold(0, |bits, (number, _)| bits | 1 << number)
+}
+
+/// `ICH_EISR_EL2`: list registers whose interrupt has ended and that asked for an interrupt then.
+#[must_use]
+pub fn eisr(vif: &VirtualInterface, lr_count: usize) -> u64 {
+    which(vif, lr_count, |lr| !lr.is_valid() && lr.has_eoi())
+}
+
+/// `ICH_ELRSR_EL2`: list registers free to use, without loss of an interrupt or of an `EISR` bit.
+#[must_use]
+pub fn elrsr(vif: &VirtualInterface, lr_count: usize) -> u64 {
+    which(vif, lr_count, |lr| !lr.is_valid() && !lr.has_eoi())
+}
+
+/// `ICH_MISR_EL2`: the reasons for the maintenance interrupt, whether or not `ICH_HCR_EL2.En` is set.
+#[must_use]
+pub fn misr(vif: &VirtualInterface, lr_count: usize) -> u64 {
+    let valid = list_registers(vif, lr_count)
+        .filter(|lr| lr.is_valid())
+        .count();
+    let some_pending = list_registers(vif, lr_count).any(|lr| lr.state() == State::Pending);
+    let group0 = vif.is_group_enabled(false);
+    let group1 = vif.is_group_enabled(true);
+    [
+        (MISR_EOI, true, eisr(vif, lr_count) != 0),
+        (MISR_U, vif.hcr & hcr::UIE != 0, valid <= 1),
+        (
+            MISR_LRENP,
+            vif.hcr & hcr::LRENPIE != 0,
+            vif.hcr & hcr::EOICOUNT != 0,
+        ),
+        (MISR_NP, vif.hcr & hcr::NPIE != 0, !some_pending),
+        (MISR_VGRP0E, vif.hcr & hcr::VGRP0EIE != 0, group0),
+        (MISR_VGRP0D, vif.hcr & hcr::VGRP0DIE != 0, !group0),
+        (MISR_VGRP1E, vif.hcr & hcr::VGRP1EIE != 0, group1),
+        (MISR_VGRP1D, vif.hcr & hcr::VGRP1DIE != 0, !group1),
+    ]
+    .into_iter()
+    .filter(|&(_, asked, holds)| asked && holds)
+    .fold(0, |misr, (bit, ..)| misr | bit)
+}
+
+/// The level of L1's maintenance interrupt, to be given to [`Vgic::set_level`].
+///
+/// [`Vgic::set_level`]: crate::Vgic::set_level
+#[must_use]
+pub fn maintenance_level(vif: &VirtualInterface, lr_count: usize) -> bool {
+    vif.hcr & hcr::EN != 0 && misr(vif, lr_count) != 0
+}
+
+/// L1's `ICH_HCR_EL2` as it may go into the hardware register; L0 adds its own traps.
+#[must_use]
+pub const fn sanitise_hcr(hcr_el2: u64) -> u64 {
+    hcr_el2 & HCR_ALLOWED
+}
+
+/// L1's `ICH_VMCR_EL2` as it may go into the hardware register.
+#[must_use]
+pub fn sanitise_vmcr(vmcr_el2: u64) -> u64 {
+    let point = |shift: u32, least: u64| {
+        let point = vmcr_el2 >> shift & 7;
+        (if point < least { least } else { point }) << shift
+    };
+    let points = 7 << vmcr::VBPR1_SHIFT | 7 << vmcr::VBPR0_SHIFT;
+    vmcr_el2 & VMCR_ALLOWED & !points
+        | VMCR_VFIQEN
+        | point(vmcr::VBPR1_SHIFT, MIN_VBPR1)
+        | point(vmcr::VBPR0_SHIFT, MIN_VBPR0)
+}
+
+/// One of L1's list registers without bits that are reserved or belong to features it does not
+/// have (NMIs).
+#[must_use]
+pub fn sanitise_lr(lr: u64) -> u64 {
+    let own = if ListRegister(lr).is_hw() {
+        LR_PINTID
+    } else {
+        LR_EOI
+    };
+    lr & (LR_COMMON | own)
+}
+
+/// One of L1's list registers as it may go into hardware. The `pINTID` of a hardware link is one of
+/// L1's interrupts; `physical` says which physical interrupt is active on its behalf
+/// ([`Vgic::link`]). If none is, the link is cleared: L0 then deactivates L1's interrupt itself, when
+/// the list register comes back invalid.
+///
+/// [`Vgic::link`]: crate::Vgic::link
+#[must_use]
+pub fn translate_for_hardware(lr: u64, physical: impl Fn(u32) -> Option<u32>) -> u64 {
+    let lr = ListRegister(sanitise_lr(lr));
+    if !lr.is_hw() {
+        return lr.0;
+    }
+    match physical(lr.pintid()) {
+        Some(pintid) => lr.with_link(pintid).0,
+        None => lr.without_link(false).0,
+    }
+}

@@ -1,0 +1,232 @@
+//! What makes interrupts pending or ends them, other than L1's accesses to the GIC's registers.
+
+use crate::intid::IntId;
+use crate::vgic::SGIS;
+use crate::{PhysicalGic, Vgic};
+
+/// Which register an SGI was sent with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SgiRegister {
+    /// `ICC_SGI0R_EL1`: reaches SGIs of Group 0.
+    Sgi0,
+    /// `ICC_SGI1R_EL1`: reaches SGIs of either group, as with one security state.
+    Sgi1,
+    /// `ICC_ASGI1R_EL1`: as [`Self::Sgi0`] when there is one security state.
+    Asgi1,
+}
+
+impl Vgic {
+    /// L1 on vCPU `from` wrote `value` to one of the SGI registers (IHI 0069, `ICC_SGI1R_EL1`).
+    pub fn send_sgi(
+        &mut self,
+        from: usize,
+        register: SgiRegister,
+        value: u64,
+        hw: &mut impl PhysicalGic,
+    ) {
+        let Some(id) = IntId::new((value >> 24 & 0xf) as u32) else {
+            return;
+        };
+        let to_all_others = value >> 40 & 1 != 0;
+        let range = (value >> 44 & 0xf) as u32;
+        let cluster =
+            (value >> 48 & 0xff) << 24 | (value >> 32 & 0xff) << 16 | (value >> 16 & 0xff) << 8;
+        for target in 0..self.cpu_count {
+            let Some(state) = self.cpus.get_mut(target) else {
+                break;
+            };
+            let aff0 = state.affinity & 0xff;
+            let addressed = if to_all_others {
+                target != from
+            } else {
+                u64::from(state.affinity & !0xff) == cluster
+                    && aff0 >> 4 == range
+                    && value >> (aff0 & 0xf) & 1 != 0
+            };
+            let group0 = state.private.group1 & id.mask() == 0;
+            if addressed && (group0 || register == SgiRegister::Sgi1) {
+                state.private.latch |= id.mask();
+                self.update(target, id, hw);
+            }
+        }
+    }
+
+    /// The line of an emulated interrupt is now `level`: a PPI of `cpu`, or an SPI (`cpu` is then
+    /// ignored). A rising line of an edge-triggered interrupt makes it pending.
+    pub fn set_level(&mut self, cpu: usize, intid: u32, level: bool, hw: &mut impl PhysicalGic) {
+        let Some(id) = self.line_of(cpu, intid) else {
+            return;
+        };
+        let Some(bank) = self.bank_mut(cpu, id) else {
+            return;
+        };
+        let mask = id.mask();
+        if (bank.line & mask != 0) == level {
+            return;
+        }
+        if level {
+            bank.line |= mask;
+            bank.latch |= bank.edge & mask;
+        } else {
+            bank.line &= !mask;
+        }
+        self.update(cpu, id, hw);
+    }
+
+    /// Physical SPI `intid` was acknowledged by L0 and is active: L1 gets it, linked.
+    ///
+    /// If L1 has disabled it meanwhile, the link ends at once; an edge is kept for later.
+    pub fn forward_spi(&mut self, intid: u32, hw: &mut impl PhysicalGic) {
+        match self.line_of(0, intid) {
+            Some(id) if !id.is_private() => self.raise_linked(0, id, hw),
+            _ => {}
+        }
+    }
+
+    /// Physical PPI `pintid` was acknowledged by L0 on `cpu` and is active: L1 gets PPI `intid`,
+    /// linked. Stays linked while L1 has the PPI disabled, or it would come again at once.
+    ///
+    /// It may be called before the list register of the last one (L1's, or the one L1 made for its
+    /// guest) is saved: the new link is kept apart from the one that hardware has ended.
+    pub fn forward_ppi(&mut self, cpu: usize, intid: u32, pintid: u32, hw: &mut impl PhysicalGic) {
+        let Some(id) = self.line_of(cpu, intid).filter(|id| id.is_private()) else {
+            return;
+        };
+        let (Some(pintid), Some(state)) = (ppi_number(pintid), self.cpus.get_mut(cpu)) else {
+            return;
+        };
+        state.pintid[id.index()] = pintid;
+        self.raise_linked(cpu, id, hw);
+    }
+
+    /// Which physical PPI stands behind virtual PPI `intid` of `cpu` from now on. Returns whether
+    /// that physical PPI must be active: the caller sets its active state to the answer before
+    /// entering the guest. Without one, a link is dropped with no effect on the physical PPI, which
+    /// gets a new master; the line is then [`Self::set_level`]'s.
+    ///
+    /// To be called after [`Self::save`], when nothing is resident on `cpu`.
+    #[must_use = "the physical PPI's active state must be set to it"]
+    pub fn map_ppi(&mut self, cpu: usize, intid: u32, pintid: Option<u32>) -> bool {
+        let Some(id) = self.line_of(cpu, intid).filter(|id| id.is_private()) else {
+            return false;
+        };
+        let Some(state) = self.cpus.get_mut(cpu) else {
+            return false;
+        };
+        let mask = id.mask();
+        let bank = &mut state.private;
+        let Some(pintid) = pintid.and_then(ppi_number) else {
+            bank.linked &= !mask;
+            return false;
+        };
+        state.pintid[id.index()] = pintid;
+        let in_use = (bank.pending() | bank.active | bank.resident) & mask != 0;
+        if in_use {
+            bank.linked |= mask;
+        } else {
+            bank.linked &= !mask;
+        }
+        in_use
+    }
+
+    /// Whether interrupt `intid` of `cpu` is pending or active, in a list register or not.
+    #[must_use]
+    pub fn is_pending_or_active(&self, cpu: usize, intid: u32) -> bool {
+        IntId::new(intid)
+            .and_then(|id| Some((id, self.bank(cpu, id)?)))
+            .is_some_and(|(id, bank)| {
+                (bank.pending() | bank.active | bank.resident) & id.mask() != 0
+            })
+    }
+
+    /// The physical interrupt that is active on behalf of `intid` of `cpu`: what a hardware link in
+    /// a list register L1 makes for its guest may point at.
+    #[must_use]
+    pub fn link(&self, cpu: usize, intid: u32) -> Option<u32> {
+        let id = IntId::new(intid)?;
+        let bank = self.bank(cpu, id)?;
+        (bank.linked & id.mask() != 0).then(|| self.pintid(cpu, id))
+    }
+
+    /// L1 deactivates its interrupt `intid` in a way hardware has not carried out: a trapped write
+    /// of `ICC_DIR_EL1`, or the end of a nested list register whose hardware link L0 had cleared.
+    pub fn deactivate(&mut self, cpu: usize, intid: u32, hw: &mut impl PhysicalGic) {
+        self.end_active(cpu, intid, true, hw);
+    }
+
+    /// L1's interrupt `intid` was deactivated through the hardware link of a nested list register,
+    /// and the physical interrupt with it.
+    pub fn deactivated(&mut self, cpu: usize, intid: u32, hw: &mut impl PhysicalGic) {
+        self.end_active(cpu, intid, false, hw);
+    }
+
+    fn end_active(
+        &mut self,
+        cpu: usize,
+        intid: u32,
+        physical_too: bool,
+        hw: &mut impl PhysicalGic,
+    ) {
+        let Some(id) = IntId::new(intid) else {
+            return;
+        };
+        let mask = id.mask();
+        let Some(bank) = self.bank_mut(cpu, id) else {
+            return;
+        };
+        if bank.resident & mask != 0 {
+            bank.orders.clear_active |= mask;
+        } else if bank.active & mask != 0 {
+            bank.active &= !mask;
+            if !physical_too {
+                bank.unlink(bank.linked & mask);
+            }
+            self.set_owner(id, None);
+            self.release(cpu, id, hw);
+        } else {
+            return;
+        }
+        self.update(cpu, id, hw);
+    }
+
+    /// An interrupt with a line, PPI or SPI, that L1 has.
+    fn line_of(&self, cpu: usize, intid: u32) -> Option<IntId> {
+        let id = IntId::new(intid)?;
+        let bank = self.bank(cpu, id)?;
+        let has_line = !(id.is_private() && SGIS & id.mask() != 0);
+        (has_line && bank.implemented & id.mask() != 0).then_some(id)
+    }
+
+    /// Makes an interrupt pending on behalf of a physical one that is active.
+    fn raise_linked(&mut self, cpu: usize, id: IntId, hw: &mut impl PhysicalGic) {
+        let mask = id.mask();
+        let Some(bank) = self.bank_mut(cpu, id) else {
+            return;
+        };
+        let mut ended = false;
+        if bank.linked & mask != 0 {
+            // It can only have come again because hardware has ended the last one.
+            if bank.resident & mask != 0 {
+                bank.orders.relinked |= mask;
+            } else if bank.active & mask != 0 {
+                bank.active &= !mask;
+                ended = true;
+            }
+        }
+        bank.linked |= mask;
+        if bank.edge & mask != 0 {
+            bank.latch |= mask;
+        } else {
+            bank.line |= mask;
+        }
+        if ended {
+            self.set_owner(id, None);
+        }
+        self.update(cpu, id, hw);
+    }
+}
+
+/// The number of a physical PPI, or `None` if it is not one.
+fn ppi_number(pintid: u32) -> Option<u8> {
+    u8::try_from(pintid).ok().filter(|n| (16..32).contains(n))
+}

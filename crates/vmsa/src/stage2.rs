@@ -1,0 +1,27 @@
+//! Stage-2 translation: IPA to the address space of the next hypervisor down.
+//!
+//! [`Stage2Config`] says what `VTCR_EL2` and `VTTBR_EL2` mean, [`walk`] translates one address,
+//! [`visit`] goes over a whole table, and [`Stage2Table`] builds and changes the tables that the
+//! hypervisor itself owns.
+
+mod attrs;
+mod config;
+mod desc;
+mod fault;
+mod occupancy;
+mod slot;
+mod table;
+#[cfg(test)]
+mod table_tests;
+mod unmap;
+mod visit;
+mod walk;
+
+pub use attrs::{MemType, Perms, Shareability, Stage2Attrs};
+pub use config::{Stage2Config, Stage2Limits};
+pub use desc::{Stage2Desc, Stage2Entry};
+pub use fault::Stage2Fault;
+pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
+pub use table::{OutOfTables, Stage2Table};
+pub use visit::visit;
+pub use walk::{Mapping, Step, walk, walk_steps};

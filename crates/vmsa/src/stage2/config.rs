@@ -1,0 +1,322 @@
+//! The meaning of `VTCR_EL2` and `VTTBR_EL2`, and which combinations of them can be walked at all.
+//!
+//! The rules are those of the pseudocode `AArch64.S2InvalidSL`, `AArch64.S2InconsistentSL` and
+//! `AArch64.S2TTBaseAddress` (DDI 0487, "AArch64 stage 2 translation"), for an implementation
+//! without `FEAT_LPA2` and `FEAT_TTST`. The registers are a guest's: any value must give a
+//! configuration or a fault.
+
+use super::fault::Stage2Fault;
+use crate::{Granule, Level};
+
+/// The highest output and input address size, in bits, without `FEAT_LPA` and `FEAT_LPA2`.
+const ADDRESS_BITS_MAX: u32 = 48;
+
+/// The lowest input address size, in bits, without `FEAT_TTST`.
+const ADDRESS_BITS_MIN: u32 = 25;
+
+/// The log2 of how many tables may be concatenated at the start level.
+const CONCATENATION_BITS_MAX: u32 = 4;
+
+/// A stage-2 translation that can be walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage2Config {
+    /// The translation granule, `VTCR_EL2.TG0`.
+    pub granule: Granule,
+    /// The input address size in bits, 64 − `VTCR_EL2.T0SZ`: 25 to 48.
+    pub ipa_bits: u32,
+    /// The level of the first lookup, from `VTCR_EL2.SL0`.
+    pub start_level: Level,
+    /// The address of the (first of up to 16 concatenated) start-level table in the output address
+    /// space.
+    pub root: u64,
+    /// The output address size in bits, at most 48. Table addresses are bound by it too.
+    pub oa_bits: u32,
+    /// `VTCR_EL2.HA`: hardware sets the Access flag.
+    pub hardware_af: bool,
+    /// `SCTLR_EL2.EE`: descriptors are big-endian.
+    pub big_endian: bool,
+    /// `HCR_EL2.FWB`: `MemAttr` has the `FEAT_S2FWB` meaning.
+    pub fwb: bool,
+}
+
+/// What the machine that owns the tables is, as far as walking them goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one bit of a register"
+)]
+pub struct Stage2Limits {
+    /// The physical address size its `ID_AA64MMFR0_EL1.PARange` announces, in bits. Taken as 48 if
+    /// greater.
+    pub pa_bits: u32,
+    /// Its `SCTLR_EL2.EE`.
+    pub big_endian: bool,
+    /// Its `HCR_EL2.FWB`.
+    pub fwb: bool,
+    /// Whether it has the 4 KiB granule at stage 2 (`ID_AA64MMFR0_EL1.TGran4_2`).
+    pub has_4k: bool,
+    /// Whether it has the 16 KiB granule at stage 2 (`TGran16_2`).
+    pub has_16k: bool,
+    /// Whether it has the 64 KiB granule at stage 2 (`TGran64_2`).
+    pub has_64k: bool,
+}
+
+impl Stage2Config {
+    /// Reads the registers as hardware of the given `limits` does.
+    ///
+    /// # Errors
+    ///
+    /// The fault that every translation under these registers takes: [`Stage2Fault::Translation`]
+    /// at level 0 when `T0SZ` and `SL0` are out of range or do not fit each other,
+    /// [`Stage2Fault::AddressSize`] at level 0 when the tables lie beyond the output address size.
+    pub fn from_registers(
+        vtcr: u64,
+        vttbr: u64,
+        limits: &Stage2Limits,
+    ) -> Result<Self, Stage2Fault> {
+        let vtcr = Vtcr(vtcr);
+        let pa_bits = limits.pa_bits.min(ADDRESS_BITS_MAX);
+        let granule = vtcr.granule(limits);
+        let ipa_bits = 64 - vtcr.t0sz();
+        let start_level = vtcr
+            .start_level(granule)
+            .filter(|&level| is_start_level_available(granule, level, pa_bits))
+            .filter(|_| (ADDRESS_BITS_MIN..=pa_bits).contains(&ipa_bits))
+            .filter(|&level| is_start_level_consistent(granule, level, ipa_bits))
+            .ok_or(Stage2Fault::Translation(Level::ZERO))?;
+
+        // The start tables are aligned to their size; lower bits of BADDR are RES0.
+        let root_shift = ipa_bits - granule.entry_shift(start_level) + 3;
+        let root = vttbr & bits(47, root_shift);
+        let oa_bits = vtcr.physical_size().min(pa_bits);
+        if root >> oa_bits != 0 {
+            return Err(Stage2Fault::AddressSize(Level::ZERO));
+        }
+        Ok(Self {
+            granule,
+            ipa_bits,
+            start_level,
+            root,
+            oa_bits,
+            hardware_af: vtcr.has_hardware_af(),
+            big_endian: limits.big_endian,
+            fwb: limits.fwb,
+        })
+    }
+
+    /// The number of lookup levels: what Linux's debugfs file `stage2_levels` says.
+    #[must_use]
+    pub const fn levels(&self) -> u32 {
+        4 - self.start_level.get() as u32
+    }
+
+    /// The first address beyond the input address space.
+    #[must_use]
+    pub const fn ipa_end(&self) -> u64 {
+        1 << self.ipa_bits
+    }
+}
+
+/// Whether an implementation with `pa_bits` of physical address may start at `level`
+/// (`AArch64.S2InvalidSL`).
+const fn is_start_level_available(granule: Granule, level: Level, pa_bits: u32) -> bool {
+    match (granule, level.get()) {
+        (Granule::K4, 0) | (Granule::K64, 1) => pa_bits > 42,
+        (Granule::K16, 1) => pa_bits > 40,
+        (Granule::K16 | Granule::K64, 0) => false,
+        _ => true,
+    }
+}
+
+/// Whether a start at `level` resolves exactly `ipa_bits`: at least two entries and at most 16
+/// concatenated tables (`AArch64.S2InconsistentSL`).
+const fn is_start_level_consistent(granule: Granule, level: Level, ipa_bits: u32) -> bool {
+    match ipa_bits.checked_sub(granule.entry_shift(level)) {
+        Some(index_bits) => {
+            index_bits >= 1 && index_bits <= granule.stride() + CONCATENATION_BITS_MAX
+        }
+        None => false,
+    }
+}
+
+/// Bits `high..=low` set.
+const fn bits(high: u32, low: u32) -> u64 {
+    (u64::MAX >> (63 - high)) & (u64::MAX << low)
+}
+
+/// A value of `VTCR_EL2`.
+#[derive(Clone, Copy)]
+struct Vtcr(u64);
+
+impl Vtcr {
+    fn field(self, shift: u32, width: u32) -> u32 {
+        // At most six bits wide, so nothing is lost.
+        ((self.0 >> shift) & ((1 << width) - 1)) as u32
+    }
+
+    fn t0sz(self) -> u32 {
+        self.field(0, 6)
+    }
+
+    /// A granule that is reserved or absent is taken as one that is implemented, which the
+    /// architecture leaves open; the choice is Linux KVM's, the smallest.
+    fn granule(self, limits: &Stage2Limits) -> Granule {
+        match self.field(14, 2) {
+            0b01 if limits.has_64k => Granule::K64,
+            0b10 if limits.has_16k => Granule::K16,
+            _ if limits.has_4k => Granule::K4,
+            _ if limits.has_16k => Granule::K16,
+            _ => Granule::K64,
+        }
+    }
+
+    fn start_level(self, granule: Granule) -> Option<Level> {
+        let first = match granule {
+            Granule::K4 => 2u32,
+            Granule::K16 | Granule::K64 => 3,
+        };
+        let number = first.checked_sub(self.field(6, 2))?;
+        Level::new(u8::try_from(number).ok()?)
+    }
+
+    fn physical_size(self) -> u32 {
+        match self.field(16, 3) {
+            0b000 => 32,
+            0b001 => 36,
+            0b010 => 40,
+            0b011 => 42,
+            0b100 => 44,
+            _ => ADDRESS_BITS_MAX,
+        }
+    }
+
+    fn has_hardware_af(self) -> bool {
+        self.field(21, 1) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LIMITS, vtcr};
+
+    const NO_WALK: Stage2Fault = Stage2Fault::Translation(Level::ZERO);
+
+    fn config(
+        granule: Granule,
+        ipa_bits: u32,
+        start_level: u8,
+        pa_bits: u32,
+    ) -> Result<Stage2Config, Stage2Fault> {
+        let limits = Stage2Limits { pa_bits, ..LIMITS };
+        Stage2Config::from_registers(vtcr(granule, ipa_bits, start_level), 0x4000_0000, &limits)
+    }
+
+    #[test]
+    fn start_level_must_fit_the_input_size() {
+        // (granule, start level, smallest and largest input size at 48 physical bits)
+        let table = [
+            (Granule::K4, 2, 25, 34),
+            (Granule::K4, 1, 31, 43),
+            (Granule::K4, 0, 40, 48),
+            (Granule::K16, 3, 25, 29),
+            (Granule::K16, 2, 26, 40),
+            (Granule::K16, 1, 37, 48),
+            (Granule::K64, 3, 25, 33),
+            (Granule::K64, 2, 30, 46),
+            (Granule::K64, 1, 43, 48),
+        ];
+        for (granule, level, smallest, largest) in table {
+            for ipa_bits in 20..=56 {
+                let expect = (smallest..=largest).contains(&ipa_bits);
+                assert_eq!(
+                    config(granule, ipa_bits, level, 48).is_ok(),
+                    expect,
+                    "{granule} level {level} {ipa_bits}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn start_level_needs_a_large_enough_physical_address() {
+        assert_eq!(config(Granule::K4, 40, 0, 42), Err(NO_WALK));
+        assert!(config(Granule::K4, 40, 0, 44).is_ok());
+        assert_eq!(config(Granule::K16, 40, 1, 40), Err(NO_WALK));
+        assert!(config(Granule::K16, 40, 1, 42).is_ok());
+        assert_eq!(config(Granule::K64, 43, 1, 42), Err(NO_WALK));
+        assert!(config(Granule::K64, 43, 1, 44).is_ok());
+    }
+
+    #[test]
+    fn input_size_is_bound_by_the_physical_size() {
+        assert!(config(Granule::K4, 40, 1, 40).is_ok());
+        assert_eq!(config(Granule::K4, 41, 1, 40), Err(NO_WALK));
+    }
+
+    #[test]
+    fn reserved_start_level_of_4k_is_a_translation_fault() {
+        let vtcr = vtcr(Granule::K4, 48, 0) | 0b11 << 6;
+        assert_eq!(Stage2Config::from_registers(vtcr, 0, &LIMITS), Err(NO_WALK));
+    }
+
+    #[test]
+    fn root_is_aligned_to_the_concatenated_size() {
+        let vtcr = vtcr(Granule::K4, 43, 1);
+        let config = Stage2Config::from_registers(vtcr, 0x4001_f001, &LIMITS).unwrap();
+        assert_eq!(config.root, 0x4001_0000);
+        assert_eq!(config.levels(), 3);
+    }
+
+    #[test]
+    fn root_beyond_the_output_size_is_an_address_size_fault() {
+        let vtcr = vtcr(Granule::K4, 40, 1) & !(0b111 << 16);
+        let fault = Stage2Fault::AddressSize(Level::ZERO);
+        assert_eq!(
+            Stage2Config::from_registers(vtcr, 1 << 32, &LIMITS),
+            Err(fault)
+        );
+        assert!(Stage2Config::from_registers(vtcr, 0xffff_0000, &LIMITS).is_ok());
+    }
+
+    #[test]
+    fn vmid_and_cnp_are_no_part_of_the_root() {
+        let config =
+            Stage2Config::from_registers(vtcr(Granule::K4, 48, 0), 0xffff_0000_4000_0001, &LIMITS)
+                .unwrap();
+        assert_eq!(config.root, 0x4000_0000);
+    }
+
+    #[test]
+    fn absent_granule_falls_back_to_an_implemented_one() {
+        let limits = Stage2Limits {
+            has_64k: false,
+            ..LIMITS
+        };
+        let vtcr = vtcr(Granule::K4, 40, 1) | 0b01 << 14;
+        assert_eq!(
+            Stage2Config::from_registers(vtcr, 0, &limits)
+                .unwrap()
+                .granule,
+            Granule::K4
+        );
+        assert_eq!(
+            Stage2Config::from_registers(vtcr | 0b10 << 14, 0, &LIMITS)
+                .unwrap()
+                .granule,
+            Granule::K4
+        );
+    }
+
+    #[test]
+    fn any_register_value_is_a_config_or_a_fault() {
+        for seed in 0..20_000u64 {
+            let value = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let limits = Stage2Limits {
+                pa_bits: 32 + (seed % 40) as u32,
+                ..LIMITS
+            };
+            let _ = Stage2Config::from_registers(value, value.rotate_left(17), &limits);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Stage-2 tables of our own: the host stage 2 and the shadows.
+//!
+//! Always 4 KiB granule, 48-bit IPA, start at level 0 with one root page, descriptors in the
+//! `FEAT_S2FWB` form. A table page belongs to exactly one [`Stage2Table`], which counts its pages
+//! and the bytes it maps at each level.
+//!
+//! The value owns its pages but holds no reference to memory: every operation is given the memory
+//! and the TLB ([`Stage2Env`]). Dropping it without [`destroy`](Stage2Table::destroy) leaks the
+//! pages. Callers hold the lock that serialises all software changes; hardware walks run
+//! concurrently and see only states that break-before-make allows.
+
+use super::{
+    attrs::Stage2Attrs,
+    config::Stage2Config,
+    desc::Stage2Desc,
+    occupancy::{ENTRIES, TableRef},
+    slot::{Place, Slot, Stage2Env, TableMemory, Valid, index_of},
+};
+use crate::{Granule, Level, Pa, Phys, ReadTable};
+use core::fmt;
+
+/// No page could be had for a table. What was asked for has not been done, and nothing is half
+/// done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfTables;
+
+impl fmt::Display for OutOfTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("out of memory for page tables")
+    }
+}
+
+impl core::error::Error for OutOfTables {}
+
+/// A stage-2 translation table of our own.
+#[derive(Debug)]
+pub struct Stage2Table {
+    /// The root, with its occupancy, as if a descriptor pointed to it.
+    pub(super) root: Stage2Desc,
+    pub(super) table_pages: u64,
+    pub(super) mapped: [u64; 4],
+}
+
+/// Who holds the descriptor of a table, with its occupancy.
+#[derive(Clone, Copy)]
+enum Holder {
+    Root,
+    Entry(Pa),
+}
+
+impl Stage2Table {
+    /// The input address size, in bits: `VTCR_EL2.T0SZ` = 16.
+    pub const IPA_BITS: u32 = 48;
+    /// The level of the root: `VTCR_EL2.SL0` = 2.
+    pub const START_LEVEL: Level = Level::ZERO;
+
+    /// An empty table.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfTables` when there is no page for the root.
+    pub fn new(mem: &mut impl TableMemory) -> Result<Self, OutOfTables> {
+        let root = mem.alloc_table().ok_or(OutOfTables)?;
+        Ok(Self {
+            root: TableRef::empty(root).desc(),
+            table_pages: 1,
+            mapped: [0; 4],
+        })
+    }
+
+    /// The root page: `VTTBR_EL2.BADDR`.
+    #[must_use]
+    pub fn root(&self) -> Pa {
+        self.root_ref().page()
+    }
+
+    /// How to walk these tables.
+    #[must_use]
+    pub fn config(&self) -> Stage2Config {
+        Stage2Config {
+            granule: Granule::K4,
+            ipa_bits: Self::IPA_BITS,
+            start_level: Self::START_LEVEL,
+            root: self.root().bits(),
+            oa_bits: 48,
+            hardware_af: false,
+            big_endian: false,
+            fwb: true,
+        }
+    }
+
+    /// The number of table pages, the root included.
+    #[must_use]
+    pub fn table_pages(&self) -> u64 {
+        self.table_pages
+    }
+
+    /// The bytes mapped by leaves of each level.
+    #[must_use]
+    pub fn mapped(&self) -> [u64; 4] {
+        self.mapped
+    }
+
+    /// The bytes mapped altogether.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        self.mapped.iter().sum()
+    }
+
+    /// Maps the leaf of `level` (1 to 3) around `ia` to the one around `pa`, whatever was there
+    /// before.
+    ///
+    /// Lower bits of `ia` and `pa` are ignored, so are bits of `ia` from 48 upwards. `tag` (2 bits)
+    /// is kept in the leaf for [`Stage2Desc::tag`]. A change of permissions only is made in place,
+    /// any other by break-before-make. A table that stood there is freed with all below it. A block
+    /// that covers more than the new leaf is split, and the rest of it stays mapped.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfTables`; a block may have been split meanwhile, but what is mapped has not changed.
+    pub fn map_leaf(
+        &mut self,
+        ia: u64,
+        pa: Pa,
+        level: Level,
+        attrs: &Stage2Attrs,
+        tag: u8,
+        env: &mut impl Stage2Env,
+    ) -> Result<(), OutOfTables> {
+        debug_assert!(level > Level::ZERO && ia >> Self::IPA_BITS == 0);
+        let new = Stage2Desc::leaf(level, pa, attrs, tag);
+        let (holder, table) = self.table_for(ia, level, env)?;
+        let place = Place::of(table.page(), ia, level);
+        match place.read(env) {
+            Slot::Vacant(slot) => {
+                slot.fill(new, env);
+                self.store(holder, table.with_added(index_of(ia, level)), env);
+                self.mapped[level.index()] += place.size();
+            }
+            Slot::Leaf(slot) if slot.desc == new => {}
+            Slot::Leaf(slot) => slot.change_leaf(new, env),
+            Slot::Table(slot, _) => {
+                let subtree = TableRef::from_desc(slot.desc);
+                let vacant = slot.break_entry(env);
+                self.free_subtree(subtree, level.next().unwrap_or(Level::THREE), env);
+                vacant.fill(new, env);
+                self.mapped[level.index()] += place.size();
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps `size` bytes from `ia` to those from `pa` with the largest leaves that fit, replacing
+    /// what was there.
+    ///
+    /// All three are multiples of 4 KiB; lower bits are ignored.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfTables`; leaves up to the one that lacked a table are mapped. Asking again goes on.
+    pub fn map_range(
+        &mut self,
+        ia: u64,
+        pa: Pa,
+        size: u64,
+        attrs: &Stage2Attrs,
+        env: &mut impl Stage2Env,
+    ) -> Result<(), OutOfTables> {
+        let page = Granule::K4.bytes();
+        let (ia, pa, size) = (ia & !(page - 1), pa.align_down(page), size & !(page - 1));
+        let mut done = 0;
+        while done < size {
+            let (from, to) = (ia + done, Pa::new(pa.bits() + done));
+            let fits = |level: &Level| {
+                let leaf = Granule::K4.entry_bytes(*level);
+                (from | to.bits()) & (leaf - 1) == 0 && leaf <= size - done
+            };
+            let level = [Level::ONE, Level::TWO]
+                .into_iter()
+                .find(fits)
+                .unwrap_or(Level::THREE);
+            self.map_leaf(from, to, level, attrs, 0, env)?;
+            done += Granule::K4.entry_bytes(level);
+        }
+        Ok(())
+    }
+
+    /// Splits blocks until none reaches across `ia`. What is mapped stays the same.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfTables`; larger blocks may have been split into smaller ones that still reach across.
+    pub fn split_at(&mut self, ia: u64, env: &mut impl Stage2Env) -> Result<(), OutOfTables> {
+        let mut table = self.root();
+        let mut level = Self::START_LEVEL;
+        while let Some(next_level) = level.next() {
+            table = match Place::of(table, ia, level).read(env) {
+                Slot::Vacant(_) => break,
+                Slot::Leaf(slot) if slot.place.ia == ia => break,
+                Slot::Leaf(slot) => self.split(slot, next_level, env)?.page(),
+                Slot::Table(_, next) => next,
+            };
+            level = next_level;
+        }
+        Ok(())
+    }
+
+    /// Counts the table pages by going over the table: [`table_pages`](Self::table_pages) unless
+    /// there is a bug.
+    #[must_use]
+    pub fn count_table_pages(&self, mem: &impl ReadTable<Phys>) -> u64 {
+        count_tables(self.root_ref(), Self::START_LEVEL, mem)
+    }
+
+    /// Frees all pages, the root included, after invalidating the TLBs.
+    pub fn destroy(mut self, env: &mut impl Stage2Env) {
+        self.unmap_all(env);
+        env.free_table(self.root());
+    }
+
+    pub(super) fn root_ref(&self) -> TableRef {
+        TableRef::from_desc(self.root)
+    }
+
+    /// The table of `level` that holds the entry for `ia`, created (with all above it) if it is not
+    /// there, and who holds its descriptor.
+    fn table_for(
+        &mut self,
+        ia: u64,
+        level: Level,
+        env: &mut impl Stage2Env,
+    ) -> Result<(Holder, TableRef), OutOfTables> {
+        let mut holder = Holder::Root;
+        let mut table = self.root_ref();
+        let mut at = Self::START_LEVEL;
+        while let Some(next_level) = at.next().filter(|_| at < level) {
+            let place = Place::of(table.page(), ia, at);
+            let next = match place.read(env) {
+                Slot::Table(slot, _) => TableRef::from_desc(slot.desc),
+                Slot::Leaf(slot) => self.split(slot, next_level, env)?,
+                Slot::Vacant(slot) => {
+                    let chain = self.new_chain(ia, next_level, level, env)?;
+                    slot.fill(chain.desc(), env);
+                    self.store(holder, table.with_added(index_of(ia, at)), env);
+                    chain
+                }
+            };
+            holder = Holder::Entry(place.at);
+            table = next;
+            at = next_level;
+        }
+        Ok((holder, table))
+    }
+
+    /// New tables from level `top` to level `bottom` for `ia`, each linked to the next, the last
+    /// one empty. All or none, so that failure leaves no empty table behind.
+    fn new_chain(
+        &mut self,
+        ia: u64,
+        top: Level,
+        bottom: Level,
+        env: &mut impl Stage2Env,
+    ) -> Result<TableRef, OutOfTables> {
+        let page = env.alloc_table().ok_or(OutOfTables)?;
+        let mut table = TableRef::empty(page);
+        if let Some(next_level) = top.next().filter(|_| top < bottom) {
+            // Two more calls at most.
+            let Ok(next) = self.new_chain(ia, next_level, bottom, env) else {
+                env.free_table(page);
+                return Err(OutOfTables);
+            };
+            env.write(Place::of(page, ia, top).at, next.desc().raw());
+            table = table.with_added(index_of(ia, top));
+        }
+        self.table_pages += 1;
+        Ok(table)
+    }
+
+    /// Replaces a block by a table of `child` level that maps the same.
+    fn split(
+        &mut self,
+        slot: Valid,
+        child: Level,
+        env: &mut impl Stage2Env,
+    ) -> Result<TableRef, OutOfTables> {
+        let page = env.alloc_table().ok_or(OutOfTables)?;
+        for index in 0..ENTRIES {
+            env.write(
+                Pa::new(page.bits() + 8 * index),
+                slot.desc.split_piece(child, index).raw(),
+            );
+        }
+        let (size, level) = (slot.place.size(), slot.place.level);
+        let table = TableRef::full(page);
+        slot.break_entry(env).fill(table.desc(), env);
+        self.table_pages += 1;
+        self.mapped[level.index()] -= size;
+        self.mapped[child.index()] += size;
+        Ok(table)
+    }
+
+    /// Notes a changed occupancy.
+    fn store(&mut self, holder: Holder, table: TableRef, mem: &mut impl TableMemory) {
+        match holder {
+            Holder::Root => self.root = table.desc(),
+            Holder::Entry(at) => mem.write(at, table.desc().raw()),
+        }
+    }
+
+    /// Frees a table of `level` that nothing refers to any more, and all below it. Returns the
+    /// bytes it mapped.
+    pub(super) fn free_subtree(
+        &mut self,
+        table: TableRef,
+        level: Level,
+        mem: &mut impl TableMemory,
+    ) -> u64 {
+        let mut bytes = 0;
+        let mut entries = table.entries();
+        while let Some((index, desc)) = entries.next(mem) {
+            let place = Place::of(table.page(), index << Granule::K4.entry_shift(level), level);
+            match (place.classify(desc), level.next()) {
+                // Two more calls at most: level 3 has no tables below it.
+                (Slot::Table(slot, _), Some(next)) => {
+                    bytes += self.free_subtree(TableRef::from_desc(slot.desc), next, mem);
+                }
+                (Slot::Leaf(slot), _) => {
+                    let size = slot.place.size();
+                    self.mapped[level.index()] -= size;
+                    bytes += size;
+                }
+                _ => {}
+            }
+        }
+        mem.free_table(table.page());
+        self.table_pages -= 1;
+        bytes
+    }
+}
+
+/// The pages of a table of `level` and all below it, trusting no count.
+fn count_tables(table: TableRef, level: Level, mem: &impl ReadTable<Phys>) -> u64 {
+    let Some(next) = level.next() else { return 1 };
+    let below = (0..ENTRIES).map(|index| {
+        let ia = index << Granule::K4.entry_shift(level);
+        match Place::of(table.page(), ia, level).read(mem) {
+            // Three more calls at most.
+            Slot::Table(slot, _) => count_tables(TableRef::from_desc(slot.desc), next, mem),
+            _ => 0,
+        }
+    });
+    1 + below.sum::<u64>()
+}

@@ -1,0 +1,176 @@
+//! Removing mappings, at a cost proportional to what is mapped.
+//!
+//! A guest invalidates whole address spaces with one instruction. So nothing here steps through
+//! addresses: occupied entries are found through [`TableRef`]'s counts, a table that lies within
+//! the range goes as a whole with one invalidation, and leaves that go singly share one per table.
+
+use super::{
+    occupancy::TableRef,
+    slot::{Place, Slot, Stage2Env, Valid, index_of},
+    table::{OutOfTables, Stage2Table},
+};
+use crate::{Granule, Level};
+use core::ops::Range;
+
+impl Stage2Table {
+    /// Removes every leaf that maps any of the `size` bytes from `ia`, whole, even where it reaches
+    /// beyond them. Returns the bytes that are no longer mapped. Tables that became empty are
+    /// freed.
+    ///
+    /// This is what a shadow needs: an invalidation of part of a translation ends the translation.
+    pub fn unmap_leaves(&mut self, ia: u64, size: u64, env: &mut impl Stage2Env) -> u64 {
+        let limit = 1 << Self::IPA_BITS;
+        let range = ia..ia.saturating_add(size).min(limit);
+        if range.is_empty() {
+            return 0;
+        }
+        let (root, bytes) = self.remove(self.root_ref(), Self::START_LEVEL, 0, &range, env);
+        self.root = root.desc();
+        bytes
+    }
+
+    /// Removes exactly the `size` bytes from `ia` (multiples of 4 KiB), splitting blocks that reach
+    /// beyond them. Returns the bytes that are no longer mapped.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfTables` when a block cannot be split; nothing is unmapped.
+    pub fn unmap_range(
+        &mut self,
+        ia: u64,
+        size: u64,
+        env: &mut impl Stage2Env,
+    ) -> Result<u64, OutOfTables> {
+        let end = ia.saturating_add(size);
+        self.split_at(ia, env)?;
+        if end >> Self::IPA_BITS == 0 {
+            self.split_at(end, env)?;
+        }
+        Ok(self.unmap_leaves(ia, size, env))
+    }
+
+    /// Removes everything with one invalidation, which happens even if nothing was mapped. Returns
+    /// the bytes that are no longer mapped.
+    pub fn unmap_all(&mut self, env: &mut impl Stage2Env) -> u64 {
+        let root = self.root_ref();
+        // Unlink the subtrees, but remember where they are until no walker can be in them.
+        let mut entries = root.entries();
+        while let Some((index, desc)) = entries.next(env) {
+            env.write(root_entry(root, index).at, desc.raw() & !1);
+        }
+        env.invalidate_all();
+        let mut bytes = 0;
+        let mut entries = root.entries();
+        while let Some((index, desc)) = entries.next(env) {
+            env.write(root_entry(root, index).at, 0);
+            bytes += self.free_subtree(TableRef::from_desc(desc), Level::ONE, env);
+        }
+        self.root = TableRef::empty(root.page()).desc();
+        bytes
+    }
+
+    /// Removes the leaves in `range` from `table`, a table of `level` whose first entry is for
+    /// `base`. Returns the table's new occupancy and the bytes removed.
+    fn remove(
+        &mut self,
+        table: TableRef,
+        level: Level,
+        base: u64,
+        range: &Range<u64>,
+        env: &mut impl Stage2Env,
+    ) -> (TableRef, u64) {
+        let (first, last) = indices(base, range, level);
+        // Seeing all entries that there are ends the search early.
+        let mut unseen = table.count();
+        let mut after = table;
+        let mut bytes = 0;
+        let mut leaves = Leaves::default();
+        for index in first.max(table.first())..=last {
+            if unseen == 0 {
+                break;
+            }
+            let place = Place::of(
+                table.page(),
+                base + (index << Granule::K4.entry_shift(level)),
+                level,
+            );
+            let (removed, is_gone) = match place.read(env) {
+                Slot::Vacant(_) => continue,
+                Slot::Leaf(slot) => {
+                    slot.clear_leaf(env);
+                    leaves.add(place);
+                    self.mapped[level.index()] -= place.size();
+                    (place.size(), true)
+                }
+                // Two more calls at most.
+                Slot::Table(slot, _) => self.remove_below(slot, range, env),
+            };
+            unseen -= 1;
+            bytes += removed;
+            if is_gone {
+                after = after.with_removed();
+            }
+        }
+        leaves.invalidate(level, env);
+        (after, bytes)
+    }
+
+    /// Removes the leaves in `range` from the table that `slot` points to. Returns the bytes
+    /// removed and whether the table is gone.
+    fn remove_below(
+        &mut self,
+        slot: Valid,
+        range: &Range<u64>,
+        env: &mut impl Stage2Env,
+    ) -> (u64, bool) {
+        let table = TableRef::from_desc(slot.desc);
+        let place = slot.place;
+        // There are no table descriptors at level 3.
+        let level = place.level.next().unwrap_or(Level::THREE);
+        if range.start <= place.ia && range.end - place.ia >= place.size() {
+            slot.break_entry(env);
+            return (self.free_subtree(table, level, env), true);
+        }
+        let (table, bytes) = self.remove(table, level, place.ia, range, env);
+        let is_empty = table.count() == 0;
+        if is_empty {
+            slot.break_empty_table(env);
+            self.free_subtree(table, level, env);
+        } else {
+            slot.annotate_table(table.desc(), env);
+        }
+        (bytes, is_empty)
+    }
+}
+
+fn root_entry(root: TableRef, index: u64) -> Place {
+    let level = Stage2Table::START_LEVEL;
+    Place::of(root.page(), index << Granule::K4.entry_shift(level), level)
+}
+
+/// The indices of the first and the last entry that `range` touches in the table of `level` whose
+/// first entry is for `base`.
+fn indices(base: u64, range: &Range<u64>, level: Level) -> (u64, u64) {
+    let last_ia = base + 511 * Granule::K4.entry_bytes(level);
+    let first = index_of(range.start.max(base), level);
+    let last = index_of((range.end - 1).min(last_ia), level);
+    (first, last)
+}
+
+/// Leaves of one table that are cleared and await one invalidation.
+#[derive(Default)]
+struct Leaves(Option<Range<u64>>);
+
+impl Leaves {
+    /// In address order.
+    fn add(&mut self, place: Place) {
+        let start = self.0.as_ref().map_or(place.ia, |leaves| leaves.start);
+        self.0 = Some(start..place.ia + place.size());
+    }
+
+    fn invalidate(self, level: Level, env: &mut impl Stage2Env) {
+        if let Some(leaves) = self.0 {
+            env.invalidate(leaves.start, leaves.end - leaves.start, level);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Driving gnomon's debug console as a program: a command in, its lines out.
+//!
+//! The console is made for people: it echoes what is typed, edits the line, and
+//! prints its log in between. So an answer is what stands between the line that
+//! ends with the command's echo and the next prompt, without log lines. Nothing
+//! depends on how fast either side is.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What the console prints when it is ready for a command.
+pub const PROMPT: &str = "gnomon> ";
+
+/// gnomon's log lines, which may come between any two lines of an answer.
+const LOG_PREFIX: &str = "[gnomon]";
+
+/// How often a socket that is not there yet is tried, and the longest single read.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A connection to the debug console.
+#[derive(Debug)]
+pub struct Console {
+    stream: UnixStream,
+    received: Vec<u8>,
+    limit: Duration,
+}
+
+impl Console {
+    /// Connects to the socket at `path`, waiting for QEMU to make it and for gnomon to
+    /// answer, each at most `limit`. Later answers may take as long.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens or nothing answers in that time.
+    pub fn connect(path: &Path, limit: Duration) -> Result<Self> {
+        let deadline = Instant::now() + limit;
+        let stream = loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error)
+                        .with_context(|| format!("nobody listens on {}", path.display()));
+                }
+                Err(_) => thread::sleep(RETRY_INTERVAL),
+            }
+        };
+        stream.set_read_timeout(Some(RETRY_INTERVAL))?;
+        let mut console = Self {
+            stream,
+            received: Vec::new(),
+            limit,
+        };
+        // Whatever was printed before is lost, the prompt with it: ask for a new one.
+        console.type_line("")?;
+        console.read_until(|text| text.ends_with(PROMPT).then_some(()))?;
+        Ok(console)
+    }
+
+    /// Sets how long each later answer may take.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    /// Gives a command and returns the lines of its answer.
+    ///
+    /// # Errors
+    ///
+    /// When the console goes away or does not come back to its prompt in time.
+    pub fn command(&mut self, command: &str) -> Result<Vec<String>> {
+        self.received.clear();
+        self.type_line(command)?;
+        self.read_until(|text| answer(text, command))
+            .with_context(|| format!("no answer to `{command}`"))
+    }
+
+    fn type_line(&mut self, line: &str) -> Result<()> {
+        self.stream.write_all(format!("{line}\r").as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads until `done` finds what it looks for in the text received so far.
+    fn read_until<T>(&mut self, done: impl Fn(&str) -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + self.limit;
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => bail!("the console is gone (QEMU ended)"),
+                Ok(count) => {
+                    self.received.extend_from_slice(&buffer[..count]);
+                    if let Some(found) = done(&plain_text(&self.received)) {
+                        return Ok(found);
+                    }
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() > deadline {
+                let text = plain_text(&self.received);
+                let last = text.lines().last().unwrap_or("nothing");
+                bail!("{} s went by; last came: {last}", self.limit.as_secs());
+            }
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// The text without carriage returns and terminal control sequences (`ESC [ ... letter`).
+fn plain_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => {}
+            '\u{1b}' => {
+                if chars.next() == Some('[') {
+                    chars.by_ref().find(char::is_ascii_alphabetic);
+                }
+            }
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// The answer to `command` in everything received since it was typed, once it is complete.
+fn answer(text: &str, command: &str) -> Option<Vec<String>> {
+    let (body, last) = text.rsplit_once('\n')?;
+    if last != PROMPT {
+        return None;
+    }
+    let mut lines = body.split('\n');
+    // The echo. Prompts left over from before may stand in front of it, on the same line.
+    lines
+        .by_ref()
+        .find(|line| line.trim_end().ends_with(command.trim_end()))?;
+    Some(
+        lines
+            .filter(|line| !line.starts_with(LOG_PREFIX))
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_between_the_echo_and_the_next_prompt() {
+        let lines = answer("gnomon> help\nptdump\nlevels\ngnomon> ", "help");
+        assert_eq!(lines, Some(vec!["ptdump".into(), "levels".into()]));
+        assert_eq!(answer("gnomon> stop\ngnomon> ", "stop"), Some(vec![]));
+    }
+
+    #[test]
+    fn an_unfinished_answer_is_none() {
+        for text in [
+            "",
+            "help",
+            "help\n",
+            "help\nptdump\n",
+            "help\nptdump\ngnomon>",
+            "gnomon> ",
+        ] {
+            assert_eq!(answer(text, "help"), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn left_over_prompts_and_log_lines_are_no_part_of_it() {
+        let text = "[gnomon] late\ngnomon> gnomon> shadow\n[gnomon] L2 exit\n0: x\n\ngnomon> ";
+        assert_eq!(
+            answer(text, "shadow"),
+            Some(vec!["0: x".into(), String::new()])
+        );
+    }
+
+    #[test]
+    fn control_sequences_disappear() {
+        assert_eq!(
+            plain_text(b"\x1b[2K\x1b[1Ggnomon> a\r\nb\x1b[0m"),
+            "gnomon> a\nb"
+        );
+    }
+
+    #[test]
+    fn a_whole_conversation_over_a_socket() {
+        let path = std::env::temp_dir().join(format!("xtask-console-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let gnomon = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut typed = Vec::new();
+            let mut byte = [0];
+            while stream.read(&mut byte).unwrap_or(0) == 1 {
+                stream.write_all(&byte).unwrap();
+                if byte[0] == b'\r' {
+                    let command = String::from_utf8(std::mem::take(&mut typed)).unwrap();
+                    let reply = if command.is_empty() {
+                        ""
+                    } else {
+                        "first\r\nsecond\r\n"
+                    };
+                    stream
+                        .write_all(format!("\n{reply}{PROMPT}").as_bytes())
+                        .unwrap();
+                } else {
+                    typed.push(byte[0]);
+                }
+            }
+        });
+        let mut console = Console::connect(&path, Duration::from_secs(60)).unwrap();
+        assert_eq!(console.command("ptdump host").unwrap(), ["first", "second"]);
+        assert_eq!(console.command("levels host").unwrap(), ["first", "second"]);
+        drop(console);
+        gnomon.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}

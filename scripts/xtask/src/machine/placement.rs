@@ -1,0 +1,131 @@
+//! Where QEMU's guest loader puts L1's kernel and ramdisk.
+//!
+//! gnomon keeps the first 64 MiB of RAM. QEMU itself puts the machine's device
+//! tree at half of RAM or 128 MiB, whichever is less, and refuses to start when
+//! anything overlaps it. So L1's kernel comes 2 MiB above that, and the ramdisk
+//! well above what the kernel says it occupies.
+
+use std::fmt;
+
+use crate::memory::MemorySize;
+
+const MIB: u64 = 1 << 20;
+
+/// Linux's boot protocol asks for kernels at such boundaries.
+const ALIGNMENT: u64 = 2 * MIB;
+
+/// QEMU's `virt`: the device tree goes no further than this from the start of RAM.
+const DEVICE_TREE_OFFSET_LIMIT: u64 = 128 * MIB;
+
+/// Kept free between the kernel and the ramdisk: Linux may use a little beyond its
+/// `image_size` before it reads its memory map, and a wrong size should show as a fault.
+const GAP: u64 = 16 * MIB;
+
+/// Physical addresses of L1's modules. L1's addresses are the same: gnomon maps IPA = PA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where the kernel goes, 2 MiB aligned.
+    pub kernel: u64,
+    /// Where the ramdisk goes, 2 MiB aligned.
+    pub initrd: u64,
+}
+
+/// The machine has too little RAM for what it should boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoesNotFit {
+    /// RAM the machine has.
+    pub have: MemorySize,
+    /// RAM with which everything would find its place.
+    pub need: MemorySize,
+}
+
+impl fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of RAM cannot hold L1's kernel and ramdisk: use --memory {} or more",
+            self.have, self.need
+        )
+    }
+}
+
+impl std::error::Error for DoesNotFit {}
+
+/// Places a kernel that occupies `kernel_bytes` in memory and a ramdisk of `initrd_bytes`.
+///
+/// # Errors
+///
+/// [`DoesNotFit`] when the end of RAM comes first.
+pub fn place(
+    ram_base: u64,
+    memory: MemorySize,
+    kernel_bytes: u64,
+    initrd_bytes: u64,
+) -> Result<Placement, DoesNotFit> {
+    let (placement, end) = place_at(ram_base, memory, kernel_bytes, initrd_bytes);
+    if end <= ram_base + memory.bytes() {
+        return Ok(placement);
+    }
+    // Above 256 MiB nothing depends on the size of RAM any more, so this is enough.
+    let ample = MemorySize::from_mib(256);
+    let (_, end) = place_at(ram_base, ample, kernel_bytes, initrd_bytes);
+    let need = MemorySize::from_mib((end - ram_base).div_ceil(MIB).next_multiple_of(64));
+    Err(DoesNotFit {
+        have: memory,
+        need: need.max(ample),
+    })
+}
+
+/// The placement, and the first address after everything.
+fn place_at(
+    ram_base: u64,
+    memory: MemorySize,
+    kernel_bytes: u64,
+    initrd_bytes: u64,
+) -> (Placement, u64) {
+    let device_tree = ram_base + (memory.bytes() / 2).min(DEVICE_TREE_OFFSET_LIMIT);
+    let kernel = device_tree.next_multiple_of(ALIGNMENT) + ALIGNMENT;
+    let initrd = (kernel + kernel_bytes + GAP).next_multiple_of(ALIGNMENT);
+    (Placement { kernel, initrd }, initrd + initrd_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: u64 = 0x4000_0000;
+
+    #[test]
+    fn the_kernel_is_clear_of_qemus_device_tree() {
+        let placement = place(BASE, MemorySize::from_mib(4096), 45 * MIB, 100 * MIB).unwrap();
+        assert_eq!(placement.kernel, 0x4820_0000);
+        assert!(placement.initrd >= placement.kernel + 45 * MIB + GAP);
+        assert_eq!(
+            (placement.kernel % ALIGNMENT, placement.initrd % ALIGNMENT),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn addresses_do_not_move_with_ram_once_there_is_enough() {
+        let at = |mib| place(BASE, MemorySize::from_mib(mib), 45 * MIB, 100 * MIB).unwrap();
+        assert_eq!(at(512), at(16384));
+    }
+
+    #[test]
+    fn too_little_ram_says_how_much_is_needed() {
+        let small = MemorySize::from_mib(64);
+        let error = place(BASE, small, 45 * MIB, 100 * MIB).unwrap_err();
+        assert!(
+            place(BASE, error.need, 45 * MIB, 100 * MIB).is_ok(),
+            "{error}"
+        );
+        assert!(error.to_string().contains("64M of RAM"), "{error}");
+    }
+
+    #[test]
+    fn a_tiny_payload_fits_a_machine_that_is_too_small_for_gnomon() {
+        // gnomon, not the host tool, must have the last word on that.
+        assert!(place(BASE, MemorySize::from_mib(64), 4096, 4096).is_ok());
+    }
+}

@@ -1,0 +1,186 @@
+//! The command line of gnomon's host tool. Everything it does is in the library.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use xtask::machine::builder::Request;
+use xtask::memory::MemorySize;
+use xtask::project::{CALLER_DIR_VARIABLE, Project};
+use xtask::{doctor, firmware, payload, run, setup, test};
+
+/// gnomon's host tool.
+#[derive(Parser)]
+#[command(name = "gnomon", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing: toolchain target, QEMU, L1 payload
+    Setup(SetupArgs),
+    /// Build gnomon's raw image and print where it is
+    Build,
+    /// Build gnomon and boot L1 on it, which starts an L2
+    Run(Box<RunArgs>),
+    /// Run everything that must pass
+    Test(TestArgs),
+    /// Attach a debugger to a `run --gdb`
+    Gdb,
+    /// Say what is missing and how to get it
+    Doctor,
+}
+
+#[derive(Args)]
+struct SetupArgs {
+    /// Fetch the 7.x kernel as well and print its path, for `run --kernel`
+    #[arg(long)]
+    kernel_7: bool,
+    /// Rewrite payload/packages.lock with the newest versions the archive has
+    #[arg(long)]
+    repin: bool,
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Host tests, formatting, lints and the build only
+    #[arg(long)]
+    quick: bool,
+    /// Only the system tests whose name contains this
+    filter: Option<String>,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// L1's kernel, an arm64 Image [default: Debian's]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// L1's ramdisk [default: one with QEMU and an L2 guest]
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// L1's command line; with the default ramdisk, added to its own
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// gnomon's own options, such as `log=debug`; may be given more than once
+    #[arg(long, value_name = "STRING")]
+    hyp: Vec<String>,
+    /// CPUs [default: 2]
+    #[arg(long, value_name = "N")]
+    smp: Option<u32>,
+    /// RAM, such as 512M or 4G [default: 4G]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemorySize>,
+    /// The same payload at QEMU's real EL2, without gnomon
+    #[arg(long)]
+    native: bool,
+    /// L1's console on stdout, nothing read from stdin; exit 0 when the machine powers off in
+    /// order, 1 on a panic or crash, 124 on timeout
+    #[arg(long)]
+    headless: bool,
+    /// With --headless: give up after this many seconds
+    #[arg(long, value_name = "SECONDS", requires = "headless")]
+    timeout: Option<u64>,
+    /// The debug console as a unix socket at PATH instead of on the terminal
+    #[arg(long, value_name = "PATH")]
+    console: Option<PathBuf>,
+    /// Deterministic, instruction-counted run on one thread
+    #[arg(long)]
+    icount: bool,
+    /// Wait for a debugger before the first instruction (see scripts/gdb)
+    #[arg(long)]
+    gdb: bool,
+    /// gnomon's raw image instead of a fresh build
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Start gnomon without any L1
+    #[arg(long)]
+    no_payload: bool,
+    /// A machine with one UART only
+    #[arg(long)]
+    no_debug_uart: bool,
+    /// Print the command that starts QEMU instead of starting it
+    #[arg(long)]
+    print_command: bool,
+    /// Arguments for QEMU, after all others
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    extra: Vec<OsString>,
+}
+
+impl RunArgs {
+    fn into_options(self) -> run::Options {
+        run::Options {
+            request: Request {
+                kernel: self.kernel,
+                initrd: self.initrd,
+                append: self.append,
+                hyp: self.hyp,
+                cpu_count: self.smp,
+                memory: self.memory,
+                native: self.native,
+                headless: self.headless,
+                icount: self.icount,
+                gdb: self.gdb,
+                no_payload: self.no_payload,
+                no_debug_uart: self.no_debug_uart,
+                image: self.image,
+                extra: self.extra,
+            },
+            timeout: self.timeout.map(Duration::from_secs),
+            console: self.console,
+            print_command: self.print_command,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the command; the number is the exit status.
+fn dispatch(cli: Cli) -> Result<u8> {
+    // Paths on the command line are meant from where the user is, not from where the script is.
+    if let Some(dir) = env::var_os(CALLER_DIR_VARIABLE) {
+        env::set_current_dir(&dir).with_context(|| format!("cannot go to {}", dir.display()))?;
+    }
+    let project = Project::new();
+    match cli.command {
+        Command::Setup(arguments) => {
+            if arguments.repin {
+                payload::repin(&project)?;
+            }
+            if arguments.kernel_7 {
+                setup::kernel_7(&project)?;
+            } else {
+                setup::all(&project)?;
+            }
+            Ok(0)
+        }
+        Command::Build => {
+            setup::toolchain::ensure(&project)?;
+            println!("{}", firmware::build(&project)?.image.display());
+            Ok(0)
+        }
+        Command::Run(arguments) => run::run(&project, &arguments.into_options()),
+        Command::Test(arguments) => {
+            let options = test::Options {
+                quick: arguments.quick,
+                filter: arguments.filter,
+            };
+            Ok(u8::from(!test::run(&project, &options)?))
+        }
+        Command::Gdb => run::gdb(&project).map(|()| 0),
+        Command::Doctor => Ok(u8::from(!doctor::doctor(&project)?)),
+    }
+}

@@ -1,0 +1,201 @@
+//! QEMU for the host: the one in `PATH` when it is new enough, else Debian's.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{self, find_program};
+use crate::progress::{Step, say};
+use crate::project::Project;
+use crate::version::{QEMU_MINIMUM, QemuVersion};
+
+/// The program.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+
+/// Debian's package of it.
+const PACKAGE: &str = "qemu-system-arm";
+
+/// What is in `PATH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// New enough.
+    Good(QemuVersion),
+    /// Too old.
+    Old(QemuVersion),
+    /// Not there, or it does not say its version.
+    Missing,
+}
+
+/// Looks at the QEMU in `PATH`.
+#[must_use]
+pub fn installed() -> Installed {
+    let version = process::capture(Command::new(PROGRAM).arg("--version"))
+        .ok()
+        .and_then(|text| QemuVersion::parse(&text));
+    match version {
+        Some(version) if version >= QEMU_MINIMUM => Installed::Good(version),
+        Some(version) => Installed::Old(version),
+        None => Installed::Missing,
+    }
+}
+
+/// Makes sure that QEMU is there, installing Debian's where that is possible.
+///
+/// # Errors
+///
+/// When it cannot be installed; the message says how the user can.
+pub fn ensure(project: &Project) -> Result<()> {
+    let found = installed();
+    if let Installed::Good(_) = found {
+        return Ok(());
+    }
+    let had = match found {
+        Installed::Old(version) => format!("QEMU {version} is too old"),
+        _ => "QEMU is not installed".to_owned(),
+    };
+    let host = Host::detect();
+    let Some(suite) = host.suite_with_qemu() else {
+        bail!(
+            "{had}, {QEMU_MINIMUM} or newer is needed: {}",
+            host.advice()
+        );
+    };
+    say(&format!("{had}; installing {PACKAGE} from {suite}"));
+    install(project, suite).with_context(|| {
+        format!("{had} and could not be installed; by hand: apt-get install -t {suite} {PACKAGE}")
+    })?;
+    match installed() {
+        Installed::Good(version) => {
+            say(&format!("QEMU {version} is installed"));
+            Ok(())
+        }
+        _ => bail!("{PACKAGE} of {suite} brought no QEMU of {QEMU_MINIMUM} or newer"),
+    }
+}
+
+/// How the user can get a good QEMU, for messages.
+#[must_use]
+pub fn advice() -> String {
+    Host::detect().advice()
+}
+
+/// Installs the package on the host. The suite is added to the host's own sources, but only
+/// for these two commands.
+fn install(project: &Project, suite: &str) -> Result<()> {
+    let _step = Step::begin(&format!("qemu: installing {PACKAGE} from {suite}"));
+    let parts = project.cache_dir().join("apt/host-sources");
+    prepare_sources(&parts, suite)?;
+    let option = format!("Dir::Etc::SourceParts={}", parts.display());
+    for action in [
+        &["update"][..],
+        &[
+            "install",
+            "-y",
+            "--no-install-recommends",
+            "-t",
+            suite,
+            PACKAGE,
+        ],
+    ] {
+        let mut command = process::as_root("apt-get")?;
+        command.args(["-q", "-o", &option]).args(action);
+        process::run_quietly(&mut command)?;
+    }
+    Ok(())
+}
+
+/// A copy of the host's extra sources, with the suite added.
+fn prepare_sources(parts: &Path, suite: &str) -> Result<()> {
+    let _ = fs::remove_dir_all(parts);
+    fs::create_dir_all(parts).with_context(|| format!("cannot create {}", parts.display()))?;
+    if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
+        for entry in entries.flatten() {
+            fs::copy(entry.path(), parts.join(entry.file_name()))?;
+        }
+    }
+    let line = format!(
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
+         http://deb.debian.org/debian {suite} main\n"
+    );
+    fs::write(parts.join("gnomon.list"), line)?;
+    Ok(())
+}
+
+/// What matters of the host's operating system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Host {
+    id: String,
+    codename: String,
+}
+
+impl Host {
+    fn detect() -> Self {
+        let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let mut host = Self::parse(&text);
+        if find_program("apt-get").is_none() {
+            host.codename.clear();
+        }
+        host
+    }
+
+    /// Reads `/etc/os-release`.
+    fn parse(text: &str) -> Self {
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+                .map(|value| value.trim_matches('"').to_owned())
+                .unwrap_or_default()
+        };
+        Self {
+            id: value("ID"),
+            codename: value("VERSION_CODENAME"),
+        }
+    }
+
+    /// The suite of this Debian that has a good QEMU.
+    fn suite_with_qemu(&self) -> Option<&'static str> {
+        match (self.id.as_str(), self.codename.as_str()) {
+            ("debian", "bookworm") => Some("bookworm-backports"),
+            ("debian", "trixie") => Some("trixie"),
+            _ => None,
+        }
+    }
+
+    fn advice(&self) -> String {
+        let how = match self.id.as_str() {
+            "fedora" | "rhel" | "centos" => "dnf install qemu-system-aarch64",
+            "arch" | "manjaro" => "pacman -S qemu-system-aarch64",
+            "opensuse-tumbleweed" | "opensuse-leap" => "zypper install qemu-arm",
+            "alpine" => "apk add qemu-system-aarch64",
+            "nixos" => "nix-shell -p qemu",
+            "debian" | "ubuntu" => "apt-get install qemu-system-arm",
+            _ if cfg!(target_os = "macos") => "brew install qemu",
+            _ => "https://www.qemu.org/download/",
+        };
+        format!("{how} (version {QEMU_MINIMUM} or newer, {PROGRAM} in PATH)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_debian_with_a_good_qemu_is_installed_on() {
+        let bookworm = Host::parse("NAME=\"Debian\"\nID=debian\nVERSION_CODENAME=bookworm\n");
+        assert_eq!(bookworm.suite_with_qemu(), Some("bookworm-backports"));
+        let ubuntu = Host::parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n");
+        assert_eq!(ubuntu.suite_with_qemu(), None);
+        assert_eq!(Host::parse("").suite_with_qemu(), None);
+    }
+
+    #[test]
+    fn advice_names_the_hosts_own_package_manager() {
+        let fedora = Host::parse("ID=fedora\n");
+        assert!(fedora.advice().contains("dnf install"));
+        assert!(Host::parse("ID=\"arch\"").advice().contains("pacman"));
+        assert!(fedora.advice().contains("10.0 or newer"));
+    }
+}

@@ -1,0 +1,176 @@
+//! `xtask test`: everything that must pass, in the order in which it fails fastest.
+//!
+//! Formatting, lints, host tests, the firmware build, then the system tests, one
+//! QEMU each. A step that fails does not stop the later ones, but for a build
+//! without which they cannot run. The last line counts: a step without tests of
+//! its own is one.
+
+mod tally;
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::firmware::{self, IMAGE_VARIABLE};
+use crate::payload::Payload;
+use crate::process;
+use crate::progress::say;
+use crate::project::Project;
+use crate::setup::{qemu, toolchain};
+use tally::Tally;
+
+/// The package whose tests boot machines.
+const SYSTEM_TESTS: &str = "system-tests";
+
+/// What `xtask test` is told.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Leave out the system tests.
+    pub quick: bool,
+    /// Only the system tests whose name contains this.
+    pub filter: Option<String>,
+}
+
+/// Runs the tests, prints the summary, and returns whether all passed.
+///
+/// # Errors
+///
+/// When the tests cannot be run at all (no compiler, no QEMU).
+pub fn run(project: &Project, options: &Options) -> Result<bool> {
+    toolchain::ensure(project)?;
+    let mut session = Session {
+        project,
+        total: Tally::default(),
+        failed: Vec::new(),
+    };
+    if options.filter.is_none() {
+        session.host_steps();
+    }
+    let built = session.step("firmware build", |project| {
+        firmware::build(project).map(|_| Tally::one(true))
+    });
+    if !options.quick {
+        if built {
+            session.step("system tests", |project| system_tests(project, options));
+        } else {
+            session.total.add(Tally::one(false));
+            session.failed.push("system tests (not run)");
+        }
+    }
+    if !session.failed.is_empty() {
+        println!("failed: {}", session.failed.join(", "));
+    }
+    println!("{}", session.total);
+    Ok(session.total.failed == 0)
+}
+
+struct Session<'a> {
+    project: &'a Project,
+    total: Tally,
+    failed: Vec<&'static str>,
+}
+
+impl Session<'_> {
+    /// Formatting, lints and everything that needs no machine.
+    fn host_steps(&mut self) {
+        self.step("formatting", |project| {
+            status(cargo(project, &["fmt", "--all", "--check"]))
+        });
+        self.step("lints, host", |project| {
+            status(cargo(
+                project,
+                &["clippy", "--quiet", "--workspace", "--all-targets"],
+            ))
+        });
+        self.step("lints, firmware", |project| {
+            let mut command = firmware::cargo(project, "clippy");
+            command.arg("--quiet");
+            status(command)
+        });
+        self.step("host tests", |project| {
+            let arguments = [
+                "test",
+                "--quiet",
+                "--workspace",
+                "--exclude",
+                SYSTEM_TESTS,
+                "--no-fail-fast",
+            ];
+            counted(cargo(project, &arguments))
+        });
+    }
+
+    /// Runs one step, counts it, and says whether it passed.
+    fn step(&mut self, name: &'static str, work: impl FnOnce(&Project) -> Result<Tally>) -> bool {
+        say(&format!("== {name}"));
+        let begin = Instant::now();
+        let tally = work(self.project).unwrap_or_else(|error| {
+            say(&format!("{name}: {error:#}"));
+            Tally::one(false)
+        });
+        say(&format!(
+            "== {name}: {tally}, {:.1} s",
+            begin.elapsed().as_secs_f32()
+        ));
+        self.total.add(tally);
+        if tally.failed != 0 {
+            self.failed.push(name);
+        }
+        tally.failed == 0
+    }
+}
+
+fn cargo(project: &Project, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(project.root()).args(arguments);
+    command
+}
+
+/// A step that passes or fails as a whole.
+fn status(mut command: Command) -> Result<Tally> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", process::display(&command)))?;
+    Ok(Tally::one(status.success()))
+}
+
+/// A step whose tests are counted from what it prints. One that fails without a failed
+/// test (it did not compile) counts as one failure.
+fn counted(mut command: Command) -> Result<Tally> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", process::display(&command)))?;
+    let mut tally = Tally::default();
+    if let Some(stdout) = child.stdout.take() {
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? != 0 {
+            io::stdout().write_all(&line)?;
+            if let Some(found) = Tally::parse_libtest(&String::from_utf8_lossy(&line)) {
+                tally.add(found);
+            }
+            line.clear();
+        }
+    }
+    if !child.wait()?.success() && tally.failed == 0 {
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+/// One QEMU after the other: they use all the CPUs there are.
+fn system_tests(project: &Project, options: &Options) -> Result<Tally> {
+    qemu::ensure(project)?;
+    Payload::default_for(project)?;
+    let mut command = cargo(
+        project,
+        &["test", "--package", SYSTEM_TESTS, "--no-fail-fast", "--"],
+    );
+    command.args(&options.filter).arg("--test-threads=1");
+    command.env(IMAGE_VARIABLE, firmware::outputs(project).image);
+    counted(command)
+}

@@ -1,0 +1,48 @@
+//! What the CPU must have, checked once at boot.
+
+use core::fmt;
+
+use super::sysreg;
+
+/// A feature gnomon cannot do without, and how the register that reports it says so.
+struct Required {
+    name: &'static str,
+    crm: u8,
+    op2: u8,
+    shift: u32,
+    min: u64,
+}
+
+const REQUIRED: [Required; 6] = [
+    Required { name: "FEAT_NV2", crm: 7, op2: 2, shift: 24, min: 2 },
+    Required { name: "FEAT_S2FWB", crm: 7, op2: 2, shift: 40, min: 1 },
+    Required { name: "FEAT_VHE", crm: 7, op2: 1, shift: 8, min: 1 },
+    Required { name: "FEAT_XNX", crm: 7, op2: 1, shift: 28, min: 1 },
+    Required { name: "FEAT_VMID16", crm: 7, op2: 1, shift: 4, min: 2 },
+    Required { name: "48-bit physical addresses", crm: 7, op2: 0, shift: 0, min: 5 },
+];
+
+/// A feature that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing(&'static str);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this CPU has no {}: use QEMU 10.0 or newer with -cpu max", self.0)
+    }
+}
+
+/// Checks this CPU.
+pub fn check() -> Result<(), Missing> {
+    for feature in &REQUIRED {
+        let field = sysreg::read_id_register(feature.crm, feature.op2) >> feature.shift & 0xf;
+        if field < feature.min {
+            return Err(Missing(feature.name));
+        }
+    }
+    // ID_AA64PFR0_EL1.GIC: system registers of a GICv3.
+    if sysreg::read_id_register(4, 0) >> 24 & 0xf == 0 {
+        return Err(Missing("GICv3 system registers (and -machine virt,gic-version=3)"));
+    }
+    Ok(())
+}

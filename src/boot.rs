@@ -1,0 +1,68 @@
+//! Glues `boot/*.S` to Rust: constants in, entry points out.
+
+use core::{
+    arch::global_asm,
+    mem::{offset_of, size_of},
+};
+
+use crate::{mm::stage1, trap, vcpu::context::GuestFrame};
+
+global_asm!(
+    include_str!("../boot/entry.S"),
+    tcr = const stage1::TCR,
+    mair = const stage1::MAIR,
+    sctlr = const stage1::SCTLR,
+    device_block = const stage1::BOOT_DEVICE_BLOCK,
+    memory_block = const stage1::BOOT_MEMORY_BLOCK,
+    secondary_ttbr0 = sym stage1::SECONDARY_TTBR0,
+    primary_main = sym crate::primary_main,
+    secondary_main = sym crate::secondary_main,
+);
+
+global_asm!(
+    include_str!("../boot/vectors.S"),
+    frame_bytes = const size_of::<GuestFrame>(),
+    frame_x30 = const offset_of!(GuestFrame, x) + 30 * 8,
+    frame_spsr = const offset_of!(GuestFrame, spsr),
+    guest_sync = sym trap::guest_sync,
+    guest_irq = sym trap::guest_irq,
+    guest_serror = sym trap::guest_serror,
+    guest_aarch32 = sym trap::guest_aarch32,
+    el2_fault = sym crate::panic::el2_fault,
+);
+
+// The vectors store x30 and ELR_EL2 as a pair.
+const _: () = assert!(offset_of!(GuestFrame, elr) == offset_of!(GuestFrame, x) + 31 * 8);
+const _: () = assert!(size_of::<GuestFrame>() % 16 == 0);
+
+unsafe extern "C" {
+    fn enter_guest(frame: *const GuestFrame, stack_end: u64) -> !;
+    fn run_on_stack(function: extern "C" fn(usize) -> !, argument: usize, stack_end: u64) -> !;
+    static secondary_entry: u8;
+}
+
+/// Starts the guest described by `frame` on this CPU, whose stack is abandoned.
+///
+/// # Safety
+///
+/// `cpu` is this CPU's number, and nothing on its stack is needed any more; the guest's registers and HCR_EL2 are loaded.
+pub unsafe fn start_guest(frame: &GuestFrame, cpu: usize) -> ! {
+    // SAFETY: the caller vouches for the stack; `frame` is copied before the stack is reused, and it lies below the
+    // copy's destination or outside the stack, so the ascending-address copy from the end never reads what it wrote.
+    unsafe { enter_guest(frame, crate::layout::stack(cpu).end) }
+}
+
+/// Goes on with `function` on this CPU's empty stack.
+///
+/// # Safety
+///
+/// `cpu` is this CPU's number, and nothing on its stack is needed any more.
+pub unsafe fn restart(function: extern "C" fn(usize) -> !, cpu: usize) -> ! {
+    // SAFETY: the caller vouches for the stack.
+    unsafe { run_on_stack(function, cpu, crate::layout::stack(cpu).end) }
+}
+
+/// Where PSCI starts a secondary CPU.
+pub fn secondary_entry_point() -> u64 {
+    core::ptr::addr_of!(secondary_entry) as u64
+}

@@ -1,0 +1,4 @@
+//! Drivers of the devices that gnomon keeps for itself.
+
+pub mod gicv3;
+pub mod uart;

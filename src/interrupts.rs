@@ -1,0 +1,309 @@
+//! Interrupts: from the physical GIC to L1's emulated one, and through list registers to the guest that runs.
+//!
+//! In the host context the hardware's virtual interface is L1's, loaded from the emulated GIC. In the nested context it
+//! is loaded from L1's `ICH_*` registers, provided L1 takes interrupts itself (`HCR_EL2.IMO`), and an interrupt for L1
+//! is an exception into virtual EL2.
+//!
+//! List registers stay in the hardware from one exit to the next. They are folded back only where something changed:
+//! an interrupt arrived, L1 touched its distributor, or the context switches.
+
+use syndrome::{regs::hcr_el2, vncr};
+use vgic::{PhysicalGic, SgiRegister, Vgic, VirtualInterface, ich, nested};
+
+use crate::{
+    arch::sysreg::*,
+    console,
+    dev::gicv3::Gic,
+
+    nested::timer,
+    vcpu::{Context, VCpu, context::GuestFrame, inject},
+};
+
+/// The SGI that makes a CPU leave its guest and look around.
+pub const KICK: u8 = 0;
+/// Maintenance interrupt of the virtual interface; L1 sees its own under the same number.
+const MAINTENANCE: u32 = 25;
+/// The EL2 physical timer: the wake-up of [`timer::update_emulated`].
+const EL2_TIMER: u32 = 26;
+/// The EL1 virtual timer's physical interrupt.
+const VIRTUAL_TIMER: u32 = 27;
+/// The EL1 physical timer's physical interrupt.
+const PHYSICAL_TIMER: u32 = 30;
+/// SGIs are below this.
+const FIRST_PPI: u32 = 16;
+/// PPIs are below this.
+const FIRST_SPI: u32 = 32;
+
+/// The private interrupts gnomon takes, as a mask for [`Gic::init_cpu`].
+pub const PPIS: u32 = 1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << PHYSICAL_TIMER;
+
+impl PhysicalGic for &Gic {
+    fn set_enabled(&mut self, pintid: u32, enabled: bool) {
+        Gic::set_enabled(self, pintid, enabled);
+    }
+    fn set_edge(&mut self, pintid: u32, edge: bool) {
+        Gic::set_edge(self, pintid, edge);
+    }
+    fn set_route(&mut self, pintid: u32, cpu: usize) {
+        Gic::set_route(self, pintid, cpu);
+    }
+    fn set_active(&mut self, cpu: usize, pintid: u32, active: bool) {
+        Gic::set_active(self, cpu, pintid, active);
+    }
+    fn set_pending(&mut self, pintid: u32, pending: bool) {
+        Gic::set_pending(self, pintid, pending);
+    }
+    fn is_pending(&self, cpu: usize, pintid: u32) -> bool {
+        Gic::is_pending(self, cpu, pintid)
+    }
+    fn kick(&mut self, cpu: usize) {
+        Gic::send_sgi(self, cpu, KICK);
+    }
+}
+
+/// Takes every pending physical interrupt, after an exit to one. Runs with the guest's state in `frame`.
+pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
+    let gic = &vcpu.vm.gic;
+    let mut is_console_due = false;
+    {
+        let mut hw = gic;
+        let mut vgic = vcpu.vm.vgic.lock();
+        fold(vcpu, &mut vgic, &mut hw);
+        while let Some(intid) = gic.acknowledge() {
+            if intid == vcpu.vm.machine.debug_uart.intid {
+                is_console_due = true;
+                gic.deactivate(intid);
+            } else {
+                dispatch(vcpu, &mut vgic, intid);
+            }
+        }
+        refill(vcpu, &mut vgic, &mut hw);
+    }
+    if is_console_due {
+        console::receive(vcpu);
+    }
+    console::wait_while_stopped(vcpu.cpu);
+    interrupt_l1_if_due(vcpu, frame);
+}
+
+/// What one physical interrupt means. It is active, with its priority dropped.
+fn dispatch(vcpu: &VCpu, vgic: &mut Vgic, intid: u32) {
+    let gic = &vcpu.vm.gic;
+    let mut hw = gic;
+    let cpu = vcpu.cpu;
+    match intid {
+        // A kick only makes the CPU come here; the maintenance interrupt is served by folding; the EL2 timer by
+        // recomputing the emulated ones: all of that happens around this function.
+        0..FIRST_PPI | MAINTENANCE | EL2_TIMER => gic.deactivate(intid),
+        VIRTUAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, false), intid, &mut hw),
+        PHYSICAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, true), intid, &mut hw),
+        FIRST_SPI.. => vgic.forward_spi(intid, &mut hw),
+        _ => gic.deactivate(intid),
+    }
+}
+
+/// Folds L1's list registers, if they are in the hardware, back into the emulated GIC, and recomputes L1's maintenance
+/// interrupt when its guest's are.
+fn fold(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    if vcpu.is_nested_vif_loaded {
+        write_back_nested(vcpu, vgic, hw);
+    } else {
+        read_interface(&mut vcpu.vif, vcpu.vm.lr_count);
+        vgic.save(vcpu.cpu, &mut vcpu.vif, hw);
+    }
+}
+
+/// The inverse of [`fold`], with the lines of the emulated timers and the maintenance interrupt brought up to date.
+fn refill(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    timer::update_emulated(vcpu, vgic, hw);
+    update_maintenance(vcpu, vgic, hw);
+    if !vcpu.is_nested_vif_loaded {
+        vgic.load(vcpu.cpu, &mut vcpu.vif, hw);
+        write_interface(&vcpu.vif, vcpu.vm.lr_count);
+    }
+}
+
+/// Runs `f` on the emulated GIC with this vCPU's list registers folded in, and loads them again afterwards.
+pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(usize, &mut Vgic, &mut &Gic) -> T) -> T {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    fold(vcpu, &mut vgic, &mut hw);
+    let result = f(vcpu.cpu, &mut vgic, &mut hw);
+    refill(vcpu, &mut vgic, &mut hw);
+    result
+}
+
+/// Recomputes the lines of the emulated timers, after L1 changed one of them.
+pub fn timers_changed(vcpu: &mut VCpu) {
+    with_vgic(vcpu, |_, _, _| ());
+}
+
+/// Lets L1 have the CPU if an interrupt is pending for it while its guest runs: an exception into virtual EL2, where the
+/// hardware then signals the interrupt.
+pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
+    if !vcpu.is_nested_vif_loaded {
+        return;
+    }
+    let signal = vcpu.vm.vgic.lock().deliverable(vcpu.cpu, &vcpu.vif);
+    if let Some(signal) = signal {
+        inject::interrupt_to_vel2(vcpu, frame, signal);
+    }
+}
+
+/// Part of [`switch::enter_nested`]: the timers' interrupts change their meaning, and the interface its owner.
+pub fn switch_to_nested(vcpu: &mut VCpu) {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    read_interface(&mut vcpu.vif, vcpu.vm.lr_count);
+    vgic.save(vcpu.cpu, &mut vcpu.vif, &mut hw);
+    map_timers(vcpu, &mut vgic, &mut hw);
+    vcpu.is_nested_vif_loaded = vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::IMO | hcr_el2::FMO) != 0;
+    timer::update_emulated(vcpu, &mut vgic, &mut hw);
+    if vcpu.is_nested_vif_loaded {
+        load_nested(vcpu, &vgic);
+    } else {
+        vgic.load(vcpu.cpu, &mut vcpu.vif, &mut hw);
+        write_interface(&vcpu.vif, vcpu.vm.lr_count);
+    }
+}
+
+/// Part of [`switch::leave_nested`], while the context is still nested: takes the guest's interface out of the hardware.
+pub fn save_nested(vcpu: &mut VCpu) {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    fold(vcpu, &mut vgic, &mut hw);
+}
+
+/// Part of [`switch::leave_nested`]: loads L1's interface.
+pub fn switch_to_host(vcpu: &mut VCpu) {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    vcpu.is_nested_vif_loaded = false;
+    map_timers(vcpu, &mut vgic, &mut hw);
+    refill(vcpu, &mut vgic, &mut hw);
+}
+
+/// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in the context just entered, and
+/// makes the physical ones active exactly if those are: L1 has taken them and not finished.
+fn map_timers(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    let cpu = vcpu.cpu;
+    let other = match vcpu.context {
+        Context::Host => Context::Nested,
+        Context::Nested => Context::Host,
+    };
+    for is_physical in [true, false] {
+        // Losing its backing has no effect on the physical interrupt, so there is nothing to set.
+        let _ = vgic.map_ppi(cpu, timer::hardware_intid(other, is_physical), None);
+    }
+    for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
+        let is_active = vgic.map_ppi(cpu, timer::hardware_intid(vcpu.context, is_physical), Some(pintid));
+        Gic::set_active(hw, cpu, pintid, is_active);
+    }
+}
+
+/// Loads the virtual interface of L1's guest from L1's `ICH_*` registers.
+fn load_nested(vcpu: &mut VCpu, vgic: &Vgic) {
+    let cpu = vcpu.cpu;
+    vcpu.nested_vif = nested::load(&l1_interface(vcpu), vcpu.vm.lr_count, |intid| vgic.link(cpu, intid));
+    write_interface(&vcpu.nested_vif, vcpu.vm.lr_count);
+}
+
+/// Brings L1's `ICH_*` registers up to date with the hardware, and deactivates what its guest finished.
+fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    let mut now = VirtualInterface::EMPTY;
+    read_interface(&mut now, vcpu.vm.lr_count);
+    let mut page = l1_interface(vcpu);
+    nested::save(&vcpu.nested_vif, &now, &mut page, vcpu.vm.lr_count, |ended| {
+        if ended.in_hardware {
+            vgic.deactivated(vcpu.cpu, ended.intid, hw);
+        } else {
+            vgic.deactivate(vcpu.cpu, ended.intid, hw);
+        }
+    });
+    set_l1_interface(vcpu, &page);
+    // What was reported as ended must not be reported again.
+    vcpu.nested_vif = now;
+}
+
+/// L1's `ICH_*` registers.
+pub fn l1_interface(vcpu: &VCpu) -> VirtualInterface {
+    let mut vif = VirtualInterface {
+        hcr: vcpu.vncr.get(vncr::ICH_HCR_EL2),
+        vmcr: vcpu.vncr.get(vncr::ICH_VMCR_EL2),
+        ap0r0: vcpu.vncr.get(vncr::ICH_AP0R0_EL2),
+        ap1r0: vcpu.vncr.get(vncr::ICH_AP1R0_EL2),
+        ..VirtualInterface::EMPTY
+    };
+    for (index, lr) in vif.lr.iter_mut().take(vcpu.vm.lr_count).enumerate() {
+        *lr = vcpu.vncr.get(vncr::ICH_LR0_EL2 + index * 8);
+    }
+    vif
+}
+
+fn set_l1_interface(vcpu: &VCpu, vif: &VirtualInterface) {
+    vcpu.vncr.set(vncr::ICH_HCR_EL2, vif.hcr);
+    vcpu.vncr.set(vncr::ICH_VMCR_EL2, vif.vmcr);
+    vcpu.vncr.set(vncr::ICH_AP0R0_EL2, vif.ap0r0);
+    vcpu.vncr.set(vncr::ICH_AP1R0_EL2, vif.ap1r0);
+    for (index, lr) in vif.lr.iter().take(vcpu.vm.lr_count).enumerate() {
+        vcpu.vncr.set(vncr::ICH_LR0_EL2 + index * 8, *lr);
+    }
+}
+
+fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    let is_asserted = ich::maintenance_level(&l1_interface(vcpu), vcpu.vm.lr_count);
+    vgic.set_level(vcpu.cpu, MAINTENANCE, is_asserted, hw);
+}
+
+/// L1 writes one of the registers that generate SGIs.
+pub fn send_sgi(vcpu: &mut VCpu, register: SgiRegister, value: u64) {
+    with_vgic(vcpu, |from, vgic, hw| vgic.send_sgi(from, register, value, hw));
+}
+
+/// L1 deactivates an interrupt that is in none of its list registers, so that the hardware could not.
+pub fn deactivate(vcpu: &mut VCpu, value: u64) {
+    const INTID: u64 = 0xff_ffff;
+    with_vgic(vcpu, |cpu, vgic, hw| vgic.deactivate(cpu, (value & INTID) as u32, hw));
+}
+
+macro_rules! list_registers {
+    ($($index:literal = $register:ident),*) => {
+        fn read_interface(vif: &mut VirtualInterface, lr_count: usize) {
+            vif.hcr = ICH_HCR_EL2.get();
+            vif.vmcr = ICH_VMCR_EL2.get();
+            vif.ap0r0 = ICH_AP0R0_EL2.get();
+            vif.ap1r0 = ICH_AP1R0_EL2.get();
+            $(if $index < lr_count { vif.lr[$index] = $register.get(); })*
+        }
+
+        fn write_interface(vif: &VirtualInterface, lr_count: usize) {
+            ICH_VMCR_EL2.set(vif.vmcr);
+            ICH_AP0R0_EL2.set(vif.ap0r0);
+            ICH_AP1R0_EL2.set(vif.ap1r0);
+            $(if $index < lr_count { $register.set(vif.lr[$index]); })*
+            ICH_HCR_EL2.set(vif.hcr);
+        }
+    };
+}
+// QEMU and most cores have four; what a machine has beyond sixteen does not exist.
+list_registers! {
+    0 = ICH_LR0_EL2, 1 = ICH_LR1_EL2, 2 = ICH_LR2_EL2, 3 = ICH_LR3_EL2,
+    4 = ICH_LR4_EL2, 5 = ICH_LR5_EL2, 6 = ICH_LR6_EL2, 7 = ICH_LR7_EL2,
+    8 = ICH_LR8_EL2, 9 = ICH_LR9_EL2, 10 = ICH_LR10_EL2, 11 = ICH_LR11_EL2,
+    12 = ICH_LR12_EL2, 13 = ICH_LR13_EL2, 14 = ICH_LR14_EL2, 15 = ICH_LR15_EL2
+}
+
+/// List registers the hardware has.
+pub fn lr_count() -> usize {
+    (ICH_VTR_EL2.get() & 0x1f) as usize + 1
+}
+
+/// Prepares a vCPU that is about to be switched on: nothing pending for it, its timers unmapped.
+pub fn reset(vcpu: &mut VCpu) {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    vcpu.is_nested_vif_loaded = false;
+    vcpu.vif = VirtualInterface::EMPTY;
+    map_timers(vcpu, &mut vgic, &mut hw);
+    refill(vcpu, &mut vgic, &mut hw);
+}

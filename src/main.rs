@@ -1,0 +1,172 @@
+//! gnomon: a hypervisor for the people who write and test nested virtualisation on AArch64.
+//!
+//! It boots at EL2, gives almost the whole machine to one Linux with KVM (L1) at virtual EL2, and lets that KVM run guests
+//! of its own (L2) through shadow stage-2 tables. This file is the order of boot; what runs afterwards starts in `trap`.
+
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "the image drives the hardware; each use says why it is sound")]
+
+extern crate alloc;
+
+mod arch;
+mod boot;
+mod console;
+mod dev;
+mod dt;
+mod exits;
+mod interrupts;
+mod layout;
+mod loader;
+mod machine;
+mod mm;
+mod nested;
+mod options;
+mod panic;
+mod psci;
+mod shadow_mmu;
+mod trap;
+mod unhandled;
+mod vcpu;
+mod vm;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{fmt, ops::Range};
+
+use spin::Mutex;
+
+use arch::{features, percpu};
+use layout::CPU_COUNT_MAX;
+use machine::Machine;
+use mm::{CarveOut, frames, heap, phys, stage1};
+use options::Options;
+use shadow_mmu::Mmu;
+use vcpu::{VCpu, vncr::VncrPage};
+use vm::Vm;
+
+/// vCPUs waiting to be picked up by their CPUs.
+static VCPUS: Mutex<[Option<&'static mut VCpu>; CPU_COUNT_MAX]> = Mutex::new([const { None }; CPU_COUNT_MAX]);
+
+/// The boot CPU, from `boot/entry.S`: MMU on over the boot map, `.bss` clear; `device_tree` as the boot loader passed it.
+extern "C" fn primary_main(device_tree: u64) -> ! {
+    // SAFETY: the range behind the image is RAM by the boot protocol, and nothing has used it.
+    unsafe { heap::init(mm::early_heap()) };
+    let machine = Machine::read(device_tree).unwrap_or_else(|error| fail(None, error));
+    if let Err(missing) = features::check() {
+        fail(Some(&machine), missing);
+    }
+    let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), error));
+    let drives = [&machine.gicd, &machine.gicr, &machine.l1_uart.registers, &machine.debug_uart.registers];
+    let carve_out = machine.home_bank().map(|bank| CarveOut::of(&bank)).unwrap_or_else(|| fail(Some(&machine), "no RAM"));
+    if let Err(error) = stage1::activate(&machine.ram, &drives.map(Clone::clone)) {
+        fail(Some(&machine), error);
+    }
+    // SAFETY: the device tree says what it is, `activate` mapped it, and L1 never gets it.
+    unsafe { dev::uart::init(machine.debug_uart.registers.start) };
+    log::set_max_level(options.log);
+    // SAFETY: the carve-out is gnomon's; this part of it is used for nothing else.
+    unsafe { frames::init(carve_out.frames.clone()) };
+    greet(&machine, &carve_out);
+
+    let ram = without(&machine.ram, &[carve_out.whole.clone()]);
+    phys::set_guest_ram(&ram);
+    let kept = [machine.gicd.clone(), machine.gicr.clone(), machine.debug_uart.registers.clone()];
+    let devices = without(&machine.devices, &kept);
+    let mmu = Mmu::new(&ram, &devices).unwrap_or_else(|error| fail(Some(&machine), error));
+    let tree = |bootargs: &str, ramdisk| dt::for_l1(&machine, &ram, bootargs, ramdisk);
+    let entry = loader::load(&machine, &ram, tree).unwrap_or_else(|error| fail(Some(&machine), error));
+
+    // SAFETY: the device tree says where it is, `activate` mapped it, and L1 gets an emulated one instead.
+    let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
+    let vm = Vm::create(machine, gic, mmu);
+    create_vcpus(vm);
+    join(0);
+    start_secondaries(vm);
+    console::init();
+    vm.gic.set_route(vm.machine.debug_uart.intid, 0);
+    vm.gic.set_enabled(vm.machine.debug_uart.intid, true);
+
+    log::info!("L1 starts at {:#x}, device tree at {:#x}", entry.pc, entry.device_tree);
+    if vm.power[0].switch_on(entry.pc, entry.device_tree).is_err() {
+        panic!("the boot CPU is on before it was switched on");
+    }
+    psci::run_vcpu(0)
+}
+
+/// The other CPUs, from `boot/entry.S`, on the final map.
+extern "C" fn secondary_main(cpu: usize) -> ! {
+    stage1::forbid_writable_code();
+    join(cpu);
+    psci::run_vcpu(cpu)
+}
+
+/// Makes CPU `cpu`, the one this runs on, ready for guests.
+fn join(cpu: usize) {
+    let Some(vcpu) = VCPUS.lock().get_mut(cpu).and_then(Option::take) else {
+        panic!("CPU {cpu} has no vCPU waiting for it");
+    };
+    vcpu.vm.gic.init_cpu(cpu, interrupts::PPIS);
+    percpu::install(vcpu);
+}
+
+fn create_vcpus(vm: &'static Vm) {
+    let mut vcpus = VCPUS.lock();
+    for (cpu, slot) in vcpus.iter_mut().enumerate().take(vm.machine.cpus.len()) {
+        let page = VncrPage::new().unwrap_or_else(|| fail(Some(&vm.machine), "no memory for the vCPUs"));
+        *slot = Some(Box::leak(Box::new(VCpu::new(cpu, vm, page))));
+    }
+}
+
+fn start_secondaries(vm: &Vm) {
+    for (cpu, affinity) in vm.machine.cpus.iter().enumerate().skip(1) {
+        if !vm.gic.has_cpu(cpu) {
+            fail(Some(&vm.machine), format_args!("CPU {cpu} has no redistributor in the GIC"));
+        }
+        if let Err(error) = psci::start_cpu(*affinity, cpu) {
+            fail(Some(&vm.machine), format_args!("CPU {cpu} does not start: {error}"));
+        }
+    }
+}
+
+fn greet(machine: &Machine, carve_out: &CarveOut) {
+    let ram: u64 = machine.ram.iter().map(|bank| bank.end - bank.start).sum();
+    let (_, pages) = frames::usage();
+    log::info!("gnomon {}: {} CPUs, {} MiB of RAM", env!("CARGO_PKG_VERSION"), machine.cpus.len(), ram >> 20);
+    log::info!(
+        "carve-out {:#x}-{:#x}, {pages} table pages; DMA of L1's devices is not confined",
+        carve_out.whole.start,
+        carve_out.whole.end,
+    );
+}
+
+/// `ranges` less `holes`.
+fn without(ranges: &[Range<u64>], holes: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut rest = ranges.to_vec();
+    for hole in holes {
+        let split = |range: Range<u64>| {
+            let below = range.start..range.end.min(hole.start);
+            let above = range.start.max(hole.end)..range.end;
+            [below, above]
+        };
+        rest = rest.into_iter().flat_map(split).filter(|range| !range.is_empty()).collect();
+    }
+    rest
+}
+
+/// Ends a boot that cannot go on: one line on both UARTs, and the machine off.
+fn fail(machine: Option<&Machine>, reason: impl fmt::Display) -> ! {
+    /// The first UART of QEMU's virt board, for when not even the device tree can be read.
+    const UART_OF_VIRT: u64 = 0x0900_0000;
+    let bases = match machine {
+        Some(machine) => [machine.l1_uart.registers.start, machine.debug_uart.registers.start],
+        None => [UART_OF_VIRT, 0],
+    };
+    for base in bases {
+        use fmt::Write;
+        // SAFETY: both maps cover the UARTs, and L1 does not run.
+        if let Some(mut uart) = unsafe { dev::uart::borrow(base) } {
+            let _ = writeln!(uart, "gnomon: error: {reason}");
+        }
+    }
+    psci::power_off()
+}

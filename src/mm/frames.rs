@@ -1,0 +1,70 @@
+//! Page-table frames: 4 KiB each, counted, never used for anything else.
+//!
+//! Free frames form a list through their own first words. Invariant I3 rests on the two counters here: every frame
+//! is on the list or in exactly one table, and the sum never changes.
+
+use core::ops::Range;
+
+use spin::Mutex;
+use vmsa::Pa;
+
+use super::{PAGE_BYTES, phys};
+
+/// End of the free list: no frame has this address, because address 0 is a device on the board.
+const END: u64 = 0;
+
+struct Frames {
+    /// First free frame, or [`END`].
+    head: u64,
+    free_count: usize,
+    total_count: usize,
+}
+
+static FRAMES: Mutex<Frames> = Mutex::new(Frames { head: END, free_count: 0, total_count: 0 });
+
+/// Gives the allocator its memory.
+///
+/// # Safety
+///
+/// `range` is RAM mapped writable at EL2 and used by nothing else from now on. Called once.
+pub unsafe fn init(range: Range<u64>) {
+    let mut frames = FRAMES.lock();
+    // From the end, so that frames are handed out in address order.
+    let page_count = (range.end - range.start) / PAGE_BYTES;
+    for frame in (0..page_count).rev().map(|page| range.start + page * PAGE_BYTES) {
+        phys::write(Pa::new(frame), frames.head);
+        frames.head = frame;
+        frames.free_count += 1;
+    }
+    frames.total_count = frames.free_count;
+}
+
+/// Takes a zeroed frame; `None` when all are in use.
+pub fn alloc() -> Option<Pa> {
+    let frame = {
+        let mut frames = FRAMES.lock();
+        if frames.head == END {
+            return None;
+        }
+        let frame = Pa::new(frames.head);
+        frames.head = phys::read(frame);
+        frames.free_count -= 1;
+        frame
+    };
+    phys::zero_page(frame);
+    Some(frame)
+}
+
+/// Gives `frame` back.
+pub fn free(frame: Pa) {
+    let mut frames = FRAMES.lock();
+    phys::write(frame, frames.head);
+    frames.head = frame.bits();
+    frames.free_count += 1;
+}
+
+/// Frames free, frames in all.
+pub fn usage() -> (usize, usize) {
+    let frames = FRAMES.lock();
+    (frames.free_count, frames.total_count)
+}

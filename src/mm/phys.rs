@@ -1,0 +1,102 @@
+//! Physical memory as EL2 sees it: identity-mapped RAM.
+//!
+//! Two kinds of access, both safe to call. Table frames come from the carve-out and belong to whoever allocated
+//! them. Guest RAM is shared with guests that may write it at any time, so it is only ever read and written as
+//! whole, aligned, volatile or atomic words, after a check that the address is the guest's.
+
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use spin::Once;
+use vmsa::{Ipa, L1, Pa, Unreadable};
+
+use super::PAGE_BYTES;
+
+/// L1's RAM: what [`read_guest`] and its siblings reach. One contiguous range per bank.
+static GUEST_RAM: Once<GuestRam> = Once::new();
+
+/// Banks of RAM a machine may have.
+const BANKS_MAX: usize = 8;
+
+#[derive(Clone, Debug, Default)]
+struct GuestRam {
+    banks: [Range<u64>; BANKS_MAX],
+}
+
+/// Says which RAM is L1's. Later calls have no effect.
+pub fn set_guest_ram(banks: &[Range<u64>]) {
+    GUEST_RAM.call_once(|| {
+        let mut ram = GuestRam::default();
+        for (slot, bank) in ram.banks.iter_mut().zip(banks) {
+            *slot = bank.clone();
+        }
+        ram
+    });
+}
+
+/// Whether `bytes` from `pa` on are all L1's RAM.
+pub fn is_guest_ram(pa: u64, bytes: u64) -> bool {
+    let Some(end) = pa.checked_add(bytes) else { return false };
+    GUEST_RAM.get().is_some_and(|ram| ram.banks.iter().any(|bank| bank.start <= pa && end <= bank.end))
+}
+
+/// Reads a word of a table frame.
+pub fn read(at: Pa) -> u64 {
+    // SAFETY: frames are identity-mapped, aligned, and the caller's own.
+    unsafe { (at.bits() as *const u64).read_volatile() }
+}
+
+/// Writes a word of a table frame; volatile, because table walkers read it.
+pub fn write(at: Pa, value: u64) {
+    // SAFETY: as for `read`.
+    unsafe { (at.bits() as *mut u64).write_volatile(value) }
+}
+
+/// Clears a table frame.
+pub fn zero_page(at: Pa) {
+    // SAFETY: as for `read`; nobody walks a table that was just allocated.
+    unsafe { (at.bits() as *mut u8).write_bytes(0, PAGE_BYTES as usize) }
+}
+
+fn guest_word(at: Ipa<L1>) -> Result<&'static AtomicU64, Unreadable> {
+    // L1's IPA equals the PA (design decision 1); what the check guards is that the word is L1's.
+    if at.bits() % 8 != 0 || !is_guest_ram(at.bits(), 8) {
+        return Err(Unreadable);
+    }
+    // SAFETY: mapped RAM of the guest, aligned, never part of a Rust object of ours; atomics allow for the guest's
+    // own concurrent accesses.
+    Ok(unsafe { AtomicU64::from_ptr(at.bits() as *mut u64) })
+}
+
+/// Reads an aligned word of L1's RAM.
+pub fn read_guest(at: Ipa<L1>) -> Result<u64, Unreadable> {
+    Ok(guest_word(at)?.load(Ordering::Acquire))
+}
+
+/// Replaces a word of L1's RAM if it is still `old`; says whether it was.
+pub fn compare_exchange_guest(at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
+    Ok(guest_word(at)?.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+}
+
+/// Copies `bytes` into L1's RAM at `to`, before L1 runs.
+pub fn copy_to_guest(to: u64, bytes: &[u8]) -> Result<(), Unreadable> {
+    if !is_guest_ram(to, bytes.len() as u64) {
+        return Err(Unreadable);
+    }
+    // SAFETY: the destination is mapped RAM that no Rust object of ours lies in; a source slice in guest RAM may
+    // overlap it, which `copy` allows.
+    unsafe { core::ptr::copy(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+    Ok(())
+}
+
+/// `len` bytes of RAM from `at` on, as the boot loader left them.
+///
+/// # Safety
+///
+/// The range is mapped RAM that nothing writes while the slice is alive.
+pub unsafe fn boot_bytes(at: u64, len: usize) -> &'static [u8] {
+    // SAFETY: the caller vouches for it.
+    unsafe { core::slice::from_raw_parts(at as *const u8, len) }
+}

@@ -1,0 +1,102 @@
+//! The physical trap controls of each context.
+//!
+//! gnomon runs with `HCR_EL2.E2H` = 0, so `CPTR_EL2` and `CNTHCTL_EL2` have their classic layout here, while L1's own,
+//! in its VNCR page, have the VHE layout.
+
+use syndrome::{
+    merge,
+    regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, mdcr_el2},
+    vncr,
+};
+
+use crate::{
+    arch::{barrier, sysreg::*},
+    vcpu::VCpu,
+};
+
+/// In force in both contexts: stage 2 with FEAT_S2FWB attributes, physical interrupts to EL2, AArch64 below, and traps
+/// of everything that L1 must not reach: SMC, ID registers, implementation-defined registers.
+const HCR_BASE: u64 = hcr_el2::VM
+    | hcr_el2::FWB
+    | hcr_el2::FMO
+    | hcr_el2::IMO
+    | hcr_el2::AMO
+    | hcr_el2::TSC
+    | hcr_el2::TID3
+    | hcr_el2::TIDCP
+    | hcr_el2::RW;
+
+/// The host context: virtual EL2 on FEAT_NV2, with L1's stage-1 TLBI and AT instructions trapped, because they may
+/// speak of its guest's regime.
+const HCR_HOST: u64 = HCR_BASE
+    | hcr_el2::NV
+    | hcr_el2::NV2
+    | hcr_el2::AT
+    | hcr_el2::TTLB
+    | HCR_ENABLES;
+
+/// What L1's guest may use if L1 lets it: pointer authentication.
+const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
+
+/// PMU, trace and statistical profiling are not L1's to see.
+const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
+
+/// SVE, SME, trace and activity monitors are not L1's to see.
+const CPTR_BASE: u64 = cptr_el2::RES1 | cptr_el2::TZ | cptr_el2::TSM | cptr_el2::TTA | cptr_el2::TAM;
+
+/// The physical counter and timer are not withheld from anybody by gnomon itself.
+const CNTHCTL_BASE: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
+
+/// L1 uses the physical counter and timer as its own, and its accesses to its guest's timers (`CNT*_EL02`) trap, so
+/// that they take effect at once.
+const CNTHCTL_HOST: u64 = CNTHCTL_BASE
+    | cnthctl_el2::EL1NVPCT
+    | cnthctl_el2::EL1NVVCT;
+
+/// Sets what stays the same for both contexts, once per CPU.
+pub fn init_cpu(vcpu: &VCpu) {
+    VNCR_EL2.set(vcpu.vncr.address().bits());
+    HCRX_EL2.set(0);
+    HSTR_EL2.set(0);
+    VTCR_EL2.set(vcpu.vm.vtcr);
+    barrier::isb();
+}
+
+/// Loads the controls of the host context.
+pub fn load_host(vcpu: &VCpu) {
+    HCR_EL2.set(HCR_HOST);
+    MDCR_EL2.set(vcpu.vm.mdcr_hpmn | MDCR_BASE);
+    CPTR_EL2.set(CPTR_BASE | vcpu.vm.cptr_host);
+    CNTHCTL_EL2.set(CNTHCTL_HOST);
+    VPIDR_EL2.set(vcpu.vm.midr);
+    VMPIDR_EL2.set(vcpu.mpidr());
+    VTTBR_EL2.set(vcpu.vm.host_vttbr);
+}
+
+/// Loads the controls of the nested context, except VTTBR_EL2.
+pub fn load_nested(vcpu: &VCpu) {
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, vcpu.vncr.get(vncr::HCR_EL2)));
+    MDCR_EL2.set(merge::mdcr_for_nested(vcpu.vm.mdcr_hpmn | MDCR_BASE, vcpu.emulated.mdcr));
+    CPTR_EL2.set(merge::cptr_for_nested(CPTR_BASE, vcpu.vel2.cpacr));
+    CNTHCTL_EL2.set(merge::cnthctl_for_nested(CNTHCTL_BASE, vcpu.emulated.cnthctl));
+    VPIDR_EL2.set(vcpu.vncr.get(vncr::VPIDR_EL2));
+    VMPIDR_EL2.set(vcpu.vncr.get(vncr::VMPIDR_EL2));
+}
+
+/// CPTR_EL2 bits that only the host context needs.
+///
+/// With `E2H` = 1, L1's CPACR_EL1 is its CPTR_EL2, and has `TCPAC` and `TAM` too. Where the hardware's CPACR_EL1 keeps
+/// those bits, L1 may write it directly; elsewhere its accesses must trap, or the bits would be lost.
+pub fn cptr_host() -> u64 {
+    const EXTRA: u64 = cpacr::TCPAC | cpacr::TAM;
+    CPACR_EL1.set(EXTRA);
+    barrier::isb();
+    let does_keep = CPACR_EL1.get() & EXTRA == EXTRA;
+    CPACR_EL1.set(0);
+    if does_keep { 0 } else { cptr_el2::TCPAC }
+}
+
+/// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
+pub fn load_nested_translation(vcpu: &VCpu) {
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, vcpu.vncr.get(vncr::HCR_EL2)));
+}

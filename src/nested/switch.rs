@@ -1,0 +1,80 @@
+//! Between virtual EL2 and what runs below it.
+//!
+//! A switch exchanges the hardware's EL1 registers, timers, virtual interrupt interface, stage 2 and trap controls. The
+//! general-purpose registers, `SP_EL0`, the thread pointers, debug registers and FP/SIMD state are one set on real
+//! hardware too, and stay.
+
+use syndrome::{
+    regs::{hcr_el2, pstate},
+    vncr,
+};
+
+use super::{controls, timer};
+use crate::{
+    arch::{barrier, sysreg::*},
+    interrupts, shadow_mmu,
+    vcpu::{
+        Context, VCpu,
+        context::{El1Registers, GuestFrame},
+    },
+};
+
+/// Enters the nested context at `pc` with processor state `pstate`, as L1's ERET asked.
+pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u64) {
+    vcpu.vel2 = El1Registers::save();
+    vcpu.emulated.save_cntkctl();
+    El1Registers::from_vncr(&vcpu.vncr).load();
+    CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
+    MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
+    vcpu.context = Context::Nested;
+    timer::switch_to_nested(vcpu);
+    controls::load_nested(vcpu);
+    VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
+    interrupts::switch_to_nested(vcpu);
+    frame.elr = pc;
+    frame.spsr = pstate;
+    barrier::isb();
+    interrupts::interrupt_l1_if_due(vcpu, frame);
+}
+
+/// Leaves the nested context: afterwards the hardware holds L1's registers, and `frame` is still where its guest was.
+pub fn leave_nested(vcpu: &mut VCpu) {
+    debug_assert_eq!(vcpu.context, Context::Nested);
+    El1Registers::save().to_vncr(&vcpu.vncr);
+    vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
+    vcpu.vncr.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
+    interrupts::save_nested(vcpu);
+    vcpu.context = Context::Host;
+    timer::switch_to_host(vcpu);
+    vcpu.vel2.load();
+    vcpu.emulated.load_cntkctl();
+    controls::load_host(vcpu);
+    interrupts::switch_to_host(vcpu);
+    barrier::isb();
+}
+
+/// SCTLR_EL2 out of reset: the bits that are RES1 with `E2H` = 1; MMU and caches off.
+const SCTLR_RESET: u64 = 0x30d0_0800;
+
+/// The registers of the host context when a vCPU is switched on (DDI 0487, "PE state on reset to AArch64 state").
+pub fn reset(vcpu: &mut VCpu) {
+    vcpu.context = Context::Host;
+    vcpu.vncr.clear();
+    vcpu.vncr.set(vncr::HCR_EL2, hcr_el2::E2H | hcr_el2::RW);
+    vcpu.vncr.set(vncr::VPIDR_EL2, vcpu.vm.midr);
+    vcpu.vncr.set(vncr::VMPIDR_EL2, vcpu.mpidr());
+    vcpu.emulated = Default::default();
+    vcpu.emulated.mdcr = vcpu.vm.mdcr_hpmn;
+    vcpu.timers = Default::default();
+    El1Registers { sctlr: SCTLR_RESET, ..El1Registers::default() }.load();
+    CNTKCTL_EL1.set(0);
+    MDSCR_EL1.set(0);
+    timer::reset_hardware();
+    controls::init_cpu(vcpu);
+    controls::load_host(vcpu);
+    barrier::isb();
+}
+
+/// Processor state of a vCPU that is switched on: virtual EL2 on its own stack pointer, everything masked. The hardware
+/// is at EL1.
+pub const RESET_PSTATE: u64 = pstate::DAIF | pstate::EL1H;

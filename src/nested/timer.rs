@@ -1,0 +1,197 @@
+//! Timers.
+//!
+//! Each vCPU has four: `CNTHP` (INTID 26) and `CNTHV` (28) are L1's own, `CNTP` (30) and `CNTV` (27) its guest's. The
+//! hardware has two below EL2, and they belong to the context that runs: in the host context they are `CNTHP` and
+//! `CNTHV`, which is what L1's `CNTP_*_EL0` and `CNTV_*_EL0` mean at EL2 with `E2H` = 1. The other two are computed
+//! here, and one EL2 timer wakes the CPU for whichever of them comes first.
+//!
+//! The counter has no offset for L1 (design decision 11), so only `CNTV` has one: L1's `CNTVOFF_EL2`.
+
+use syndrome::{SysReg, vncr};
+use vgic::Vgic;
+
+use crate::{
+    arch::sysreg::*,
+    dev::gicv3::Gic,
+    vcpu::{Context, VCpu},
+};
+
+/// INTIDs of the four timers, the same for L1 and on the hardware.
+pub mod intid {
+    /// `CNTHP`
+    pub const HYP_PHYSICAL: u32 = 26;
+    /// `CNTV`
+    pub const VIRTUAL: u32 = 27;
+    /// `CNTHV`
+    pub const HYP_VIRTUAL: u32 = 28;
+    /// `CNTP`
+    pub const PHYSICAL: u32 = 30;
+}
+
+const CTL_ENABLE: u64 = 1 << 0;
+const CTL_IMASK: u64 = 1 << 1;
+const CTL_ISTATUS: u64 = 1 << 2;
+/// What L1 can write of a timer's control register.
+const CTL_WRITABLE: u64 = CTL_ENABLE | CTL_IMASK;
+
+/// A timer that is not in the hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timer {
+    /// `CNT*_CTL`
+    pub ctl: u64,
+    /// `CNT*_CVAL`, in ticks of its own counter.
+    pub cval: u64,
+}
+
+impl Timer {
+    /// Whether its condition is met when its counter shows `now`.
+    fn is_due(self, now: u64) -> bool {
+        self.ctl & CTL_ENABLE != 0 && now >= self.cval
+    }
+
+    /// Whether it asserts its interrupt.
+    fn is_asserted(self, now: u64) -> bool {
+        self.is_due(now) && self.ctl & CTL_IMASK == 0
+    }
+
+    /// When it will assert its interrupt; `None` if never, or if it does already.
+    fn deadline(self, now: u64) -> Option<u64> {
+        (self.ctl & CTL_WRITABLE == CTL_ENABLE && now < self.cval).then_some(self.cval)
+    }
+
+    /// The control register as it reads: with its status.
+    pub fn read_ctl(self, now: u64) -> u64 {
+        let status = if self.is_due(now) { CTL_ISTATUS } else { 0 };
+        self.ctl & CTL_WRITABLE | status
+    }
+}
+
+impl Timer {
+    /// The timer value as it reads: ticks to go, 32 bits, negative once due.
+    pub fn read_tval(self, now: u64) -> u64 {
+        self.cval.wrapping_sub(now) & 0xffff_ffff
+    }
+}
+
+/// L1's own timers, current while its guest runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timers {
+    /// `CNTHP`
+    pub hyp_physical: Timer,
+    /// `CNTHV`
+    pub hyp_virtual: Timer,
+}
+
+/// The physical counter.
+pub fn now() -> u64 {
+    CNTPCT_EL0.get()
+}
+
+/// `CNTP` of L1's guest, as its page has it.
+pub fn guest_physical(vcpu: &VCpu) -> Timer {
+    Timer { ctl: vcpu.vncr.get(vncr::CNTP_CTL_EL0), cval: vcpu.vncr.get(vncr::CNTP_CVAL_EL0) }
+}
+
+/// `CNTV` of L1's guest, as its page has it; counts [`now`] less L1's `CNTVOFF_EL2`.
+pub fn guest_virtual(vcpu: &VCpu) -> Timer {
+    Timer { ctl: vcpu.vncr.get(vncr::CNTV_CTL_EL0), cval: vcpu.vncr.get(vncr::CNTV_CVAL_EL0) }
+}
+
+/// The virtual counter of L1's guest.
+pub fn guest_virtual_now(vcpu: &VCpu) -> u64 {
+    now().wrapping_sub(vcpu.vncr.get(vncr::CNTVOFF_EL2))
+}
+
+/// L1 writes a timer of its guest by one of the `CNT*_EL02` names.
+pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
+    // A timer value is a signed 32-bit distance from the counter.
+    let distance = i64::from(value as i32) as u64;
+    let (offset, value) = match reg {
+        SysReg::CNTP_CTL_EL02 => (vncr::CNTP_CTL_EL0, value & CTL_WRITABLE),
+        SysReg::CNTP_CVAL_EL02 => (vncr::CNTP_CVAL_EL0, value),
+        SysReg::CNTP_TVAL_EL02 => (vncr::CNTP_CVAL_EL0, now().wrapping_add(distance)),
+        SysReg::CNTV_CTL_EL02 => (vncr::CNTV_CTL_EL0, value & CTL_WRITABLE),
+        SysReg::CNTV_CVAL_EL02 => (vncr::CNTV_CVAL_EL0, value),
+        SysReg::CNTV_TVAL_EL02 => (vncr::CNTV_CVAL_EL0, guest_virtual_now(vcpu).wrapping_add(distance)),
+        _ => return,
+    };
+    vcpu.vncr.set(offset, value);
+}
+
+fn hardware_physical() -> Timer {
+    Timer { ctl: CNTP_CTL_EL0.get(), cval: CNTP_CVAL_EL0.get() }
+}
+
+fn hardware_virtual() -> Timer {
+    Timer { ctl: CNTV_CTL_EL0.get(), cval: CNTV_CVAL_EL0.get() }
+}
+
+fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
+    // Off while the offset changes, so that no line is raised by a compare value against the wrong count.
+    CNTV_CTL_EL0.set(0);
+    CNTVOFF_EL2.set(offset);
+    CNTP_CVAL_EL0.set(physical.cval);
+    CNTP_CTL_EL0.set(physical.ctl & CTL_WRITABLE);
+    CNTV_CVAL_EL0.set(virtual_.cval);
+    CNTV_CTL_EL0.set(virtual_.ctl & CTL_WRITABLE);
+}
+
+/// Turns every timer of this CPU off.
+pub fn reset_hardware() {
+    load_hardware(Timer::default(), Timer::default(), 0);
+    CNTHP_CTL.set(0);
+}
+
+/// Gives the hardware's timers to L1's guest.
+pub fn switch_to_nested(vcpu: &mut VCpu) {
+    vcpu.timers = Timers { hyp_physical: hardware_physical(), hyp_virtual: hardware_virtual() };
+    load_hardware(guest_physical(vcpu), guest_virtual(vcpu), vcpu.vncr.get(vncr::CNTVOFF_EL2));
+}
+
+/// Gives the hardware's timers to L1.
+pub fn switch_to_host(vcpu: &mut VCpu) {
+    let (physical, virtual_) = (hardware_physical(), hardware_virtual());
+    vcpu.vncr.set(vncr::CNTP_CTL_EL0, physical.ctl);
+    vcpu.vncr.set(vncr::CNTP_CVAL_EL0, physical.cval);
+    vcpu.vncr.set(vncr::CNTV_CTL_EL0, virtual_.ctl);
+    vcpu.vncr.set(vncr::CNTV_CVAL_EL0, virtual_.cval);
+    load_hardware(vcpu.timers.hyp_physical, vcpu.timers.hyp_virtual, 0);
+}
+
+/// The INTID of L1's that the hardware's physical (`true`) or virtual timer stands for in a context.
+pub fn hardware_intid(context: Context, is_physical: bool) -> u32 {
+    match (context, is_physical) {
+        (Context::Host, true) => intid::HYP_PHYSICAL,
+        (Context::Host, false) => intid::HYP_VIRTUAL,
+        (Context::Nested, true) => intid::PHYSICAL,
+        (Context::Nested, false) => intid::VIRTUAL,
+    }
+}
+
+/// Recomputes the interrupt lines of the two timers that are not in the hardware, and arms the EL2 timer for the next
+/// change.
+pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
+    let now = now();
+    let (physical, virtual_, offset, lines) = match vcpu.context {
+        Context::Host => (
+            guest_physical(vcpu),
+            guest_virtual(vcpu),
+            vcpu.vncr.get(vncr::CNTVOFF_EL2),
+            (intid::PHYSICAL, intid::VIRTUAL),
+        ),
+        Context::Nested => {
+            (vcpu.timers.hyp_physical, vcpu.timers.hyp_virtual, 0, (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL))
+        }
+    };
+    let virtual_now = now.wrapping_sub(offset);
+    vgic.set_level(vcpu.cpu, lines.0, physical.is_asserted(now), gic);
+    vgic.set_level(vcpu.cpu, lines.1, virtual_.is_asserted(virtual_now), gic);
+    let virtual_deadline = virtual_.deadline(virtual_now).map(|cval| cval.wrapping_add(offset));
+    match physical.deadline(now).into_iter().chain(virtual_deadline).min() {
+        Some(deadline) => {
+            CNTHP_CVAL_EL2.set(deadline);
+            CNTHP_CTL.set(CTL_ENABLE);
+        }
+        None => CNTHP_CTL.set(0),
+    }
+}

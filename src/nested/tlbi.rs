@@ -1,0 +1,118 @@
+//! TLBI at virtual EL2.
+//!
+//! What names EL2 invalidates L1's own stage 1, which physically is the EL1&0 regime under the host VMID. What names EL1
+//! does so too while L1 is a host (`{E2H,TGE}` = `{1,1}`); otherwise it means L1's guest, that is every shadow whose guest
+//! VMID is the one in L1's `VTTBR_EL2`. What names stage 2 removes entries from those shadows.
+//!
+//! Local forms are done for all CPUs: a guest cannot tell. The `nXS` forms are not offered.
+
+use shadow::{IpaOperand, RangeOperand, vmid_of};
+use syndrome::{SysReg, regs::hcr_el2, vncr};
+
+use crate::{
+    arch::{barrier, tlbi},
+    shadow_mmu,
+    vcpu::VCpu,
+};
+
+/// A stage-1 invalidation of the EL1&0 regime.
+type Stage1 = fn(u64);
+
+/// Executes `instruction` with operand `operand` for L1. Says whether it is a TLBI that L1 has.
+pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
+    if let Some(maintenance) = stage1_of_el2(instruction) {
+        maintenance(operand);
+        barrier::dsb_ish();
+        return true;
+    }
+    if let Some(maintenance) = stage1_of_el1(instruction) {
+        stage1(vcpu, maintenance, operand);
+        return true;
+    }
+    stage2(vcpu, instruction, operand)
+}
+
+fn vmalle1(_operand: u64) {
+    tlbi::vmalle1is();
+}
+
+/// EL2's own regime. L1 has `E2H` = 1, so its entries have ASIDs, as EL1&0's do.
+fn stage1_of_el2(instruction: SysReg) -> Option<Stage1> {
+    Some(match instruction {
+        SysReg::TLBI_ALLE2 | SysReg::TLBI_ALLE2IS | SysReg::TLBI_ALLE2OS => vmalle1,
+        SysReg::TLBI_VAE2 | SysReg::TLBI_VAE2IS | SysReg::TLBI_VAE2OS => tlbi::vae1is,
+        SysReg::TLBI_VALE2 | SysReg::TLBI_VALE2IS | SysReg::TLBI_VALE2OS => tlbi::vale1is,
+        SysReg::TLBI_RVAE2 | SysReg::TLBI_RVAE2IS | SysReg::TLBI_RVAE2OS => tlbi::range_vae1is,
+        SysReg::TLBI_RVALE2 | SysReg::TLBI_RVALE2IS | SysReg::TLBI_RVALE2OS => tlbi::range_vale1is,
+        _ => return None,
+    })
+}
+
+fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
+    Some(match instruction {
+        SysReg::TLBI_VMALLE1 | SysReg::TLBI_VMALLE1IS | SysReg::TLBI_VMALLE1OS => vmalle1,
+        SysReg::TLBI_VAE1 | SysReg::TLBI_VAE1IS | SysReg::TLBI_VAE1OS => tlbi::vae1is,
+        SysReg::TLBI_ASIDE1 | SysReg::TLBI_ASIDE1IS | SysReg::TLBI_ASIDE1OS => tlbi::aside1is,
+        SysReg::TLBI_VAAE1 | SysReg::TLBI_VAAE1IS | SysReg::TLBI_VAAE1OS => tlbi::vaae1is,
+        SysReg::TLBI_VALE1 | SysReg::TLBI_VALE1IS | SysReg::TLBI_VALE1OS => tlbi::vale1is,
+        SysReg::TLBI_VAALE1 | SysReg::TLBI_VAALE1IS | SysReg::TLBI_VAALE1OS => tlbi::vaale1is,
+        SysReg::TLBI_RVAE1 | SysReg::TLBI_RVAE1IS | SysReg::TLBI_RVAE1OS => tlbi::range_vae1is,
+        SysReg::TLBI_RVAAE1 | SysReg::TLBI_RVAAE1IS | SysReg::TLBI_RVAAE1OS => tlbi::range_vaae1is,
+        SysReg::TLBI_RVALE1 | SysReg::TLBI_RVALE1IS | SysReg::TLBI_RVALE1OS => tlbi::range_vale1is,
+        SysReg::TLBI_RVAALE1 | SysReg::TLBI_RVAALE1IS | SysReg::TLBI_RVAALE1OS => tlbi::range_vaale1is,
+        _ => return None,
+    })
+}
+
+fn stage1(vcpu: &VCpu, maintenance: Stage1, operand: u64) {
+    if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
+        maintenance(operand);
+        barrier::dsb_ish();
+        return;
+    }
+    let vmid = guest_vmid(vcpu);
+    let mmu = vcpu.vm.mmu.lock();
+    for (_, shadow) in mmu.shadows.slots_with_vmid(vmid) {
+        shadow_mmu::under(shadow.vttbr(), || maintenance(operand));
+    }
+}
+
+/// The VMID that L1's TLBIs act on.
+fn guest_vmid(vcpu: &VCpu) -> u16 {
+    vmid_of(vcpu.vncr.get(vncr::VTTBR_EL2), vcpu.vncr.get(vncr::VTCR_EL2))
+}
+
+fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
+    let vmid = guest_vmid(vcpu);
+    let mut mmu = vcpu.vm.mmu.lock();
+    mmu.with_shadows(|shadows, env| {
+        match instruction {
+            SysReg::TLBI_IPAS2E1
+            | SysReg::TLBI_IPAS2E1IS
+            | SysReg::TLBI_IPAS2E1OS
+            | SysReg::TLBI_IPAS2LE1
+            | SysReg::TLBI_IPAS2LE1IS
+            | SysReg::TLBI_IPAS2LE1OS => {
+                let operand = IpaOperand::decode(operand);
+                shadows.invalidate_ipa(vmid, operand.ipa, operand.ttl, env);
+            }
+            SysReg::TLBI_RIPAS2E1
+            | SysReg::TLBI_RIPAS2E1IS
+            | SysReg::TLBI_RIPAS2E1OS
+            | SysReg::TLBI_RIPAS2LE1
+            | SysReg::TLBI_RIPAS2LE1IS
+            | SysReg::TLBI_RIPAS2LE1OS => {
+                let range = RangeOperand::decode(operand);
+                shadows.invalidate_range(vmid, range.base, range.size, env);
+            }
+            SysReg::TLBI_VMALLS12E1 | SysReg::TLBI_VMALLS12E1IS | SysReg::TLBI_VMALLS12E1OS => {
+                shadows.invalidate_vmid(vmid, env);
+            }
+            SysReg::TLBI_ALLE1 | SysReg::TLBI_ALLE1IS | SysReg::TLBI_ALLE1OS => {
+                shadows.invalidate_all(env);
+            }
+            _ => return false,
+        }
+        true
+    })
+}

@@ -1,0 +1,238 @@
+//! Stage 2: the host's table, the shadows, and the lock that orders them.
+//!
+//! Everything that reads L1's tables and fills a shadow, and everything that invalidates for L1, happens under the one
+//! lock of [`Mmu`]. That is what makes invariant I4 hold: when a TLBI of L1 has got the lock, no fault is halfway between
+//! having read L1's descriptor and having mapped what it said.
+
+use alloc::boxed::Box;
+use core::ops::Range;
+
+use shadow::{AcquireError, FaultAction, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId};
+use syndrome::{
+    regs::{hcr_el2, sctlr},
+    vncr,
+};
+use vmsa::{
+    Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
+    stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory, walk},
+};
+
+use crate::{
+    arch::{barrier, sysreg::*, tlbi},
+    mm::{frames, phys},
+    vcpu::VCpu,
+};
+
+/// Shadows that may exist at once. Their tables come from the frame allocator; slots themselves are cheap.
+pub const SHADOWS_MAX: usize = 64;
+/// The VMID of the host context; shadows have theirs from [`shadow::FIRST_VMID`] on.
+const HOST_VMID: u64 = 1;
+const VMID_SHIFT: u64 = 48;
+
+/// Host stage 2 and shadows.
+pub struct Mmu {
+    /// L1 IPA to PA.
+    pub host: Stage2Table,
+    /// L2 IPA to PA, one for each stage 2 that L1 uses.
+    pub shadows: Box<ShadowPool<SHADOWS_MAX>>,
+}
+
+/// The shadow a vCPU used last.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedShadow {
+    key: ShadowKey,
+    /// Where it is in the pool. The reference that the vCPU holds keeps it there.
+    pub slot: SlotId,
+    vttbr: u64,
+}
+
+impl Mmu {
+    /// Maps L1's machine: its RAM, and the devices that are its own, both at their physical addresses.
+    pub fn new(ram: &[Range<u64>], devices: &[Range<u64>]) -> Result<Self, OutOfTables> {
+        let mut memory = HostMemory;
+        let mut host = Stage2Table::new(&mut memory)?;
+        let maps = ram
+            .iter()
+            .map(|range| (range, Stage2Attrs::RAM))
+            .chain(devices.iter().map(|range| (range, Stage2Attrs::DEVICE)));
+        for (range, attrs) in maps {
+            host.map_range(range.start, Pa::new(range.start), range.end - range.start, &attrs, &mut memory)?;
+        }
+        Ok(Self { host, shadows: Box::new(ShadowPool::new()) })
+    }
+
+    /// VTTBR_EL2 of the host context.
+    pub fn host_vttbr(&self) -> u64 {
+        self.host.root().bits() | HOST_VMID << VMID_SHIFT
+    }
+
+    /// VTCR_EL2 of all tables of ours: 48-bit IPA and PA, 4K granule from level 0, 16-bit VMID, write-back walks.
+    pub fn vtcr(&self) -> u64 {
+        const RES1: u64 = 1 << 31;
+        const VS_16_BITS: u64 = 1 << 19;
+        const PS_48_BITS: u64 = 5 << 16;
+        const INNER_SHAREABLE: u64 = 3 << 12;
+        const WRITE_BACK: u64 = 1 << 10 | 1 << 8;
+        const SL0_LEVEL0: u64 = 2 << 6;
+        let t0sz = 64 - u64::from(self.host.config().ipa_bits);
+        RES1 | VS_16_BITS | PS_48_BITS | INNER_SHAREABLE | WRITE_BACK | SL0_LEVEL0 | t0sz
+    }
+
+    /// Runs `f` with the pool and what it needs of the rest.
+    pub fn with_shadows<T>(&mut self, f: impl FnOnce(&mut ShadowPool<SHADOWS_MAX>, &mut Env<'_>) -> T) -> T {
+        f(&mut self.shadows, &mut Env { host: &self.host })
+    }
+}
+
+/// VTTBR_EL2 for the guest that L1's registers describe; takes a reference to its shadow.
+///
+/// The reference is kept until the vCPU runs another guest, so going back and forth costs a comparison.
+pub fn acquire(vcpu: &mut VCpu) -> u64 {
+    let key = vcpu.shadow_key();
+    if let Some(loaded) = vcpu.shadow
+        && loaded.key == key
+    {
+        return loaded.vttbr;
+    }
+    let mut mmu = vcpu.vm.mmu.lock();
+    mmu.with_shadows(|shadows, env| {
+        if let Some(loaded) = vcpu.shadow.take() {
+            shadows.release(loaded.slot);
+        }
+        let slot = match shadows.acquire(key, env) {
+            Ok(slot) => slot,
+            // More slots than vCPUs, each of which holds one reference; and a root takes one page, which dropping any
+            // unreferenced shadow gives. What L1 does cannot bring this about.
+            Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
+        };
+        let vttbr = shadows.vttbr(slot);
+        vcpu.shadow = Some(LoadedShadow { key, slot, vttbr });
+        vttbr
+    })
+}
+
+/// Gives back the reference to the shadow used last.
+pub fn release(vcpu: &mut VCpu) {
+    if let Some(loaded) = vcpu.shadow.take() {
+        vcpu.vm.mmu.lock().shadows.release(loaded.slot);
+    }
+}
+
+/// Handles a fault on the shadow that `vcpu` runs on.
+pub fn handle_fault(vcpu: &VCpu, fault: &ShadowFault) -> FaultAction {
+    let Some(loaded) = vcpu.shadow else { return FaultAction::Retry };
+    let guest = GuestStage2 { limits: limits(vcpu) };
+    let mut mmu = vcpu.vm.mmu.lock();
+    mmu.with_shadows(|shadows, env| shadows.handle_fault(loaded.slot, fault, &guest, env))
+}
+
+/// How L1's stage 2 is to be read: what L1 was shown, and its controls of the moment.
+pub fn limits(vcpu: &VCpu) -> Stage2Limits {
+    /// `ID_AA64MMFR0_EL1.PARange` as L1 sees it.
+    const PA_BITS: u32 = 48;
+    let sctlr_el2 = match vcpu.context {
+        crate::vcpu::Context::Host => SCTLR_EL1.get(),
+        crate::vcpu::Context::Nested => vcpu.vel2.sctlr,
+    };
+    Stage2Limits {
+        pa_bits: PA_BITS,
+        big_endian: sctlr_el2 & sctlr::EE != 0,
+        fwb: vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::FWB != 0,
+        has_4k: true,
+        has_16k: false,
+        has_64k: false,
+    }
+}
+
+/// Table frames alone: for the host's table before it is in use.
+struct HostMemory;
+
+/// What the pool needs: table frames, L1's memory, the host stage 2, TLB maintenance.
+pub struct Env<'a> {
+    /// L1 IPA to PA.
+    pub host: &'a Stage2Table,
+}
+
+macro_rules! table_memory {
+    ($type:ty) => {
+        impl ReadTable<Phys> for $type {
+            fn read(&self, at: Pa) -> Result<u64, Unreadable> {
+                Ok(phys::read(at))
+            }
+        }
+
+        impl TableMemory for $type {
+            fn write(&mut self, at: Pa, desc: u64) {
+                phys::write(at, desc);
+                barrier::dsb_ishst();
+            }
+
+            fn alloc_table(&mut self) -> Option<Pa> {
+                frames::alloc()
+            }
+
+            fn free_table(&mut self, at: Pa) {
+                frames::free(at);
+            }
+        }
+    };
+}
+table_memory!(HostMemory);
+table_memory!(Env<'_>);
+
+impl Stage2Tlb for HostMemory {
+    // No CPU has used the table yet.
+    fn invalidate(&mut self, _ia: u64, _size: u64, _level: Level) {}
+    fn invalidate_all(&mut self) {}
+}
+
+impl ShadowEnv for Env<'_> {
+    fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
+        phys::read_guest(at)
+    }
+
+    fn compare_exchange_l1(&mut self, at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
+        phys::compare_exchange_guest(at, old, new)
+    }
+
+    fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
+        walk(&self.host.config(), at, self)
+    }
+
+    fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {
+        /// Above this many leaves, one invalidation of everything is cheaper than one a leaf.
+        const LEAVES_MAX: u64 = 64;
+        let leaf_bytes = Granule::K4.entry_bytes(level);
+        under(vttbr, || {
+            if size / leaf_bytes > LEAVES_MAX {
+                return tlbi::vmalls12e1is();
+            }
+            for leaf in (ia..ia.saturating_add(size)).step_by(leaf_bytes as usize) {
+                tlbi::ipas2e1is(leaf >> 12);
+            }
+            barrier::dsb_ish();
+            // What combines both stages is tagged by VA: all of it may derive from the IPAs just invalidated.
+            tlbi::vmalle1is();
+        });
+    }
+
+    fn invalidate_vmid(&mut self, vttbr: u64) {
+        under(vttbr, tlbi::vmalls12e1is);
+    }
+}
+
+/// Runs TLB maintenance under the VMID of `vttbr`, completes it, and restores VTTBR_EL2.
+pub fn under(vttbr: u64, maintenance: impl FnOnce()) {
+    let current = VTTBR_EL2.get();
+    barrier::dsb_ish();
+    if current != vttbr {
+        VTTBR_EL2.set(vttbr);
+        barrier::isb();
+    }
+    maintenance();
+    barrier::dsb_ish();
+    if current != vttbr {
+        VTTBR_EL2.set(current);
+    }
+    barrier::isb();
+}

@@ -1,0 +1,153 @@
+//! Exits: from the vectors to a handler, one file a class.
+//!
+//! An exit is decoded once, into an [`Exit`]. Its handler changes the guest's frame, the vCPU and the hardware, and
+//! returning resumes the guest. Everything a guest can do ends in one of three ways: it is emulated, L1 receives it as
+//! an exception at virtual EL2, or the guest receives an exception of its own.
+
+mod abort;
+mod eret;
+mod smc;
+mod sysreg;
+
+use syndrome::{
+    Esr, SysReg,
+    esr::{ec, hpfar},
+    forward::{self, L1Controls},
+    regs::pstate,
+    vncr,
+};
+
+use crate::{
+    arch::{percpu, sysreg::*},
+    exits::{INTERRUPT, Party},
+    interrupts,
+    nested::timer,
+    unhandled,
+    vcpu::{Context, VCpu, context::GuestFrame, inject},
+};
+
+/// Why the guest was left.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// `ESR_EL2`
+    pub esr: Esr,
+    /// `FAR_EL2`
+    pub far: u64,
+    /// `HPFAR_EL2`
+    pub hpfar: u64,
+}
+
+/// A synchronous exception from a guest in AArch64 state.
+pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
+    // SAFETY: an entry point from assembly; the vectors of a guest are only reached after the vCPU is installed.
+    let vcpu = unsafe { percpu::vcpu() };
+    let started = timer::now();
+    let exit = Exit { esr: Esr(ESR_EL2.get()), far: FAR_EL2.get(), hpfar: HPFAR_EL2.get() };
+    let party = dispatch(vcpu, frame, &exit);
+    vcpu.exits.record(party, exit.esr.ec(), timer::now().wrapping_sub(started));
+}
+
+fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    match vcpu.context {
+        Context::Host => {
+            from_l1(vcpu, frame, exit);
+            Party::L1
+        }
+        Context::Nested => from_l2(vcpu, frame, exit),
+    }
+}
+
+/// L1 at virtual EL2, or its EL0 under `TGE`.
+fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    match exit.esr.ec() {
+        ec::ERET => eret::handle(vcpu, frame, exit),
+        ec::SYS64 => sysreg::handle(vcpu, frame, exit.esr.sysreg()),
+        ec::DABT_LOW | ec::IABT_LOW => abort::from_host(vcpu, frame, exit),
+        ec::DABT_CUR => abort::vncr_fault(vcpu, exit),
+        ec::SMC64 => smc::handle(vcpu, frame, exit),
+        ec::HVC64 => inject::hvc_in_vel2(vcpu, frame, exit.esr),
+        _ => unhandled::exception(vcpu, frame, exit),
+    }
+}
+
+/// Anything below virtual EL2. Says who dealt with it.
+fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    let class = exit.esr.ec();
+    if matches!(class, ec::DABT_LOW | ec::IABT_LOW) {
+        return abort::from_nested(vcpu, frame, exit);
+    }
+    // What L1 is not shown does not exist for its guest either, whatever L1's controls say.
+    if matches!(class, ec::SVE | ec::SME) {
+        inject::undefined(vcpu, frame);
+        return Party::L2;
+    }
+    let controls = l1_controls(vcpu);
+    if class == ec::HVC64 && forward::hvc_is_undefined(&controls) {
+        inject::hvc_undefined(vcpu, frame);
+        return Party::L2;
+    }
+    let is_wanted = if class == ec::SYS64 {
+        let access = exit.esr.sysreg();
+        forward::wants(access.reg, access.is_read, &controls)
+    } else {
+        forward::wants_exception(exit.esr, &controls)
+    };
+    if is_wanted {
+        inject::forward(vcpu, frame, exit);
+        return Party::L2Forwarded;
+    }
+    match class {
+        ec::SYS64 => sysreg::handle_nested(vcpu, frame, exit.esr.sysreg()),
+        // With HCR_EL2.TSC of L1 clear, the SMC goes where it would go without a hypervisor: to the firmware.
+        ec::SMC64 => smc::handle(vcpu, frame, exit),
+        _ => unhandled::exception(vcpu, frame, exit),
+    }
+    Party::L2
+}
+
+fn l1_controls(vcpu: &VCpu) -> L1Controls {
+    L1Controls {
+        hcr: vcpu.vncr.get(vncr::HCR_EL2),
+        hcrx: vcpu.vncr.get(vncr::HCRX_EL2),
+        mdcr: vcpu.emulated.mdcr,
+        cptr: vcpu.vel2.cpacr,
+        cnthctl: vcpu.emulated.cnthctl,
+        ich_hcr: vcpu.vncr.get(vncr::ICH_HCR_EL2),
+        hstr: vcpu.vncr.get(vncr::HSTR_EL2),
+    }
+}
+
+/// A physical interrupt while a guest ran.
+pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
+    // SAFETY: as in `guest_sync`.
+    let vcpu = unsafe { percpu::vcpu() };
+    let started = timer::now();
+    let was = vcpu.context;
+    interrupts::handle(vcpu, frame);
+    let party = match (was, vcpu.context) {
+        (Context::Host, _) => Party::L1,
+        (Context::Nested, Context::Nested) => Party::L2,
+        (Context::Nested, Context::Host) => Party::L2Forwarded,
+    };
+    vcpu.exits.record(party, INTERRUPT, timer::now().wrapping_sub(started));
+}
+
+/// A physical SError: QEMU raises none, and on hardware it would be the machine's own failure.
+pub extern "C" fn guest_serror(frame: &mut GuestFrame) {
+    panic!("SError while a guest ran at {:#x}: ESR_EL2 {:#x}", frame.elr, ESR_EL2.get());
+}
+
+/// An exception from AArch32, which neither L1 nor its guests are offered: a guest that went there anyway by an ERET of
+/// its own finds itself back with an illegal execution state.
+pub extern "C" fn guest_aarch32(frame: &mut GuestFrame) {
+    frame.spsr = pstate::EL1H | pstate::DAIF | pstate::IL;
+    // SAFETY: as in `guest_sync`.
+    let vcpu = unsafe { percpu::vcpu() };
+    unhandled::count(vcpu, "AArch32 state", SysReg::new(0, 0, 0, 0, 0));
+}
+
+/// HPFAR_EL2 and FAR_EL2 together: the IPA that faulted.
+fn faulting_ipa(exit: &Exit) -> u64 {
+    hpfar::faulting_ipa(exit.hpfar, exit.far)
+}
+

@@ -1,0 +1,165 @@
+//! Stage-2 aborts: emulated devices, shadow faults, and accesses to nothing.
+//!
+//! An abort from the host context is on the host stage 2, which maps all that L1 has: what is left are the emulated
+//! GIC's registers, and holes. An abort from the nested context is on a shadow: [`crate::shadow_mmu`] decides it.
+
+use shadow::{Access, FaultAction, FaultKind as ShadowFaultKind, ShadowFault};
+use syndrome::{
+    esr::{DataAbort, FaultKind, FaultStatus, ec},
+    regs::pstate,
+};
+use vmsa::{Ipa, L2};
+
+use super::{Exit, faulting_ipa};
+use crate::{
+    arch::at,
+    dev::gicv3::REDISTRIBUTOR_BYTES,
+    exits::Party,
+    interrupts, shadow_mmu, unhandled,
+    vcpu::{VCpu, context::GuestFrame, inject},
+};
+
+/// PAR_EL1.F: the translation failed.
+const PAR_F: u64 = 1;
+/// PAR_EL1.PA of a successful 48-bit translation.
+const PAR_PA: u64 = 0x0000_ffff_ffff_f000;
+const PAGE_OFFSET: u64 = 0xfff;
+
+/// The host context touched what the host stage 2 does not map.
+pub fn from_host(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    access_device(vcpu, frame, exit, faulting_ipa(exit));
+}
+
+/// An access of L1's to its VNCR page faulted: the page is gnomon's own and mapped as long as it runs.
+pub fn vncr_fault(vcpu: &VCpu, exit: &Exit) -> ! {
+    panic!("the VNCR page of CPU {} faults: ESR_EL2 {:#x}, FAR_EL2 {:#x}", vcpu.cpu, exit.esr.0, exit.far);
+}
+
+/// L1's guest touched what its shadow does not allow.
+pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    let abort = Abort::decode(exit, frame);
+    let Some(kind) = shadow_fault_kind(abort.status) else {
+        return from_nested_otherwise(vcpu, frame, exit);
+    };
+    let ipa = nested_ipa(exit, &abort);
+    let fault = ShadowFault { ipa: Ipa::<L2>::new(ipa), access: abort.access, kind, is_s1ptw: abort.is_s1ptw };
+    match shadow_mmu::handle_fault(vcpu, &fault) {
+        FaultAction::Retry => Party::L2,
+        FaultAction::Inject(fault) => {
+            inject::stage2_fault(vcpu, frame, exit, fault.fsc(), ipa);
+            Party::L2Forwarded
+        }
+        FaultAction::NotMemory { l1 } => {
+            access_device(vcpu, frame, exit, l1.bits());
+            Party::L2
+        }
+    }
+}
+
+/// Abort kinds that a shadow, as gnomon builds it, cannot raise.
+fn from_nested_otherwise(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    unhandled::count(vcpu, "an abort of a kind that", syndrome::SysReg::new(0, 0, 0, 0, exit.esr.ec()));
+    inject::external_abort(vcpu, frame, exit);
+    Party::L2
+}
+
+/// What of an abort's syndrome a stage-2 fault handler needs, instruction and data aborts alike.
+struct Abort {
+    access: Access,
+    is_s1ptw: bool,
+    status: FaultStatus,
+}
+
+impl Abort {
+    fn decode(exit: &Exit, frame: &GuestFrame) -> Self {
+        if exit.esr.ec() == ec::IABT_LOW {
+            let abort = exit.esr.instruction_abort();
+            let is_el0 = frame.spsr & pstate::M == pstate::EL0T;
+            // The walk of an instruction fetch reads tables.
+            let access = if abort.s1ptw { Access::Read } else { Access::Execute { el0: is_el0 } };
+            Self { access, is_s1ptw: abort.s1ptw, status: abort.ifsc }
+        } else {
+            let abort = exit.esr.data_abort();
+            let access = if abort.needs_write() { Access::Write } else { Access::Read };
+            Self { access, is_s1ptw: abort.s1ptw, status: abort.dfsc }
+        }
+    }
+}
+
+fn shadow_fault_kind(status: FaultStatus) -> Option<ShadowFaultKind> {
+    match status.kind {
+        FaultKind::Translation => Some(ShadowFaultKind::Translation),
+        FaultKind::Permission => Some(ShadowFaultKind::Permission),
+        FaultKind::AccessFlag => Some(ShadowFaultKind::AccessFlag),
+        _ => None,
+    }
+}
+
+/// The IPA that faulted.
+///
+/// HPFAR_EL2 is UNKNOWN for a permission fault that is not on a walk (DDI 0487, "HPFAR_EL2"), so stage 1 is asked
+/// again, with the guest's registers still loaded. If its tables changed meanwhile, the guest's retry sorts it out.
+fn nested_ipa(exit: &Exit, abort: &Abort) -> u64 {
+    if abort.status.kind == FaultKind::Permission && !abort.is_s1ptw {
+        let par = at::stage1(at::Stage1::E1R, exit.far);
+        if par & PAR_F == 0 {
+            return par & PAR_PA | exit.far & PAGE_OFFSET;
+        }
+    }
+    faulting_ipa(exit)
+}
+
+/// An access to the L1 IPA `ipa`, where no memory is: an emulated device, or an external abort.
+fn access_device(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, ipa: u64) {
+    let machine = &vcpu.vm.machine;
+    let device = if machine.gicd.contains(&ipa) {
+        Device::Distributor { offset: ipa - machine.gicd.start }
+    } else if machine.gicr.contains(&ipa) {
+        let offset = ipa - machine.gicr.start;
+        let cpu = (offset / REDISTRIBUTOR_BYTES) as usize;
+        if cpu >= machine.cpus.len() {
+            return inject::external_abort(vcpu, frame, exit);
+        }
+        Device::Redistributor { cpu, offset: offset % REDISTRIBUTOR_BYTES }
+    } else {
+        return inject::external_abort(vcpu, frame, exit);
+    };
+    if exit.esr.ec() == ec::IABT_LOW {
+        return inject::external_abort(vcpu, frame, exit);
+    }
+    let access = exit.esr.data_abort();
+    if access.cm {
+        // Cache maintenance of a device register has nothing to do.
+        return frame.skip_instruction();
+    }
+    if !access.isv {
+        return inject::external_abort(vcpu, frame, exit);
+    }
+    device.access(vcpu, frame, &access);
+    frame.skip_instruction();
+}
+
+/// A register frame of the emulated GIC.
+enum Device {
+    Distributor { offset: u64 },
+    Redistributor { cpu: usize, offset: u64 },
+}
+
+impl Device {
+    fn access(&self, vcpu: &mut VCpu, frame: &mut GuestFrame, access: &DataAbort) {
+        let bytes = access.size.bytes();
+        if access.wnr {
+            let value = frame.get(access.srt) & access.size.mask();
+            interrupts::with_vgic(vcpu, |from, vgic, hw| match *self {
+                Self::Distributor { offset } => vgic.write_distributor(from, offset, bytes, value, hw),
+                Self::Redistributor { cpu, offset } => vgic.write_redistributor(cpu, offset, bytes, value, hw),
+            });
+        } else {
+            let value = interrupts::with_vgic(vcpu, |_, vgic, hw| match *self {
+                Self::Distributor { offset } => vgic.read_distributor(offset, bytes, hw),
+                Self::Redistributor { cpu, offset } => vgic.read_redistributor(cpu, offset, bytes, hw),
+            });
+            frame.set(access.srt, access.extend(value));
+        }
+    }
+}

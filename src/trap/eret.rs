@@ -1,0 +1,36 @@
+//! ERET at virtual EL2: within the host context, or down to what L1 runs.
+
+use syndrome::{
+    esr::EretKind,
+    exception,
+    vncr,
+};
+
+use super::Exit;
+use crate::{
+    arch::sysreg::*,
+    nested::switch,
+    unhandled,
+    vcpu::{VCpu, context::GuestFrame},
+};
+
+/// Emulates the ERET that `exit` reports. FEAT_NV2 has L1's `ELR_EL2` and `SPSR_EL2` in the hardware's EL1 registers.
+pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    if exit.esr.eret() != EretKind::Eret {
+        return unhandled::exception(vcpu, frame, exit);
+    }
+    let (pc, spsr) = (ELR_EL1.get(), SPSR_EL1.get());
+    match exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2)) {
+        // The fast path: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with nothing to switch.
+        Ok(target) if target.is_host_context() => {
+            frame.elr = pc;
+            frame.spsr = exception::to_physical(spsr);
+        }
+        Ok(_) => switch::enter_nested(vcpu, frame, pc, spsr),
+        Err(_) => {
+            let old = exception::to_virtual(frame.spsr);
+            frame.elr = pc;
+            frame.spsr = exception::to_physical(exception::illegal_return_pstate(old, spsr));
+        }
+    }
+}

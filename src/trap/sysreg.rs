@@ -1,0 +1,183 @@
+//! Trapped system registers and instructions.
+//!
+//! From virtual EL2 these are L1's EL2 registers that FEAT_NV2 does not keep in memory. Most of them live in the EL1
+//! register of the hardware that stands for them, because with `E2H` = 1 the layouts agree.
+
+use syndrome::{
+    SysReg,
+    esr::SysRegTrap,
+    idreg::{self, Offer},
+};
+use vgic::{SgiRegister, ich};
+
+use crate::{
+    arch::sysreg::{self, *},
+    interrupts,
+    nested::{at, timer, tlbi},
+    unhandled,
+    vcpu::{VCpu, context::GuestFrame, inject},
+};
+
+/// ICC_SRE_EL2 as L1 sees it: system registers only, for EL1 too.
+const ICC_SRE_EL2: u64 = 0xf;
+/// ICC_SRE_EL1 as L1 sees it.
+const ICC_SRE_EL1: u64 = 0x7;
+
+/// An access from the host context.
+pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    let SysRegTrap { reg, rt, is_read } = access;
+    let is_done = if reg.is_instruction() {
+        tlbi::execute(vcpu, reg, frame.get(rt)) || at::execute(vcpu, reg, frame.get(rt))
+    } else if is_read {
+        read(vcpu, reg).map(|value| frame.set(rt, value)).is_some()
+    } else {
+        write(vcpu, reg, frame.get(rt)).is_some()
+    };
+    if is_done {
+        frame.skip_instruction();
+    } else {
+        unhandled::system_register(vcpu, frame, reg, is_read);
+    }
+}
+
+/// An access from the nested context that L1 did not ask to see.
+pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    let SysRegTrap { reg, rt, is_read } = access;
+    let value = if is_read { id_register(reg) } else { None };
+    match value {
+        Some(value) => {
+            frame.set(rt, value);
+            frame.skip_instruction();
+        }
+        // What L1 is not shown, its guest does not have.
+        None if is_hidden(reg) => inject::undefined(vcpu, frame),
+        None => unhandled::system_register(vcpu, frame, reg, is_read),
+    }
+}
+
+fn id_register(reg: SysReg) -> Option<u64> {
+    reg.is_id_group3().then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
+}
+
+/// Registers of features that the ID registers deny, which guests probe and expect to be undefined.
+fn is_hidden(reg: SysReg) -> bool {
+    const PMU_CRN: u8 = 9;
+    const PMEVCNTR_CRN: u8 = 14;
+    reg.op0() == 3 && (reg.crn() == PMU_CRN && reg.crm() >= 12 || reg.crn() == PMEVCNTR_CRN && reg.crm() >= 8)
+}
+
+macro_rules! mapped {
+    ($reg:expr, $($name:ident => $hardware:ident),* $(,)?) => {
+        match $reg {
+            $(SysReg::$name => Some(&$hardware as &dyn Mapped),)*
+            _ => None,
+        }
+    };
+}
+
+/// A register of the hardware that stands for one of L1's.
+trait Mapped {
+    fn read(&self) -> u64;
+    fn write(&self, value: u64);
+}
+
+impl<T: Readable<T = u64> + Writeable<T = u64>> Mapped for T {
+    fn read(&self) -> u64 {
+        self.get()
+    }
+    fn write(&self, value: u64) {
+        self.set(value);
+    }
+}
+
+/// EL2 registers of L1 with the layout, and in the place, of the EL1 register of the hardware.
+fn mapped(reg: SysReg) -> Option<&'static dyn Mapped> {
+    mapped!(reg,
+        SCTLR_EL2 => SCTLR_EL1,
+        TCR_EL2 => TCR_EL1,
+        TTBR0_EL2 => TTBR0_EL1,
+        TTBR1_EL2 => TTBR1_EL1,
+        MAIR_EL2 => MAIR_EL1,
+        AMAIR_EL2 => AMAIR_EL1,
+        AFSR0_EL2 => AFSR0_EL1,
+        AFSR1_EL2 => AFSR1_EL1,
+        VBAR_EL2 => VBAR_EL1,
+        CPTR_EL2 => CPACR_EL1,
+        CPACR_EL1 => CPACR_EL1,
+        CONTEXTIDR_EL2 => CONTEXTIDR_EL1,
+    )
+}
+
+fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
+    if let Some(value) = id_register(reg) {
+        return Some(value);
+    }
+    if let Some(register) = mapped(reg) {
+        return Some(register.read());
+    }
+    let now = timer::now();
+    Some(match reg {
+        SysReg::MDCR_EL2 => vcpu.emulated.mdcr,
+        SysReg::HPFAR_EL2 => vcpu.emulated.hpfar,
+        SysReg::CNTHCTL_EL2 => vcpu.emulated.cnthctl(),
+        SysReg::CNTKCTL_EL12 => vcpu.emulated.cntkctl_el12,
+        SysReg::CNTHP_CTL_EL2 => CNTP_CTL_EL0.get(),
+        SysReg::CNTHP_CVAL_EL2 => CNTP_CVAL_EL0.get(),
+        SysReg::CNTHP_TVAL_EL2 => CNTP_TVAL_EL0.get(),
+        SysReg::CNTHV_CTL_EL2 => CNTV_CTL_EL0.get(),
+        SysReg::CNTHV_CVAL_EL2 => CNTV_CVAL_EL0.get(),
+        SysReg::CNTHV_TVAL_EL2 => CNTV_TVAL_EL0.get(),
+        SysReg::CNTP_CTL_EL02 => timer::guest_physical(vcpu).read_ctl(now),
+        SysReg::CNTP_CVAL_EL02 => timer::guest_physical(vcpu).cval,
+        SysReg::CNTP_TVAL_EL02 => timer::guest_physical(vcpu).read_tval(now),
+        SysReg::CNTV_CTL_EL02 => timer::guest_virtual(vcpu).read_ctl(timer::guest_virtual_now(vcpu)),
+        SysReg::CNTV_CVAL_EL02 => timer::guest_virtual(vcpu).cval,
+        SysReg::CNTV_TVAL_EL02 => timer::guest_virtual(vcpu).read_tval(timer::guest_virtual_now(vcpu)),
+        SysReg::ICC_SRE_EL2 => ICC_SRE_EL2,
+        SysReg::ICC_SRE_EL1 => ICC_SRE_EL1,
+        SysReg::ICH_VTR_EL2 => ich::vtr(vcpu.vm.lr_count),
+        SysReg::ICH_MISR_EL2 => ich::misr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
+        SysReg::ICH_EISR_EL2 => ich::eisr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
+        SysReg::ICH_ELRSR_EL2 => ich::elrsr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
+        // Nothing implementation defined: RES0.
+        SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
+        // The reset vector is gnomon's business.
+        SysReg::RVBAR_EL2 => 0,
+        _ => return None,
+    })
+}
+
+fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
+    if let Some(register) = mapped(reg) {
+        register.write(value);
+        return Some(());
+    }
+    match reg {
+        SysReg::MDCR_EL2 => vcpu.emulated.mdcr = value,
+        SysReg::HPFAR_EL2 => vcpu.emulated.hpfar = value,
+        SysReg::CNTHCTL_EL2 => vcpu.emulated.set_cnthctl(value),
+        SysReg::CNTKCTL_EL12 => vcpu.emulated.cntkctl_el12 = value,
+        SysReg::CNTHP_CTL_EL2 => CNTP_CTL_EL0.set(value),
+        SysReg::CNTHP_CVAL_EL2 => CNTP_CVAL_EL0.set(value),
+        SysReg::CNTHP_TVAL_EL2 => CNTP_TVAL_EL0.set(value),
+        SysReg::CNTHV_CTL_EL2 => CNTV_CTL_EL0.set(value),
+        SysReg::CNTHV_CVAL_EL2 => CNTV_CVAL_EL0.set(value),
+        SysReg::CNTHV_TVAL_EL2 => CNTV_TVAL_EL0.set(value),
+        SysReg::CNTP_CTL_EL02
+        | SysReg::CNTP_CVAL_EL02
+        | SysReg::CNTP_TVAL_EL02
+        | SysReg::CNTV_CTL_EL02
+        | SysReg::CNTV_CVAL_EL02
+        | SysReg::CNTV_TVAL_EL02 => {
+            timer::write_guest_timer(vcpu, reg, value);
+            interrupts::timers_changed(vcpu);
+        }
+        SysReg::ICC_SGI1R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Sgi1, value),
+        SysReg::ICC_SGI0R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Sgi0, value),
+        SysReg::ICC_ASGI1R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Asgi1, value),
+        SysReg::ICC_DIR_EL1 => interrupts::deactivate(vcpu, value),
+        SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => {}
+        _ => return None,
+    }
+    Some(())
+}

@@ -1,0 +1,130 @@
+//! One virtual CPU of L1, pinned to the physical CPU of the same number.
+//!
+//! A vCPU is in one of two contexts. In the *host context* L1 runs at virtual EL2 (or its own EL0 under
+//! `{E2H,TGE}` = `{1,1}`), and the hardware's EL1 registers hold what L1 calls its EL2 registers. In the *nested
+//! context* L1's guest runs, the hardware's EL1 registers are that guest's, and L1's are parked in [`VCpu::vel2`].
+//! Registers that live in the VNCR page need no parking: L1 reads and writes them there without leaving the guest.
+
+pub mod context;
+pub mod inject;
+pub mod vncr;
+
+use shadow::ShadowKey;
+use syndrome::regs::cnthctl_el2;
+use vgic::VirtualInterface;
+
+use crate::{arch::sysreg::*, exits::ExitCounters, nested::timer::Timers, shadow_mmu::LoadedShadow, vm::Vm};
+use context::El1Registers;
+use vncr::VncrPage;
+
+/// What the hardware's EL1 registers mean at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// L1 at virtual EL2, or its EL0 under `TGE`.
+    Host,
+    /// Anything below virtual EL2.
+    Nested,
+}
+
+/// EL2 registers of L1 that are neither in the VNCR page nor in an EL1 register of the hardware.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EmulatedRegisters {
+    /// `MDCR_EL2`
+    pub mdcr: u64,
+    /// `HPFAR_EL2`
+    pub hpfar: u64,
+    /// `CNTHCTL_EL2`, except the bits that live in the hardware's `CNTKCTL_EL1` while L1 runs.
+    pub cnthctl: u64,
+    /// `CNTKCTL_EL1` of L1's guest.
+    pub cntkctl_el12: u64,
+}
+
+impl EmulatedRegisters {
+    /// Bits of `CNTHCTL_EL2` that, with `E2H` = 1, are laid out as in `CNTKCTL_EL1` and govern EL0 under `TGE`.
+    pub const CNTHCTL_IN_CNTKCTL: u64 = 0x3ff | cnthctl_el2::EVNTIS;
+
+    /// Takes L1's `CNTHCTL_EL2` bits back from the hardware, before its guest runs.
+    pub fn save_cntkctl(&mut self) {
+        self.cnthctl = self.cnthctl();
+    }
+
+    /// Puts them into the hardware, before L1 runs.
+    pub fn load_cntkctl(&self) {
+        CNTKCTL_EL1.set(self.cnthctl & Self::CNTHCTL_IN_CNTKCTL);
+    }
+
+    /// L1's `CNTHCTL_EL2`, in the host context.
+    pub fn cnthctl(&self) -> u64 {
+        self.cnthctl & !Self::CNTHCTL_IN_CNTKCTL | CNTKCTL_EL1.get() & Self::CNTHCTL_IN_CNTKCTL
+    }
+
+    /// Writes L1's `CNTHCTL_EL2`, in the host context.
+    pub fn set_cnthctl(&mut self, value: u64) {
+        self.cnthctl = value;
+        self.load_cntkctl();
+    }
+}
+
+/// A vCPU. Only its own CPU ever holds a reference to it.
+pub struct VCpu {
+    /// Its number, and its CPU's.
+    pub cpu: usize,
+    /// The machine it belongs to.
+    pub vm: &'static Vm,
+    /// Which registers the hardware holds.
+    pub context: Context,
+    /// Registers L1 reaches in memory.
+    pub vncr: VncrPage,
+    /// L1's EL2 registers, while the context is nested.
+    pub vel2: El1Registers,
+    /// L1's EL2 registers without a home in hardware.
+    pub emulated: EmulatedRegisters,
+    /// L1's virtual interrupts: image of the interface, current while the nested context uses the hardware's.
+    pub vif: VirtualInterface,
+    /// The interface of L1's guest as it was last moved to or from the hardware.
+    pub nested_vif: VirtualInterface,
+    /// Whether the hardware's virtual interface is loaded from L1's `ICH_*` registers.
+    pub is_nested_vif_loaded: bool,
+    /// Timers of the context that does not run.
+    pub timers: Timers,
+    /// The shadow stage 2 used last, referenced so that nobody recycles it.
+    pub shadow: Option<LoadedShadow>,
+    /// What made it leave the guest.
+    pub exits: ExitCounters,
+}
+
+impl VCpu {
+    /// A vCPU that is off, with the registers that reset gives it.
+    pub fn new(cpu: usize, vm: &'static Vm, vncr: VncrPage) -> Self {
+        Self {
+            cpu,
+            vm,
+            context: Context::Host,
+            vncr,
+            vel2: El1Registers::default(),
+            emulated: EmulatedRegisters::default(),
+            vif: VirtualInterface::EMPTY,
+            nested_vif: VirtualInterface::EMPTY,
+            is_nested_vif_loaded: false,
+            timers: Timers::default(),
+            shadow: None,
+            exits: ExitCounters::new(),
+        }
+    }
+
+    /// Its `MPIDR_EL1` as L1 sees it: the CPU's own.
+    pub fn mpidr(&self) -> u64 {
+        const RES1: u64 = 1 << 31;
+        self.vm.machine.cpus.get(self.cpu).copied().unwrap_or(0) | RES1
+    }
+
+    /// The shadow that L1's registers name for its guest.
+    pub fn shadow_key(&self) -> ShadowKey {
+        use syndrome::{regs::hcr_el2, vncr};
+        ShadowKey::new(
+            self.vncr.get(vncr::VTTBR_EL2),
+            self.vncr.get(vncr::VTCR_EL2),
+            self.vncr.get(vncr::HCR_EL2) & (hcr_el2::VM | hcr_el2::DC) != 0,
+        )
+    }
+}

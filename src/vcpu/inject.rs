@@ -1,0 +1,131 @@
+//! Exceptions given to a guest: into virtual EL2, or into the EL1 of L1's guest.
+//!
+//! The hardware's EL1 registers are virtual EL2's in the host context and the guest's own in the nested context, so in
+//! both cases taking an exception "at EL1" is the same few writes. Only where an exception of L1's guest goes to virtual
+//! EL2 does the context switch first.
+
+use syndrome::{
+    Esr,
+    esr::{AbortKind, Origin, ec, hpfar},
+    exception::{self, Entry, Kind},
+    regs::{hcr_el2, pstate},
+    vncr,
+};
+use vgic::Signal;
+
+use super::{
+    Context, VCpu,
+    context::{GuestFrame, INSTRUCTION_BYTES},
+};
+use crate::{arch::sysreg::*, nested::switch, trap::Exit};
+
+/// Where the processor state of an exception goes, and what decides it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// Virtual EL2; the hardware's EL1 registers are L1's.
+    Vel2,
+    /// EL1 of L1's guest; the hardware's EL1 registers are the guest's.
+    El1,
+}
+
+/// Takes an exception at the hardware's EL1: SPSR, ELR, the vector and the new processor state.
+fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, kind: Kind) {
+    let sctlr_el2 = SCTLR_EL1.get();
+    let (old, hcr_el2) = match target {
+        Target::Vel2 => (old_pstate, vcpu.vncr.get(vncr::HCR_EL2)),
+        // EL1 enters like an EL2 that hosts: PSTATE.PAN follows SCTLR_EL1.SPAN.
+        Target::El1 => (exception::to_virtual(old_pstate), hcr_el2::E2H | hcr_el2::TGE),
+    };
+    let entered = exception::enter_vel2(&Entry { pstate: old, sctlr_el2, hcr_el2, kind, has_mte: false });
+    SPSR_EL1.set(match target {
+        Target::Vel2 => entered.spsr_el2,
+        Target::El1 => old_pstate,
+    });
+    ELR_EL1.set(frame.elr);
+    frame.elr = VBAR_EL1.get().wrapping_add(entered.vector_offset);
+    frame.spsr = exception::to_physical(entered.pstate);
+}
+
+/// A synchronous exception in the context that runs, to its own EL1 or virtual EL2.
+fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u64>) {
+    ESR_EL1.set(esr.0);
+    if let Some(far) = far {
+        FAR_EL1.set(far);
+    }
+    match vcpu.context {
+        Context::Host => {
+            let old = exception::to_virtual(frame.spsr);
+            enter(vcpu, frame, Target::Vel2, old, Kind::Sync);
+        }
+        Context::Nested => enter(vcpu, frame, Target::El1, frame.spsr, Kind::Sync),
+    }
+}
+
+/// An exception of L1's guest into virtual EL2. The nested context is left; `frame` goes on in L1.
+fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind) {
+    switch::leave_nested(vcpu);
+    let old = frame.spsr;
+    enter(vcpu, frame, Target::Vel2, old, kind);
+}
+
+/// The current instruction is undefined, for the guest that runs.
+pub fn undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
+    synchronous(vcpu, frame, Esr::undefined(), None);
+}
+
+/// An HVC that L1 has switched off for its guest: undefined, reported at the HVC itself.
+pub fn hvc_undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
+    frame.elr = frame.elr.wrapping_sub(INSTRUCTION_BYTES);
+    undefined(vcpu, frame);
+}
+
+/// HVC at virtual EL2: an exception from EL2 to itself. The program counter is already behind it.
+pub fn hvc_in_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
+    synchronous(vcpu, frame, esr, None);
+}
+
+/// L1 wants this exit of its guest: its own syndrome, unchanged.
+pub fn forward(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    to_vel2(vcpu, frame, Kind::Sync);
+    ESR_EL1.set(exit.esr.0);
+    if has_far(exit.esr.ec()) {
+        FAR_EL1.set(exit.far);
+    }
+}
+
+/// Whether exceptions of this class write FAR_ELx (DDI 0487, "FAR_EL2").
+fn has_far(class: u8) -> bool {
+    matches!(class, ec::IABT_LOW | ec::DABT_LOW | ec::PC_ALIGN | ec::WATCHPT_LOW)
+}
+
+/// A stage-2 fault that L1's tables cause: the hardware's syndrome with the fault status of L1's walk.
+pub fn stage2_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u8, ipa: u64) {
+    to_vel2(vcpu, frame, Kind::Sync);
+    ESR_EL1.set(exit.esr.with_fsc(fsc).0);
+    FAR_EL1.set(exit.far);
+    vcpu.emulated.hpfar = hpfar::for_ipa(ipa);
+}
+
+/// An access to where nothing is: a synchronous external abort, to the guest that made it or to whom it is routed.
+pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    let kind = if exit.esr.ec() == ec::IABT_LOW { AbortKind::Instruction } else { AbortKind::Data };
+    let is_to_l1 = vcpu.context == Context::Nested
+        && vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::TEA | hcr_el2::TGE) != 0;
+    if is_to_l1 {
+        to_vel2(vcpu, frame, Kind::Sync);
+        ESR_EL1.set(Esr::external_abort(kind, Origin::Lower).0);
+        FAR_EL1.set(exit.far);
+    } else {
+        let origin = if frame.spsr & pstate::M == pstate::EL0T { Origin::Lower } else { Origin::Same };
+        synchronous(vcpu, frame, Esr::external_abort(kind, origin), Some(exit.far));
+    }
+}
+
+/// An interrupt for L1 while its guest runs.
+pub fn interrupt_to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, signal: Signal) {
+    let kind = match signal {
+        Signal::Irq => Kind::Irq,
+        Signal::Fiq => Kind::Fiq,
+    };
+    to_vel2(vcpu, frame, kind);
+}

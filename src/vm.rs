@@ -1,0 +1,87 @@
+//! The one virtual machine: everything its vCPUs share.
+
+use alloc::boxed::Box;
+
+use spin::{Mutex, Once};
+use vgic::{Vgic, VgicConfig};
+
+use crate::{
+    arch::sysreg::*,
+    dev::gicv3::Gic,
+    interrupts,
+    layout::CPU_COUNT_MAX,
+    machine::Machine,
+    nested::controls,
+    psci::CpuPower,
+    shadow_mmu::Mmu,
+};
+
+/// L1's machine.
+///
+/// Locks, in the order they are taken when several are: `mmu`, then the frame allocator's own; `vgic` is taken with
+/// neither held. Each is held for a bounded time, with interrupts masked as always at EL2.
+pub struct Vm {
+    /// What the hardware is.
+    pub machine: Machine,
+    /// The physical interrupt controller.
+    pub gic: Gic,
+    /// L1's distributor and redistributors.
+    pub vgic: Mutex<Box<Vgic>>,
+    /// Host stage 2 and shadows.
+    pub mmu: Mutex<Mmu>,
+    /// Which vCPUs are on.
+    pub power: [CpuPower; CPU_COUNT_MAX],
+    /// VTTBR_EL2 of the host context.
+    pub host_vttbr: u64,
+    /// VTCR_EL2 of all contexts.
+    pub vtcr: u64,
+    /// MIDR_EL1 as L1 sees it.
+    pub midr: u64,
+    /// MDCR_EL2.HPMN as reset left it: all counters.
+    pub mdcr_hpmn: u64,
+    /// CPTR_EL2 bits of the host context beyond the base.
+    pub cptr_host: u64,
+    /// List registers of the hardware, and of L1.
+    pub lr_count: usize,
+}
+
+static VM: Once<Vm> = Once::new();
+
+impl Vm {
+    /// Puts the machine together, on the boot CPU.
+    pub fn create(machine: Machine, gic: Gic, mmu: Mmu) -> &'static Self {
+        VM.call_once(|| {
+            let lr_count = interrupts::lr_count();
+            let mut mpidr = [0; CPU_COUNT_MAX];
+            for (slot, affinity) in mpidr.iter_mut().zip(&machine.cpus) {
+                *slot = *affinity;
+            }
+            let config =
+                VgicConfig { cpus: machine.cpus.len(), mpidr, spi_count: gic.spi_count(), lr_count, id_bits: 10 };
+            // On the heap from the start: it is too large to be handed from stack frame to stack frame.
+            let mut vgic = Box::new(Vgic::unconfigured());
+            if let Err(error) = vgic.configure(&config) {
+                panic!("the GIC of this machine cannot be emulated: {error}");
+            }
+            vgic.withhold_spi(machine.debug_uart.intid);
+            Self {
+                host_vttbr: mmu.host_vttbr(),
+                vtcr: mmu.vtcr(),
+                midr: MIDR_EL1.get(),
+                mdcr_hpmn: MDCR_EL2.get() & 0x1f,
+                cptr_host: controls::cptr_host(),
+                lr_count,
+                machine,
+                gic,
+                vgic: Mutex::new(vgic),
+                mmu: Mutex::new(mmu),
+                power: [const { CpuPower::new() }; CPU_COUNT_MAX],
+            }
+        })
+    }
+
+    /// The machine, once it exists.
+    pub fn get() -> Option<&'static Self> {
+        VM.get()
+    }
+}
