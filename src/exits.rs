@@ -2,6 +2,14 @@
 //!
 //! Counted by exception class, apart for L1 and for its guest, and for the guest apart by who handled it. The cost is
 //! in ticks of the counter, from the first instruction of the handler to the last.
+//!
+//! Each CPU alone writes its own counters, so counting takes plain loads and stores; they are atomics because the
+//! console reads them from another CPU. What it reads of one row may be one exit apart. To begin anew, the console
+//! advances a number, and each CPU clears its own counters when it sees that.
+
+use core::sync::atomic::{AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+
+use crate::layout::CPU_COUNT_MAX;
 
 /// Exception classes, and one more row for interrupts.
 const ROWS: usize = 65;
@@ -33,8 +41,8 @@ impl Party {
     }
 }
 
-/// One row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One row, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     /// Exits.
     pub count: u64,
@@ -47,14 +55,8 @@ pub struct Count {
 }
 
 impl Count {
-    const ZERO: Self = Self { count: 0, ticks: 0, min: u64::MAX, max: 0 };
-
-    fn add(&mut self, ticks: u64) {
-        self.count += 1;
-        self.ticks = self.ticks.wrapping_add(ticks);
-        self.min = self.min.min(ticks);
-        self.max = self.max.max(ticks);
-    }
+    /// No exit.
+    pub const ZERO: Self = Self { count: 0, ticks: 0, min: u64::MAX, max: 0 };
 
     /// Both together.
     pub fn merge(&mut self, other: &Self) {
@@ -65,33 +67,100 @@ impl Count {
     }
 }
 
-/// A vCPU's counts.
-#[derive(Clone, Debug)]
+/// One row, as it is counted.
+struct Row {
+    count: AtomicU64,
+    ticks: AtomicU64,
+    min: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Row {
+    const fn new() -> Self {
+        Self { count: AtomicU64::new(0), ticks: AtomicU64::new(0), min: AtomicU64::new(u64::MAX), max: AtomicU64::new(0) }
+    }
+
+    fn set(&self, to: &Count) {
+        self.count.store(to.count, Relaxed);
+        self.ticks.store(to.ticks, Relaxed);
+        self.min.store(to.min, Relaxed);
+        self.max.store(to.max, Relaxed);
+    }
+
+    fn get(&self) -> Count {
+        Count {
+            count: self.count.load(Relaxed),
+            ticks: self.ticks.load(Relaxed),
+            min: self.min.load(Relaxed),
+            max: self.max.load(Relaxed),
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, ticks: u64) {
+        self.count.store(self.count.load(Relaxed) + 1, Relaxed);
+        self.ticks.store(self.ticks.load(Relaxed).wrapping_add(ticks), Relaxed);
+        if ticks < self.min.load(Relaxed) {
+            self.min.store(ticks, Relaxed);
+        }
+        if ticks > self.max.load(Relaxed) {
+            self.max.store(ticks, Relaxed);
+        }
+    }
+}
+
+/// A vCPU's counts. Written by its CPU alone, read by any.
 pub struct ExitCounters {
-    rows: [[Count; ROWS]; Party::ALL.len()],
+    /// [`GENERATION`] when counting began.
+    generation: AtomicU64,
+    rows: [[Row; ROWS]; Party::ALL.len()],
+}
+
+static COUNTERS: [ExitCounters; CPU_COUNT_MAX] = [const { ExitCounters::new() }; CPU_COUNT_MAX];
+/// Counts of an earlier generation are over.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// The counters of vCPU `cpu`, which the machine has.
+pub fn of(cpu: usize) -> &'static ExitCounters {
+    &COUNTERS[cpu]
+}
+
+/// Makes all counting begin anew. From one CPU at a time.
+pub fn reset() {
+    GENERATION.store(GENERATION.load(Relaxed) + 1, Relaxed);
 }
 
 impl ExitCounters {
     /// Nothing counted.
-    pub const fn new() -> Self {
-        Self { rows: [[Count::ZERO; ROWS]; Party::ALL.len()] }
+    const fn new() -> Self {
+        Self { generation: AtomicU64::new(0), rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()] }
     }
 
-    /// Counts one exit of class `class`.
+    /// Counts one exit of class `class`. On the vCPU's own CPU.
     #[inline(always)]
-    pub fn record(&mut self, party: Party, class: u8, ticks: u64) {
-        if let Some(row) = self.rows[party as usize].get_mut(usize::from(class)) {
+    pub fn record(&self, party: Party, class: u8, ticks: u64) {
+        if self.generation.load(Relaxed) != GENERATION.load(Relaxed) {
+            self.clear();
+        }
+        if let Some(row) = self.rows[party as usize].get(usize::from(class)) {
             row.add(ticks);
         }
     }
 
     /// The row of one party and class.
     pub fn get(&self, party: Party, class: u8) -> Count {
-        self.rows[party as usize].get(usize::from(class)).copied().unwrap_or(Count::ZERO)
+        let row = self.rows[party as usize].get(usize::from(class));
+        // Acquire: a cleared generation is seen only with its rows cleared.
+        let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
+        row.filter(|_| is_current).map_or(Count::ZERO, Row::get)
     }
 
-    /// Classes there are rows for.
-    pub fn classes() -> impl Iterator<Item = u8> {
-        0..ROWS as u8
+    #[cold]
+    fn clear(&self) {
+        let generation = GENERATION.load(Relaxed);
+        for row in self.rows.iter().flatten() {
+            row.set(&Count::ZERO);
+        }
+        self.generation.store(generation, Release);
     }
 }

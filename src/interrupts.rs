@@ -87,18 +87,37 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
 }
 
 /// What one physical interrupt means. It is active, with its priority dropped.
-fn dispatch(vcpu: &VCpu, vgic: &mut Vgic, intid: u32) {
-    let gic = &vcpu.vm.gic;
+fn dispatch(vcpu: &mut VCpu, vgic: &mut Vgic, intid: u32) {
+    let vm = vcpu.vm;
+    let gic = &vm.gic;
     let mut hw = gic;
     let cpu = vcpu.cpu;
     match intid {
-        // A kick only makes the CPU come here; the maintenance interrupt is served by folding; the EL2 timer by
-        // recomputing the emulated ones: all of that happens around this function.
-        0..FIRST_PPI | MAINTENANCE | EL2_TIMER => gic.deactivate(intid),
+        // A kick only makes the CPU come here.
+        0..FIRST_PPI => gic.deactivate(intid),
+        // Its line stays up until it is armed anew, after the emulated timers are recomputed.
+        EL2_TIMER => {
+            timer::disarm();
+            gic.deactivate(intid);
+        }
+        MAINTENANCE => take_maintenance(vcpu),
         VIRTUAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, false), intid, &mut hw),
         PHYSICAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, true), intid, &mut hw),
         FIRST_SPI.. => vgic.forward_spi(intid, &mut hw),
         _ => gic.deactivate(intid),
+    }
+}
+
+/// The hardware's maintenance interrupt. Its line stays up as long as the interface says so.
+///
+/// L1's own interface was just folded and is filled anew afterwards, so it can be off for the moment. The one of L1's
+/// guest is L1's to change: the interrupt stays active, and quiet, until the guest is left.
+fn take_maintenance(vcpu: &mut VCpu) {
+    if vcpu.is_nested_vif_loaded {
+        vcpu.is_maintenance_active = true;
+    } else {
+        ICH_HCR_EL2.set(0);
+        vcpu.vm.gic.deactivate(MAINTENANCE);
     }
 }
 
@@ -178,6 +197,11 @@ pub fn save_nested(vcpu: &mut VCpu) {
 pub fn switch_to_host(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
+    if vcpu.is_maintenance_active {
+        vcpu.is_maintenance_active = false;
+        ICH_HCR_EL2.set(0);
+        vcpu.vm.gic.deactivate(MAINTENANCE);
+    }
     vcpu.is_nested_vif_loaded = false;
     map_timers(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);

@@ -13,7 +13,7 @@ use shadow::ShadowKey;
 use syndrome::regs::cnthctl_el2;
 use vgic::VirtualInterface;
 
-use crate::{arch::sysreg::*, exits::ExitCounters, nested::timer::Timers, shadow_mmu::LoadedShadow, vm::Vm};
+use crate::{arch::sysreg::*, exits::{self, ExitCounters}, nested::timer::Timers, shadow_mmu::LoadedShadow, vm::Vm};
 use context::El1Registers;
 use vncr::VncrPage;
 
@@ -85,12 +85,14 @@ pub struct VCpu {
     pub nested_vif: VirtualInterface,
     /// Whether the hardware's virtual interface is loaded from L1's `ICH_*` registers.
     pub is_nested_vif_loaded: bool,
+    /// Whether the hardware's maintenance interrupt is active on behalf of L1's guest.
+    pub is_maintenance_active: bool,
     /// Timers of the context that does not run.
     pub timers: Timers,
     /// The shadow stage 2 used last, referenced so that nobody recycles it.
     pub shadow: Option<LoadedShadow>,
     /// What made it leave the guest.
-    pub exits: ExitCounters,
+    pub exits: &'static ExitCounters,
 }
 
 impl VCpu {
@@ -106,9 +108,10 @@ impl VCpu {
             vif: VirtualInterface::EMPTY,
             nested_vif: VirtualInterface::EMPTY,
             is_nested_vif_loaded: false,
+            is_maintenance_active: false,
             timers: Timers::default(),
             shadow: None,
-            exits: ExitCounters::new(),
+            exits: exits::of(cpu),
         }
     }
 

@@ -41,9 +41,13 @@ impl Uart {
         let _ = self.0.enable(config, BAUD_RATE, CLOCK_HZ);
     }
 
-    /// Interrupts when a byte arrives, also when the FIFO does not fill up.
-    pub fn enable_receive_interrupt(&mut self) {
-        self.0.set_interrupt_masks(Interrupts::RXI | Interrupts::RTI);
+    /// Chooses the interrupts that are on: bytes have arrived (also when the FIFO does not fill up), and there is room
+    /// to send.
+    pub fn set_interrupts(&mut self, on_receive: bool, on_room: bool) {
+        let mut masks = Interrupts::empty();
+        masks.set(Interrupts::RXI | Interrupts::RTI, on_receive);
+        masks.set(Interrupts::TXI, on_room);
+        self.0.set_interrupt_masks(masks);
     }
 
     /// The next byte received, if there is one. Line errors are skipped.

@@ -139,6 +139,11 @@ fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
 /// Turns every timer of this CPU off.
 pub fn reset_hardware() {
     load_hardware(Timer::default(), Timer::default(), 0);
+    disarm();
+}
+
+/// Turns the EL2 timer off, until [`update_emulated`] arms it.
+pub fn disarm() {
     CNTHP_CTL.set(0);
 }
 
@@ -192,6 +197,6 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
             CNTHP_CVAL_EL2.set(deadline);
             CNTHP_CTL.set(CTL_ENABLE);
         }
-        None => CNTHP_CTL.set(0),
+        None => disarm(),
     }
 }
