@@ -6,6 +6,7 @@
 
 pub mod at;
 pub mod barrier;
+pub mod cache;
 pub mod features;
 pub mod percpu;
 pub mod sysreg;

@@ -33,7 +33,7 @@ global_asm!(
 
 // The vectors store x30 and ELR_EL2 as a pair.
 const _: () = assert!(offset_of!(GuestFrame, elr) == offset_of!(GuestFrame, x) + 31 * 8);
-const _: () = assert!(size_of::<GuestFrame>() % 16 == 0);
+const _: () = assert!(size_of::<GuestFrame>().is_multiple_of(16));
 
 unsafe extern "C" {
     fn enter_guest(frame: *const GuestFrame, stack_end: u64) -> !;

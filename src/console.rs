@@ -1,7 +1,118 @@
-//! stub
-use crate::vcpu::VCpu;
-pub fn init() {}
-pub fn receive(_vcpu: &mut VCpu) {}
-pub fn wait_while_stopped(_cpu: usize) {}
-pub fn after_panic() {}
-pub fn announce(args: core::fmt::Arguments<'_>) { crate::dev::uart::with(|u| { use core::fmt::Write; let _ = writeln!(u, "{args}"); }); }
+//! The debug console: a command line on the second UART that shows the page tables as they are.
+//!
+//! It runs on CPU 0, at EL2, from the UART's own interrupt, so it answers while a guest spins without exits. A command
+//! is a [`task`](commands::Task) of short steps. Each call from outside takes one step and returns, the UART's transmit
+//! interrupt asks for the next, and the guest can have the CPU in between: what a user prints never keeps a vCPU from
+//! running for longer than one step, however large the table (invariant I6). A step takes the MMU lock for a bounded
+//! number of descriptors, formats into memory, gives the lock back, and only then sends.
+//!
+//! Locks: the session's is taken first, then either the MMU's or the UART's, never both of these, and nothing that is
+//! called with the MMU lock held comes back here.
+//!
+//! There are three ways in besides boot. [`receive`] serves the interrupt. [`wait_while_stopped`] keeps a CPU here while
+//! `stop` is in force; CPU 0 goes on serving. [`after_panic`] gives the CPU that panicked a session of its own, which
+//! waits for no lock.
+//!
+//! | module | part |
+//! |---|---|
+//! | [`session`] | bytes to commands, commands to output, step by step |
+//! | [`commands`] | one command a file, and the table of all |
+//! | [`tables`] | page tables by name, and how each is read |
+//! | [`dump`] | a page table as text |
+//! | [`halt`] | `stop`: every CPU at rest |
+//! | [`system`] | what commands reach of the machine |
+
+mod commands;
+mod dump;
+mod error;
+mod halt;
+mod session;
+mod system;
+mod tables;
+mod terminal;
+mod text;
+mod typeahead;
+
+use core::fmt::{self, Write};
+
+use spin::Mutex;
+
+use crate::{arch::barrier, dev::uart, interrupts, panic, psci, vcpu::VCpu, vm::Vm};
+use session::Session;
+use system::System;
+use terminal::Terminal;
+
+/// The CPU whose interrupts the console runs on.
+const HOME_CPU: usize = 0;
+
+static SESSION: Mutex<Session> = Mutex::new(Session::new());
+
+/// The session after a panic. The other one may be locked for good, in the middle of anything.
+static LAST_SESSION: Mutex<Session> = Mutex::new(Session::new());
+
+/// Opens the console, once the UART is up.
+pub fn init() {
+    SESSION.lock().open(&mut Terminal::Shared);
+}
+
+/// Serves the debug UART's interrupt: takes in what was typed and does the next step of what was asked.
+///
+/// To be called on CPU 0 with no lock held. As long as there is more to do, the UART asserts its interrupt again.
+pub fn receive(vcpu: &mut VCpu) {
+    SESSION.lock().serve(&System::running(vcpu.vm), &mut Terminal::Shared);
+}
+
+/// Keeps this CPU at EL2 while `stop` is in force, or for good once another CPU has panicked.
+///
+/// To be called with no lock held. No interrupt is acknowledged in here, so none is lost: what becomes pending is taken
+/// when the guest goes on.
+pub fn wait_while_stopped(cpu: usize) {
+    if panic::has_panicked() {
+        psci::park();
+    }
+    let Some(vm) = Vm::get() else { return };
+    halt::wait(cpu, || {
+        if panic::has_panicked() {
+            psci::park();
+        }
+        let is_busy = cpu == HOME_CPU && serve_while_stopped(vm);
+        if !is_busy {
+            // Ends at once if anything is pending; then this is polling, which harms nobody while all are stopped.
+            barrier::wfi();
+        }
+    });
+}
+
+/// One round of the console on CPU 0 while it is stopped. Says whether there is more to do.
+fn serve_while_stopped(vm: &'static Vm) -> bool {
+    let mut session = SESSION.lock();
+    session.serve(&System::running(vm), &mut Terminal::Shared);
+    session.is_busy()
+}
+
+/// Prints a line that nobody asked for, above the line being typed.
+pub fn announce(news: fmt::Arguments<'_>) {
+    SESSION.lock().announce(news, &mut Terminal::Shared);
+}
+
+/// Serves the console for ever on the CPU that panicked; read-only, and without waiting for any lock. Returns only if
+/// there is nothing to serve it with.
+pub fn after_panic() {
+    let (Some(uart), Some(vm), Some(mut session)) = (uart::without_lock(), Vm::get(), LAST_SESSION.try_lock()) else {
+        return;
+    };
+    // The others notice at their next exit, which this brings about.
+    for cpu in 0..vm.machine.cpus.len() {
+        vm.gic.send_sgi(cpu, interrupts::KICK);
+    }
+    let mut terminal = Terminal::Own(uart);
+    let system = System::after_panic(vm);
+    let _ = writeln!(
+        terminal,
+        "gnomon: all guests are stopped for good; the tables can still be looked at"
+    );
+    session.open(&mut terminal);
+    loop {
+        session.serve(&system, &mut terminal);
+    }
+}

@@ -7,7 +7,10 @@
 //! console reads them from another CPU. What it reads of one row may be one exit apart. To begin anew, the console
 //! advances a number, and each CPU clears its own counters when it sees that.
 
-use core::sync::atomic::{AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crate::layout::CPU_COUNT_MAX;
 
@@ -56,7 +59,12 @@ pub struct Count {
 
 impl Count {
     /// No exit.
-    pub const ZERO: Self = Self { count: 0, ticks: 0, min: u64::MAX, max: 0 };
+    pub const ZERO: Self = Self {
+        count: 0,
+        ticks: 0,
+        min: u64::MAX,
+        max: 0,
+    };
 
     /// Both together.
     pub fn merge(&mut self, other: &Self) {
@@ -77,7 +85,12 @@ struct Row {
 
 impl Row {
     const fn new() -> Self {
-        Self { count: AtomicU64::new(0), ticks: AtomicU64::new(0), min: AtomicU64::new(u64::MAX), max: AtomicU64::new(0) }
+        Self {
+            count: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+            min: AtomicU64::new(u64::MAX),
+            max: AtomicU64::new(0),
+        }
     }
 
     fn set(&self, to: &Count) {
@@ -133,7 +146,10 @@ pub fn reset() {
 impl ExitCounters {
     /// Nothing counted.
     const fn new() -> Self {
-        Self { generation: AtomicU64::new(0), rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()] }
+        Self {
+            generation: AtomicU64::new(0),
+            rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()],
+        }
     }
 
     /// Counts one exit of class `class`. On the vCPU's own CPU.

@@ -72,7 +72,6 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
         while let Some(intid) = gic.acknowledge() {
             if intid == vcpu.vm.machine.debug_uart.intid {
                 is_console_due = true;
-                gic.deactivate(intid);
             } else {
                 dispatch(vcpu, &mut vgic, intid);
             }
@@ -80,7 +79,9 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
         refill(vcpu, &mut vgic, &mut hw);
     }
     if is_console_due {
+        // Its line stays up until the console has read what was received.
         console::receive(vcpu);
+        gic.deactivate(vcpu.vm.machine.debug_uart.intid);
     }
     console::wait_while_stopped(vcpu.cpu);
     interrupt_l1_if_due(vcpu, frame);

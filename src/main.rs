@@ -50,7 +50,7 @@ static VCPUS: Mutex<[Option<&'static mut VCpu>; CPU_COUNT_MAX]> = Mutex::new([co
 /// The boot CPU, from `boot/entry.S`: MMU on over the boot map, `.bss` clear; `device_tree` as the boot loader passed it.
 extern "C" fn primary_main(device_tree: u64) -> ! {
     // SAFETY: the range behind the image is RAM by the boot protocol, and nothing has used it.
-    unsafe { heap::init(mm::early_heap()) };
+    unsafe { heap::init(mm::heap_range()) };
     let machine = Machine::read(device_tree).unwrap_or_else(|error| fail(None, error));
     if let Err(missing) = features::check() {
         fail(Some(&machine), missing);

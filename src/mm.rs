@@ -29,8 +29,6 @@ const RAM_SHARE: u64 = 256;
 pub struct CarveOut {
     /// All of it: from the start of RAM, so that what the boot loader left below the image is covered too.
     pub whole: Range<u64>,
-    /// The heap.
-    pub heap: Range<u64>,
     /// Page-table frames.
     pub frames: Range<u64>,
 }
@@ -40,14 +38,12 @@ impl CarveOut {
     pub fn of(ram: &Range<u64>) -> Self {
         let bytes = CARVE_OUT_BASE_BYTES + (ram.end - ram.start) / RAM_SHARE;
         let end = (ram.start + bytes).next_multiple_of(BLOCK_BYTES);
-        let heap_start = layout::image().end.next_multiple_of(PAGE_BYTES);
-        let frames_start = heap_start + HEAP_BYTES;
-        Self { whole: ram.start..end, heap: heap_start..frames_start, frames: frames_start..end }
+        Self { whole: ram.start..end, frames: heap_range().end..end }
     }
 }
 
-/// The heap's range, known before anything is known of the machine: right behind the image.
-pub fn early_heap() -> Range<u64> {
+/// The heap: right behind the image, so that it is known before anything is known of the machine.
+pub fn heap_range() -> Range<u64> {
     let start = layout::image().end.next_multiple_of(PAGE_BYTES);
     start..start + HEAP_BYTES
 }

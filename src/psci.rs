@@ -13,7 +13,7 @@ use crate::{
     boot, console, interrupts,
     nested::switch,
     shadow_mmu,
-    vcpu::{VCpu, context::GuestFrame},
+    vcpu::{Context, VCpu, context::GuestFrame},
     vm::Vm,
 };
 
@@ -43,11 +43,6 @@ impl CpuPower {
     /// Off.
     pub const fn new() -> Self {
         Self { state: AtomicU8::new(OFF), entry: AtomicU64::new(0), argument: AtomicU64::new(0) }
-    }
-
-    /// Whether its guest runs.
-    pub fn is_on(&self) -> bool {
-        self.state.load(Ordering::Acquire) == ON
     }
 
     /// Asks the CPU to start its vCPU at `entry` with `argument` in `x0`; fails unless it is off.
@@ -177,6 +172,9 @@ fn cpu_on(vm: &Vm, target: Mpidr, entry: EntryPoint) -> u64 {
 }
 
 fn cpu_off(vcpu: &mut VCpu) -> u64 {
+    if vcpu.context == Context::Nested {
+        switch::leave_nested(vcpu);
+    }
     shadow_mmu::release(vcpu);
     vcpu.vm.power[vcpu.cpu].switch_off();
     // SAFETY: the guest's frame and everything else on this CPU's stack are dead with the vCPU.

@@ -13,7 +13,7 @@ use syndrome::{
     vncr,
 };
 use vmsa::{
-    Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
+    Granule, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Unreadable,
     stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory, walk},
 };
 
@@ -118,26 +118,31 @@ pub fn release(vcpu: &mut VCpu) {
     }
 }
 
-/// Handles a fault on the shadow that `vcpu` runs on.
-pub fn handle_fault(vcpu: &VCpu, fault: &ShadowFault) -> FaultAction {
+/// Handles a fault on the shadow that `vcpu` uses; `sctlr_el2` is L1's, which says in what byte order its tables are.
+pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAction {
     let Some(loaded) = vcpu.shadow else { return FaultAction::Retry };
-    let guest = GuestStage2 { limits: limits(vcpu) };
+    let guest = GuestStage2 { limits: limits(vcpu.vncr.get(vncr::HCR_EL2), sctlr_el2) };
     let mut mmu = vcpu.vm.mmu.lock();
     mmu.with_shadows(|shadows, env| shadows.handle_fault(loaded.slot, fault, &guest, env))
 }
 
+/// The word at `ipa` of the guest whose shadow `vcpu` uses; `None` unless the shadow maps memory of L1's there.
+pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
+    let mmu = vcpu.vm.mmu.lock();
+    let shadow = mmu.shadows.get(vcpu.shadow?.slot)?;
+    let mapping = walk(&shadow.table().config(), ipa, &HostMemory).ok()?;
+    // L1's IPA equals the PA.
+    phys::read_guest(Ipa::new(mapping.output.bits())).ok()
+}
+
 /// How L1's stage 2 is to be read: what L1 was shown, and its controls of the moment.
-pub fn limits(vcpu: &VCpu) -> Stage2Limits {
+pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
     /// `ID_AA64MMFR0_EL1.PARange` as L1 sees it.
     const PA_BITS: u32 = 48;
-    let sctlr_el2 = match vcpu.context {
-        crate::vcpu::Context::Host => SCTLR_EL1.get(),
-        crate::vcpu::Context::Nested => vcpu.vel2.sctlr,
-    };
     Stage2Limits {
         pa_bits: PA_BITS,
         big_endian: sctlr_el2 & sctlr::EE != 0,
-        fwb: vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::FWB != 0,
+        fwb: hcr_el2 & hcr_el2::FWB != 0,
         has_4k: true,
         has_16k: false,
         has_64k: false,

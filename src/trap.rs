@@ -13,6 +13,7 @@ use syndrome::{
     Esr, SysReg,
     esr::{ec, hpfar},
     forward::{self, L1Controls},
+    idreg,
     regs::pstate,
     vncr,
 };
@@ -61,6 +62,7 @@ fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
 fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     match exit.esr.ec() {
         ec::ERET => eret::handle(vcpu, frame, exit),
+        _ if is_of_hidden_feature(exit.esr) => inject::undefined(vcpu, frame),
         ec::SYS64 => sysreg::handle(vcpu, frame, exit.esr.sysreg()),
         ec::DABT_LOW | ec::IABT_LOW => abort::from_host(vcpu, frame, exit),
         ec::DABT_CUR => abort::vncr_fault(vcpu, exit),
@@ -76,8 +78,7 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     if matches!(class, ec::DABT_LOW | ec::IABT_LOW) {
         return abort::from_nested(vcpu, frame, exit);
     }
-    // What L1 is not shown does not exist for its guest either, whatever L1's controls say.
-    if matches!(class, ec::SVE | ec::SME) {
+    if is_of_hidden_feature(exit.esr) {
         inject::undefined(vcpu, frame);
         return Party::L2;
     }
@@ -103,6 +104,15 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         _ => unhandled::exception(vcpu, frame, exit),
     }
     Party::L2
+}
+
+/// Whether the exit is about something that neither L1 nor its guests are shown: undefined, whatever L1's controls say.
+fn is_of_hidden_feature(esr: Esr) -> bool {
+    match esr.ec() {
+        ec::SVE | ec::SME => true,
+        ec::SYS64 => idreg::is_hidden(esr.sysreg().reg),
+        _ => false,
+    }
 }
 
 fn l1_controls(vcpu: &VCpu) -> L1Controls {

@@ -19,8 +19,3 @@ pub unsafe fn vcpu() -> &'static mut VCpu {
     // SAFETY: `install` stored a `&'static mut VCpu` that it gave up; the caller vouches that it is not in use.
     unsafe { &mut *(TPIDR_EL2.get() as *mut VCpu) }
 }
-
-/// Whether this CPU has its vCPU yet.
-pub fn is_installed() -> bool {
-    TPIDR_EL2.get() != 0
-}

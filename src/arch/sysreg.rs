@@ -39,6 +39,8 @@ system_registers! {
     VPIDR_EL2 = "S3_4_C0_C0_0";
     HSTR_EL2 = "S3_4_C1_C1_3";
     HCRX_EL2 = "S3_4_C1_C2_2";
+    VSESR_EL2 = "S3_4_C5_C2_3";
+    VDISR_EL2 = "S3_4_C12_C1_1";
     VNCR_EL2 = "S3_4_C2_C2_0";
     CNTHP_CVAL_EL2 = "S3_4_C14_C2_2";
     CNTHP_CTL = "S3_4_C14_C2_1";

@@ -17,8 +17,3 @@ pub unsafe fn init(range: Range<u64>) {
     unsafe { HEAP.lock().init(range.start as usize, (range.end - range.start) as usize) }
 }
 
-/// Bytes in use, bytes in all.
-pub fn usage() -> (usize, usize) {
-    let heap = HEAP.lock();
-    (heap.stats_alloc_actual(), heap.stats_total_bytes())
-}

@@ -61,8 +61,8 @@ pub fn zero_page(at: Pa) {
 }
 
 fn guest_word(at: Ipa<L1>) -> Result<&'static AtomicU64, Unreadable> {
-    // L1's IPA equals the PA (design decision 1); what the check guards is that the word is L1's.
-    if at.bits() % 8 != 0 || !is_guest_ram(at.bits(), 8) {
+    // L1's IPA equals the PA; what the check guards is that the word is L1's.
+    if !at.bits().is_multiple_of(8) || !is_guest_ram(at.bits(), 8) {
         return Err(Unreadable);
     }
     // SAFETY: mapped RAM of the guest, aligned, never part of a Rust object of ours; atomics allow for the guest's

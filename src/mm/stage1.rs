@@ -15,7 +15,7 @@ use aarch64_paging::{
 use vmsa::Pa;
 
 use crate::{
-    arch::{barrier, sysreg::{Readable, SCTLR_EL2, TTBR0_EL2, Writeable}, tlbi},
+    arch::{barrier, cache, sysreg::{Readable, SCTLR_EL2, TTBR0_EL2, Writeable}, tlbi},
     layout,
 };
 
@@ -87,6 +87,8 @@ pub fn activate(ram: &[Range<u64>], devices: &[Range<u64>]) -> Result<(), MapErr
     // The map lives as long as the machine.
     core::mem::forget(map);
     SECONDARY_TTBR0.store(root, Ordering::Release);
+    // The other CPUs read it with their MMU off.
+    cache::clean_to_point_of_coherency(SECONDARY_TTBR0.as_ptr() as u64);
     // Both maps translate everything in use to itself, so no access in between can go astray.
     barrier::dsb_sy();
     TTBR0_EL2.set(root);

@@ -8,7 +8,16 @@
 //! the guest's. So where the walk misses in the shadow, the tables are walked in software to see which page of the guest
 //! is missing, it is faulted in, and the instruction is tried again.
 
-use syndrome::{SysReg, regs::hcr_el2, vncr};
+use shadow::{Access, FaultAction, FaultKind, ShadowFault};
+use syndrome::{
+    SysReg,
+    regs::{hcr_el2, sctlr},
+    vncr,
+};
+use vmsa::{
+    Ipa,
+    stage1::{Stage1Registers, visit_tables},
+};
 
 use crate::{
     arch::{at, barrier, sysreg::*},
@@ -16,6 +25,11 @@ use crate::{
     shadow_mmu,
     vcpu::{VCpu, context::El1Registers},
 };
+
+/// PAR_EL1.F: the translation failed.
+const PAR_F: u64 = 1 << 0;
+/// PAR_EL1.S, with F: it failed at stage 2.
+const PAR_S: u64 = 1 << 9;
 
 /// Executes `instruction` on `va` for L1, result in `PAR_EL1`. Says whether it is an AT that L1 has.
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
@@ -42,12 +56,33 @@ fn stage1_instruction(instruction: SysReg) -> Option<at::Stage1> {
 
 fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     let l1 = El1Registers::save();
-    El1Registers::from_vncr(&vcpu.vncr).load();
+    let guest = El1Registers::from_vncr(&vcpu.vncr);
+    guest.load();
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     controls::load_nested_translation(vcpu);
     barrier::isb();
-    at::stage1(stage1, va);
+    let par = at::stage1(stage1, va);
+    if par & (PAR_F | PAR_S) == PAR_F | PAR_S {
+        fill_shadow_for_walk(vcpu, &guest, l1.sctlr, va);
+        at::stage1(stage1, va);
+    }
     l1.load();
     controls::load_host(vcpu);
     barrier::isb();
+}
+
+/// Makes the guest's tables that a walk for `va` reads present in its shadow, as far as L1's stage 2 has them.
+fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u64) {
+    let registers = Stage1Registers { tcr: guest.tcr, ttbr0: guest.ttbr0, ttbr1: guest.ttbr1 };
+    let is_big_endian = guest.sctlr & sctlr::EE != 0;
+    visit_tables(&registers, va, |ipa| {
+        let ipa = Ipa::new(ipa);
+        let fault = ShadowFault { ipa, access: Access::Read, kind: FaultKind::Translation, is_s1ptw: true };
+        match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
+            FaultAction::Retry => {}
+            FaultAction::Inject(_) | FaultAction::NotMemory { .. } => return None,
+        }
+        let stored = shadow_mmu::read_l2(vcpu, ipa)?;
+        Some(if is_big_endian { stored.swap_bytes() } else { stored })
+    });
 }

@@ -26,6 +26,8 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
     El1Registers::from_vncr(&vcpu.vncr).load();
     CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
     MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
+    VSESR_EL2.set(vcpu.vncr.get(vncr::VSESR_EL2));
+    VDISR_EL2.set(vcpu.vncr.get(vncr::VDISR_EL2));
     vcpu.context = Context::Nested;
     timer::switch_to_nested(vcpu);
     controls::load_nested(vcpu);
@@ -43,6 +45,7 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     El1Registers::save().to_vncr(&vcpu.vncr);
     vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
     vcpu.vncr.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
+    save_virtual_serror(vcpu);
     interrupts::save_nested(vcpu);
     vcpu.context = Context::Host;
     timer::switch_to_host(vcpu);
@@ -51,6 +54,15 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     controls::load_host(vcpu);
     interrupts::switch_to_host(vcpu);
     barrier::isb();
+}
+
+/// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.
+fn save_virtual_serror(vcpu: &VCpu) {
+    vcpu.vncr.set(vncr::VDISR_EL2, VDISR_EL2.get());
+    if HCR_EL2.get() & hcr_el2::VSE == 0 {
+        let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+        vcpu.vncr.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
+    }
 }
 
 /// SCTLR_EL2 out of reset: the bits that are RES1 with `E2H` = 1; MMU and caches off.

@@ -5,10 +5,11 @@
 //! `CNTHV`, which is what L1's `CNTP_*_EL0` and `CNTV_*_EL0` mean at EL2 with `E2H` = 1. The other two are computed
 //! here, and one EL2 timer wakes the CPU for whichever of them comes first.
 //!
-//! The counter has no offset for L1 (design decision 11), so only `CNTV` has one: L1's `CNTVOFF_EL2`.
+//! The counter has no offset for L1, so only `CNTV` has one: L1's `CNTVOFF_EL2`.
 
 use syndrome::{SysReg, vncr};
 use vgic::Vgic;
+use vtimer::{ENABLE, Timer, WRITABLE};
 
 use crate::{
     arch::sysreg::*,
@@ -26,51 +27,6 @@ pub mod intid {
     pub const HYP_VIRTUAL: u32 = 28;
     /// `CNTP`
     pub const PHYSICAL: u32 = 30;
-}
-
-const CTL_ENABLE: u64 = 1 << 0;
-const CTL_IMASK: u64 = 1 << 1;
-const CTL_ISTATUS: u64 = 1 << 2;
-/// What L1 can write of a timer's control register.
-const CTL_WRITABLE: u64 = CTL_ENABLE | CTL_IMASK;
-
-/// A timer that is not in the hardware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timer {
-    /// `CNT*_CTL`
-    pub ctl: u64,
-    /// `CNT*_CVAL`, in ticks of its own counter.
-    pub cval: u64,
-}
-
-impl Timer {
-    /// Whether its condition is met when its counter shows `now`.
-    fn is_due(self, now: u64) -> bool {
-        self.ctl & CTL_ENABLE != 0 && now >= self.cval
-    }
-
-    /// Whether it asserts its interrupt.
-    fn is_asserted(self, now: u64) -> bool {
-        self.is_due(now) && self.ctl & CTL_IMASK == 0
-    }
-
-    /// When it will assert its interrupt; `None` if never, or if it does already.
-    fn deadline(self, now: u64) -> Option<u64> {
-        (self.ctl & CTL_WRITABLE == CTL_ENABLE && now < self.cval).then_some(self.cval)
-    }
-
-    /// The control register as it reads: with its status.
-    pub fn read_ctl(self, now: u64) -> u64 {
-        let status = if self.is_due(now) { CTL_ISTATUS } else { 0 };
-        self.ctl & CTL_WRITABLE | status
-    }
-}
-
-impl Timer {
-    /// The timer value as it reads: ticks to go, 32 bits, negative once due.
-    pub fn read_tval(self, now: u64) -> u64 {
-        self.cval.wrapping_sub(now) & 0xffff_ffff
-    }
 }
 
 /// L1's own timers, current while its guest runs.
@@ -104,15 +60,13 @@ pub fn guest_virtual_now(vcpu: &VCpu) -> u64 {
 
 /// L1 writes a timer of its guest by one of the `CNT*_EL02` names.
 pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
-    // A timer value is a signed 32-bit distance from the counter.
-    let distance = i64::from(value as i32) as u64;
     let (offset, value) = match reg {
-        SysReg::CNTP_CTL_EL02 => (vncr::CNTP_CTL_EL0, value & CTL_WRITABLE),
+        SysReg::CNTP_CTL_EL02 => (vncr::CNTP_CTL_EL0, value & WRITABLE),
         SysReg::CNTP_CVAL_EL02 => (vncr::CNTP_CVAL_EL0, value),
-        SysReg::CNTP_TVAL_EL02 => (vncr::CNTP_CVAL_EL0, now().wrapping_add(distance)),
-        SysReg::CNTV_CTL_EL02 => (vncr::CNTV_CTL_EL0, value & CTL_WRITABLE),
+        SysReg::CNTP_TVAL_EL02 => (vncr::CNTP_CVAL_EL0, Timer::cval_of_tval(value, now())),
+        SysReg::CNTV_CTL_EL02 => (vncr::CNTV_CTL_EL0, value & WRITABLE),
         SysReg::CNTV_CVAL_EL02 => (vncr::CNTV_CVAL_EL0, value),
-        SysReg::CNTV_TVAL_EL02 => (vncr::CNTV_CVAL_EL0, guest_virtual_now(vcpu).wrapping_add(distance)),
+        SysReg::CNTV_TVAL_EL02 => (vncr::CNTV_CVAL_EL0, Timer::cval_of_tval(value, guest_virtual_now(vcpu))),
         _ => return,
     };
     vcpu.vncr.set(offset, value);
@@ -131,9 +85,9 @@ fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
     CNTV_CTL_EL0.set(0);
     CNTVOFF_EL2.set(offset);
     CNTP_CVAL_EL0.set(physical.cval);
-    CNTP_CTL_EL0.set(physical.ctl & CTL_WRITABLE);
+    CNTP_CTL_EL0.set(physical.ctl & WRITABLE);
     CNTV_CVAL_EL0.set(virtual_.cval);
-    CNTV_CTL_EL0.set(virtual_.ctl & CTL_WRITABLE);
+    CNTV_CTL_EL0.set(virtual_.ctl & WRITABLE);
 }
 
 /// Turns every timer of this CPU off.
@@ -195,7 +149,7 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
     match physical.deadline(now).into_iter().chain(virtual_deadline).min() {
         Some(deadline) => {
             CNTHP_CVAL_EL2.set(deadline);
-            CNTHP_CTL.set(CTL_ENABLE);
+            CNTHP_CTL.set(ENABLE);
         }
         None => disarm(),
     }

@@ -43,7 +43,7 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
     };
     let ipa = nested_ipa(exit, &abort);
     let fault = ShadowFault { ipa: Ipa::<L2>::new(ipa), access: abort.access, kind, is_s1ptw: abort.is_s1ptw };
-    match shadow_mmu::handle_fault(vcpu, &fault) {
+    match shadow_mmu::handle_fault(vcpu, vcpu.vel2.sctlr, &fault) {
         FaultAction::Retry => Party::L2,
         FaultAction::Inject(fault) => {
             inject::stage2_fault(vcpu, frame, exit, fault.fsc(), ipa);

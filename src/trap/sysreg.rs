@@ -15,7 +15,7 @@ use crate::{
     interrupts,
     nested::{at, timer, tlbi},
     unhandled,
-    vcpu::{VCpu, context::GuestFrame, inject},
+    vcpu::{VCpu, context::GuestFrame},
 };
 
 /// ICC_SRE_EL2 as L1 sees it: system registers only, for EL1 too.
@@ -49,21 +49,12 @@ pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap
             frame.set(rt, value);
             frame.skip_instruction();
         }
-        // What L1 is not shown, its guest does not have.
-        None if is_hidden(reg) => inject::undefined(vcpu, frame),
         None => unhandled::system_register(vcpu, frame, reg, is_read),
     }
 }
 
 fn id_register(reg: SysReg) -> Option<u64> {
     reg.is_id_group3().then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
-}
-
-/// Registers of features that the ID registers deny, which guests probe and expect to be undefined.
-fn is_hidden(reg: SysReg) -> bool {
-    const PMU_CRN: u8 = 9;
-    const PMEVCNTR_CRN: u8 = 14;
-    reg.op0() == 3 && (reg.crn() == PMU_CRN && reg.crm() >= 12 || reg.crn() == PMEVCNTR_CRN && reg.crm() >= 8)
 }
 
 macro_rules! mapped {

@@ -72,7 +72,7 @@ macro_rules! el1_registers {
             }
 
             /// Puts them into the VNCR page.
-            pub fn to_vncr(&self, page: &VncrPage) {
+            pub fn to_vncr(self, page: &VncrPage) {
                 $(page.set($offset, self.$field);)*
             }
         }

@@ -231,6 +231,35 @@ pub fn visible(reg: SysReg, hardware: u64, offer: Offer) -> u64 {
     })
 }
 
+/// Blocks of registers (first and last encoding) of features that L1 is never shown.
+const HIDDEN: &[(SysReg, SysReg)] = &[
+    // Performance monitors: PMINTEN*, PMMIR, PMCR to PMSWINC, PMEVCNTR to PMCCFILTR.
+    (SysReg::new(3, 0, 9, 14, 0), SysReg::new(3, 0, 9, 14, 7)),
+    (SysReg::new(3, 3, 9, 12, 0), SysReg::new(3, 3, 9, 14, 7)),
+    (SysReg::new(3, 3, 14, 8, 0), SysReg::new(3, 3, 14, 15, 7)),
+    // Statistical profiling and trace buffer.
+    (SysReg::new(3, 0, 9, 9, 0), SysReg::new(3, 0, 9, 11, 7)),
+    // Trace filter.
+    (SysReg::new(3, 0, 1, 2, 1), SysReg::new(3, 0, 1, 2, 1)),
+    // SVE and SME control.
+    (SysReg::new(3, 0, 1, 2, 0), SysReg::new(3, 0, 1, 2, 0)),
+    (SysReg::new(3, 0, 1, 2, 4), SysReg::new(3, 0, 1, 2, 6)),
+    // Software context numbers, which FEAT_CSV2_2 would bring.
+    (SysReg::new(3, 0, 13, 0, 7), SysReg::new(3, 0, 13, 0, 7)),
+    (SysReg::new(3, 3, 13, 0, 7), SysReg::new(3, 3, 13, 0, 7)),
+    // TPIDR2_EL0, of SME.
+    (SysReg::new(3, 3, 13, 0, 5), SysReg::new(3, 3, 13, 0, 5)),
+    // Activity monitors.
+    (SysReg::new(3, 3, 13, 2, 0), SysReg::new(3, 3, 13, 15, 7)),
+];
+
+/// Whether `reg` belongs to a feature that the feature registers deny: an access that traps is undefined, for L1 and its
+/// guests alike, whatever L1's trap controls say.
+#[must_use]
+pub fn is_hidden(reg: SysReg) -> bool {
+    HIDDEN.iter().any(|&(first, last)| reg.is_within(first, last))
+}
+
 /// The shown fields of a feature register, lowest first: position of the lowest
 /// of the four bits, and Arm's name. For the console.
 pub fn fields(reg: SysReg) -> impl Iterator<Item = (u8, &'static str)> {
@@ -250,6 +279,20 @@ mod tests {
 
     fn field(reg: SysReg, hardware: u64, shift: u8) -> u64 {
         visible(reg, hardware, VHE) >> shift & 0xf
+    }
+
+    #[test]
+    fn registers_of_denied_features_are_hidden() {
+        for reg in [SysReg::PMCR_EL0, SysReg::PMCCFILTR_EL0, SysReg::ZCR_EL1, SysReg::SCXTNUM_EL1] {
+            assert!(is_hidden(reg), "{reg}");
+        }
+    }
+
+    #[test]
+    fn registers_of_shown_features_are_not_hidden() {
+        for reg in [SysReg::CPACR_EL1, SysReg::TPIDR_EL0, SysReg::CNTV_CTL_EL0, SysReg::ID_AA64PFR0_EL1] {
+            assert!(!is_hidden(reg), "{reg}");
+        }
     }
 
     /// `-cpu max` of QEMU 10.0.2, and what L1 sees of it.

@@ -1,4 +1,8 @@
-//! The hypervisor's own stage 1, as far as dumping it goes.
+//! Stage 1, as far as a nested hypervisor reads it: its own for dumps, a guest's for the tables a walk goes through.
+
+mod tables;
+
+pub use tables::{Stage1Registers, visit_tables};
 
 use crate::{
     Entry, Granule, Level, Pa, Phys, ReadTable,

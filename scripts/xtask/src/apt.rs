@@ -3,8 +3,7 @@
 //! Its own lists, cache and (empty) dpkg state under `.cache/apt/<release>`, its
 //! own architecture, its own sources signed by Debian's keyring: nothing of the
 //! host's apt state is read or changed and nothing is installed. What stays is
-//! what apt is good at: verifying signatures, resuming broken downloads, and
-//! whatever proxy the host has configured.
+//! what apt is good at: reading the archive's index and verifying its signature.
 
 use std::env;
 use std::fs;
@@ -13,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::download::{self, Remote};
 use crate::process::{self, find_program};
 use crate::project::Project;
 
@@ -84,15 +84,11 @@ pub struct Archive {
 pub fn unavailable() -> Option<String> {
     for program in ["apt-get", "apt-cache", "dpkg-deb"] {
         if find_program(program).is_none() {
-            return Some(format!(
-                "`{program}` is not here: this is not a Debian-like host"
-            ));
+            return Some(format!("`{program}` is not here: this is not a Debian-like host"));
         }
     }
     if !Path::new(KEYRING).exists() {
-        return Some(
-            "Debian's archive keys are not here: apt-get install debian-archive-keyring".into(),
-        );
+        return Some("Debian's archive keys are not here: apt-get install debian-archive-keyring".into());
     }
     None
 }
@@ -117,20 +113,18 @@ impl Archive {
         fs::write(dir.join("sources.list"), sources(release, arch))?;
         fs::write(dir.join("apt.conf"), configuration(&dir, arch))?;
         let archive = Self { dir };
-        process::run_quietly(archive.command("apt-get").args([
-            "update",
-            "-o",
-            "APT::Update::Error-Mode=any",
-        ]))
+        process::run_quietly(
+            archive
+                .command("apt-get")
+                .args(["update", "-o", "APT::Update::Error-Mode=any"]),
+        )
         .context("cannot read Debian's archive (is the network up?)")?;
         Ok(archive)
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .env("APT_CONFIG", self.dir.join("apt.conf"))
-            .env("LC_ALL", "C");
+        command.env("APT_CONFIG", self.dir.join("apt.conf")).env("LC_ALL", "C");
         command
     }
 
@@ -154,36 +148,35 @@ impl Archive {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Bytes that downloading `package=version` takes, and the file's name.
+    /// Downloads packages, given as `name=version`, into a directory; `what` is shown
+    /// meanwhile. Every file is verified against the archive's signed index.
     ///
     /// # Errors
     ///
-    /// When apt fails or does not know the package.
-    pub fn files(&self, specs: &[String]) -> Result<Vec<(String, u64)>> {
-        let text = process::capture(
-            self.command("apt-get")
-                .args(["download", "--print-uris"])
-                .args(specs),
-        )?;
-        Ok(parse_uris(&text))
+    /// When the archive does not have a package, or the download fails.
+    pub fn download(&self, specs: &[String], into: &Path, what: &str) -> Result<Vec<Remote>> {
+        let text = process::capture(self.command("apt-get").args(["download", "--print-uris"]).args(specs))?;
+        let remotes = parse_uris(&text);
+        if remotes.len() != specs.len() {
+            bail!("apt knows only {} of {} packages", remotes.len(), specs.len());
+        }
+        let megabytes = remotes
+            .iter()
+            .map(|remote| remote.bytes)
+            .sum::<u64>()
+            .div_ceil(1_000_000);
+        let what = format!("{what} ({megabytes} MB)");
+        let mut fallback = self.command("apt-get");
+        fallback.args(["download", "-q"]).args(specs).current_dir(into);
+        download::fetch(&remotes, into, &what, fallback)?;
+        Ok(remotes)
     }
+}
 
-    /// Starts downloading packages (`name=version`) into `directory`. apt checks every file
-    /// against the signed index, and goes on with a file that an earlier try left half done.
-    pub fn download_command(&self, specs: &[String], directory: &Path) -> Command {
-        let mut command = self.command("apt-get");
-        command
-            .args(["download", "-q"])
-            .args(specs)
-            .current_dir(directory);
-        command
-    }
-
-    /// Where apt keeps half-done downloads.
-    #[must_use]
-    pub fn partial_dir(&self) -> PathBuf {
-        self.dir.join("cache/archives/partial")
-    }
+/// A line for the host's own `sources.list` that adds a suite of the main archive.
+#[must_use]
+pub fn host_source(suite: &str) -> String {
+    format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
 }
 
 /// `sources.list` for a release.
@@ -231,12 +224,7 @@ fn parse_madison(text: &str) -> Vec<Offer> {
         .filter_map(|line| {
             let mut columns = line.split('|').map(str::trim);
             let version = columns.nth(1)?;
-            let suite = columns
-                .next()?
-                .split_whitespace()
-                .nth(1)?
-                .split('/')
-                .next()?;
+            let suite = columns.next()?.split_whitespace().nth(1)?.split('/').next()?;
             Some(Offer {
                 version: version.to_owned(),
                 suite: suite.to_owned(),
@@ -245,12 +233,17 @@ fn parse_madison(text: &str) -> Vec<Offer> {
         .collect()
 }
 
-/// Reads `apt-get download --print-uris`: `'uri' file size hash`.
-fn parse_uris(text: &str) -> Vec<(String, u64)> {
+/// Reads `apt-get download --print-uris`: `'uri' file size SHA256:hash`.
+fn parse_uris(text: &str) -> Vec<Remote> {
     text.lines()
         .filter_map(|line| {
-            let mut columns = line.strip_prefix('\'')?.split_whitespace().skip(1);
-            Some((columns.next()?.to_owned(), columns.next()?.parse().ok()?))
+            let mut columns = line.split_whitespace();
+            Some(Remote {
+                uri: columns.next()?.strip_prefix('\'')?.strip_suffix('\'')?.to_owned(),
+                name: columns.next()?.to_owned(),
+                bytes: columns.next()?.parse().ok()?,
+                sha256: columns.next()?.strip_prefix("SHA256:")?.to_owned(),
+            })
         })
         .collect()
 }
@@ -280,12 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_from_printed_uris() {
-        let text = "'http://deb.debian.org/x_1%3a1.deb' x_1%3a1_arm64.deb 857920 SHA256:968d\n";
-        assert_eq!(
-            parse_uris(text),
-            [("x_1%3a1_arm64.deb".to_owned(), 857_920)]
-        );
+    fn files_are_read_from_printed_uris() {
+        let text = "'http://deb.debian.org/x_1%253a1.deb' x_1%3a1_arm64.deb 857920 SHA256:968d\n";
+        let remote = Remote {
+            uri: "http://deb.debian.org/x_1%253a1.deb".into(),
+            name: "x_1%3a1_arm64.deb".into(),
+            bytes: 857_920,
+            sha256: "968d".into(),
+        };
+        assert_eq!(parse_uris(text), [remote]);
+        assert_eq!(parse_uris("'http://x' x 1 MD5Sum:968d\n"), [], "too weak to trust");
     }
 
     #[test]
@@ -298,10 +295,7 @@ mod tests {
                 line.contains("debian-security "),
                 "{line}"
             );
-            assert!(
-                line.contains("signed-by=") && line.contains("arch=arm64"),
-                "{line}"
-            );
+            assert!(line.contains("signed-by=") && line.contains("arch=arm64"), "{line}");
         }
     }
 }

@@ -43,8 +43,7 @@ impl Console {
             match UnixStream::connect(path) {
                 Ok(stream) => break stream,
                 Err(error) if Instant::now() > deadline => {
-                    return Err(error)
-                        .with_context(|| format!("nobody listens on {}", path.display()));
+                    return Err(error).with_context(|| format!("nobody listens on {}", path.display()));
                 }
                 Err(_) => thread::sleep(RETRY_INTERVAL),
             }
@@ -183,18 +182,12 @@ mod tests {
     #[test]
     fn left_over_prompts_and_log_lines_are_no_part_of_it() {
         let text = "[gnomon] late\ngnomon> gnomon> shadow\n[gnomon] L2 exit\n0: x\n\ngnomon> ";
-        assert_eq!(
-            answer(text, "shadow"),
-            Some(vec!["0: x".into(), String::new()])
-        );
+        assert_eq!(answer(text, "shadow"), Some(vec!["0: x".into(), String::new()]));
     }
 
     #[test]
     fn control_sequences_disappear() {
-        assert_eq!(
-            plain_text(b"\x1b[2K\x1b[1Ggnomon> a\r\nb\x1b[0m"),
-            "gnomon> a\nb"
-        );
+        assert_eq!(plain_text(b"\x1b[2K\x1b[1Ggnomon> a\r\nb\x1b[0m"), "gnomon> a\nb");
     }
 
     #[test]
@@ -210,20 +203,14 @@ mod tests {
                 stream.write_all(&byte).unwrap();
                 if byte[0] == b'\r' {
                     let command = String::from_utf8(std::mem::take(&mut typed)).unwrap();
-                    let reply = if command.is_empty() {
-                        ""
-                    } else {
-                        "first\r\nsecond\r\n"
-                    };
-                    stream
-                        .write_all(format!("\n{reply}{PROMPT}").as_bytes())
-                        .unwrap();
+                    let reply = if command.is_empty() { "" } else { "first\r\nsecond\r\n" };
+                    stream.write_all(format!("\n{reply}{PROMPT}").as_bytes()).unwrap();
                 } else {
                     typed.push(byte[0]);
                 }
             }
         });
-        let mut console = Console::connect(&path, Duration::from_secs(60)).unwrap();
+        let mut console = Console::connect(&path, Duration::from_mins(1)).unwrap();
         assert_eq!(console.command("ptdump host").unwrap(), ["first", "second"]);
         assert_eq!(console.command("levels host").unwrap(), ["first", "second"]);
         drop(console);

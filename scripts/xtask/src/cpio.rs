@@ -81,8 +81,7 @@ impl Archive {
             path_bytes,
             0, // checksum: only in the "crc" variant
         ] {
-            self.bytes
-                .extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
@@ -92,8 +91,7 @@ impl Archive {
     }
 
     fn pad(&mut self) {
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
     }
 }
 
@@ -135,16 +133,9 @@ mod tests {
         let bytes = archive.finish();
         assert_eq!(field(&bytes, 0, 1), 0o040_755);
         assert_eq!(field(&bytes, second, 1), 0o020_600);
-        assert_eq!(
-            (field(&bytes, second, 9), field(&bytes, second, 10)),
-            (5, 1)
-        );
+        assert_eq!((field(&bytes, second, 9), field(&bytes, second, 10)), (5, 1));
         assert_eq!(field(&bytes, third, 1), 0o120_777);
-        assert_eq!(
-            field(&bytes, third, 6),
-            7,
-            "a link's data is its target, without a NUL"
-        );
+        assert_eq!(field(&bytes, third, 6), 7, "a link's data is its target, without a NUL");
     }
 
     #[test]

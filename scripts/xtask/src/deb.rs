@@ -35,8 +35,7 @@ pub fn read_files(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Files> {
     let Some(stdout) = child.stdout.take() else {
         bail!("dpkg-deb has no output")
     };
-    let files = read_tar(stdout, wanted)
-        .with_context(|| format!("cannot read the package {}", path.display()));
+    let files = read_tar(stdout, wanted).with_context(|| format!("cannot read the package {}", path.display()));
     // A reader that has failed may leave dpkg-deb with something to write.
     if files.is_err() {
         let _ = child.kill();
@@ -55,10 +54,7 @@ fn read_tar(reader: impl Read, wanted: impl Fn(&str) -> bool) -> Result<Files> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();
-        let path = path
-            .trim_start_matches("./")
-            .trim_start_matches('/')
-            .to_owned();
+        let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
         if !wanted(&path) {
             continue;
         }
@@ -95,14 +91,8 @@ mod tests {
     fn files() -> Files {
         let link = |target: &str| Entry::Link(target.into());
         Files::from([
-            (
-                "usr/lib/aarch64-linux-gnu/libx.so.1".into(),
-                link("libx.so.1.2"),
-            ),
-            (
-                "usr/lib/aarch64-linux-gnu/libx.so.1.2".into(),
-                Entry::File(b"x".into()),
-            ),
+            ("usr/lib/aarch64-linux-gnu/libx.so.1".into(), link("libx.so.1.2")),
+            ("usr/lib/aarch64-linux-gnu/libx.so.1.2".into(), Entry::File(b"x".into())),
             ("usr/lib/loop.so".into(), link("pool.so")),
             ("usr/lib/pool.so".into(), link("loop.so")),
             ("usr/lib/broken.so".into(), link("nowhere.so")),
@@ -133,9 +123,6 @@ mod tests {
         }
         let bytes = builder.into_inner().unwrap();
         let files = read_tar(&bytes[..], |path| path.starts_with("usr/bin/")).unwrap();
-        assert_eq!(
-            files,
-            Files::from([("usr/bin/a".into(), Entry::File(b"hi".into()))])
-        );
+        assert_eq!(files, Files::from([("usr/bin/a".into(), Entry::File(b"hi".into()))]));
     }
 }

@@ -21,10 +21,7 @@ struct Check {
 
 impl Check {
     fn new(what: impl Into<String>, fix: Option<String>) -> Self {
-        Self {
-            what: what.into(),
-            fix,
-        }
+        Self { what: what.into(), fix }
     }
 }
 
@@ -34,13 +31,7 @@ impl Check {
 ///
 /// When the compiler cannot be asked.
 pub fn doctor(project: &Project) -> Result<bool> {
-    let checks = [
-        linker(),
-        target(project)?,
-        host_qemu(),
-        payload(project),
-        debugger(),
-    ];
+    let checks = [linker(), target(project)?, host_qemu(), payload(project), debugger()];
     for check in &checks {
         match &check.fix {
             None => println!("ok       {}", check.what),
@@ -73,10 +64,7 @@ fn host_qemu() -> Check {
             format!("QEMU {QEMU_MINIMUM} or newer (here is {version})"),
             Some(qemu::advice()),
         ),
-        qemu::Installed::Missing => Check::new(
-            format!("QEMU {QEMU_MINIMUM} or newer"),
-            Some(qemu::advice()),
-        ),
+        qemu::Installed::Missing => Check::new(format!("QEMU {QEMU_MINIMUM} or newer"), Some(qemu::advice())),
     }
 }
 

@@ -143,8 +143,8 @@ mod tests {
         put(18, &183_u16.to_le_bytes()); // e_machine: AArch64
         put(20, &1_u32.to_le_bytes()); // e_version
         put(32, &(HEADER as u64).to_le_bytes()); // e_phoff
-        put(52, &(HEADER as u16).to_le_bytes());
-        put(54, &(PROGRAM_HEADER as u16).to_le_bytes());
+        put(52, &64_u16.to_le_bytes());
+        put(54, &56_u16.to_le_bytes());
         put(56, &u16::try_from(segments.len()).unwrap().to_le_bytes());
         let mut offset = HEADER + segments.len() * PROGRAM_HEADER;
         for (index, (address, data)) in segments.iter().enumerate() {
@@ -183,14 +183,8 @@ mod tests {
     #[test]
     fn truncated_and_foreign_files_are_refused() {
         let file = elf_with(&[(0x4020_0000, b"text")]);
-        assert!(matches!(
-            flatten(&file[..file.len() - 1]),
-            Err(ElfError::Malformed(_))
-        ));
-        assert!(matches!(
-            flatten(b"#!/bin/sh\n"),
-            Err(ElfError::Malformed(_))
-        ));
+        assert!(matches!(flatten(&file[..file.len() - 1]), Err(ElfError::Malformed(_))));
+        assert!(matches!(flatten(b"#!/bin/sh\n"), Err(ElfError::Malformed(_))));
         assert!(matches!(needs(&file[..32]), Err(ElfError::Malformed(_))));
     }
 
@@ -199,10 +193,7 @@ mod tests {
         let this_test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let needs = needs(&this_test).unwrap();
         assert!(
-            needs
-                .libraries
-                .iter()
-                .any(|name| name.starts_with("libc.so")),
+            needs.libraries.iter().any(|name| name.starts_with("libc.so")),
             "{needs:?}"
         );
         assert!(needs.interpreter.is_some());

@@ -3,7 +3,7 @@
 //! Everything a person, a test or a script does with gnomon on the host goes
 //! through here: installing what is missing ([`setup`]), building the firmware
 //! ([`firmware`]), starting it in QEMU ([`machine`]), and running the tests
-//! ([`test`]). The binary `xtask` is a thin command line over it, and the shell
+//! ([`mod@test`]). The binary `xtask` is a thin command line over it, and the shell
 //! scripts one directory up are a thin layer over the binary.
 //!
 //! The parts that only compute (composing QEMU's arguments, writing an archive,
@@ -16,10 +16,10 @@
 //! - [`version`], [`cpio`], [`elf`], [`arm64_image`], [`lock`], [`memory`]: pure
 //!   values and formats;
 //! - [`project`], [`process`], [`progress`]: where things are, how programs run;
-//! - [`apt`], [`deb`]: Debian's archive;
+//! - [`download`], [`apt`], [`deb`]: Debian's archive;
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`test`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -27,6 +27,7 @@ pub mod console;
 pub mod cpio;
 pub mod deb;
 pub mod doctor;
+pub mod download;
 pub mod elf;
 pub mod firmware;
 pub mod lock;

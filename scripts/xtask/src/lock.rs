@@ -44,12 +44,7 @@ impl Package {
     /// The file name the archive gives the package: the epoch's colon is written `%3a`.
     #[must_use]
     pub fn file_name(&self) -> String {
-        format!(
-            "{}_{}_{}.deb",
-            self.name,
-            self.version.replace(':', "%3a"),
-            self.arch
-        )
+        format!("{}_{}_{}.deb", self.name, self.version.replace(':', "%3a"), self.arch)
     }
 }
 
@@ -72,12 +67,7 @@ pub fn parse(text: &str) -> Result<Vec<Package>, BadLine> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
-        .map(|(index, line)| {
-            parse_line(line).map_err(|why| BadLine {
-                line: index + 1,
-                why,
-            })
-        })
+        .map(|(index, line)| parse_line(line).map_err(|why| BadLine { line: index + 1, why }))
         .collect()
 }
 
@@ -86,11 +76,7 @@ fn parse_line(line: &str) -> Result<Package, &'static str> {
     let [suite, name, version, arch, sha256] = columns[..] else {
         return Err("expected five columns: suite, package, version, architecture, sha256");
     };
-    if sha256.len() != 64
-        || !sha256
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    {
+    if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err("the checksum must be 64 lower-case hexadecimal digits");
     }
     Ok(Package {
@@ -162,9 +148,6 @@ mod tests {
 
     #[test]
     fn the_epoch_is_escaped_in_file_names() {
-        assert_eq!(
-            package().file_name(),
-            "libpng16-16_1%3a1.6.39-2+deb12u6_arm64.deb"
-        );
+        assert_eq!(package().file_name(), "libpng16-16_1%3a1.6.39-2+deb12u6_arm64.deb");
     }
 }

@@ -57,6 +57,10 @@ struct TestArgs {
 }
 
 #[derive(Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 struct RunArgs {
     /// L1's kernel, an arm64 Image [default: Debian's]
     #[arg(long, value_name = "FILE")]

@@ -48,11 +48,7 @@ impl FromStr for MemorySize {
         };
         let count: u64 = digits.parse().map_err(|_| bad())?;
         let bytes = count.checked_mul(1 << shift).ok_or_else(bad)?;
-        if bytes == 0 {
-            Err(bad())
-        } else {
-            Ok(Self(bytes))
-        }
+        if bytes == 0 { Err(bad()) } else { Ok(Self(bytes)) }
     }
 }
 
@@ -81,11 +77,7 @@ mod tests {
             ("64k", 64 << 10),
             ("1T", 1 << 40),
         ] {
-            assert_eq!(
-                text.parse::<MemorySize>().map(MemorySize::bytes),
-                Ok(bytes),
-                "{text}"
-            );
+            assert_eq!(text.parse::<MemorySize>().map(MemorySize::bytes), Ok(bytes), "{text}");
         }
     }
 

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::deb;
+use crate::download::hex;
 use crate::lock;
 use crate::progress::{Step, say};
 use crate::project::Project;
@@ -64,8 +65,7 @@ impl Payload {
     ///
     /// When the kernel cannot be read, and as for [`Payload::default_for`].
     pub fn with_kernel(project: &Project, kernel: &Path) -> Result<Self> {
-        let image = fs::read(kernel)
-            .with_context(|| format!("cannot read the kernel {}", kernel.display()))?;
+        let image = fs::read(kernel).with_context(|| format!("cannot read the kernel {}", kernel.display()))?;
         let debs = packages::fetch(project, packages::is_userland)?;
         let scripts = initrd::Scripts::read(&project.payload_dir())?;
         let mut hash = Sha256::new();
@@ -78,10 +78,10 @@ impl Payload {
         let name = format!("initrd-{}.cpio", &hex(&hash.finalize())[..16]);
         let initrd = payload_cache(project)?.join(name);
         if !initrd.exists() {
-            let step = Step::begin("payload: building L1's and L2's ramdisks");
+            let progress = Step::begin("payload: building L1's and L2's ramdisks");
             let bytes = initrd::build(&debs, &scripts, &image)?;
             write_whole(&initrd, &bytes)?;
-            step.end();
+            progress.end();
             prune(&payload_cache(project)?)?;
         }
         Ok(Self {
@@ -108,14 +108,10 @@ pub fn kernel_image(project: &Project, kernel: Kernel) -> Result<PathBuf> {
     let [deb] = &debs[..] else {
         bail!("payload/packages.lock must have exactly one package for the {kernel} kernel");
     };
-    let stem = deb
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let stem = deb.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let image = payload_cache(project)?.join(format!("{stem}.Image"));
     if !image.exists() {
-        let step = Step::begin("payload: taking the kernel out of its package");
+        let progress = Step::begin("payload: taking the kernel out of its package");
         let is_kernel = |path: &str| {
             let name = path.rsplit('/').next().unwrap_or(path);
             name == "vmlinuz" || name.starts_with("vmlinuz-")
@@ -125,7 +121,7 @@ pub fn kernel_image(project: &Project, kernel: Kernel) -> Result<PathBuf> {
             bail!("there is no kernel in {}", deb.display());
         };
         write_whole(&image, &data)?;
-        step.end();
+        progress.end();
     }
     Ok(image)
 }
@@ -158,10 +154,7 @@ fn prune(dir: &Path) -> Result<()> {
     for (_, path) in ramdisks.into_iter().skip(KEPT_RAMDISKS) {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                say(&format!(
-                    "payload: cannot remove {}: {error}",
-                    path.display()
-                ));
+                say(&format!("payload: cannot remove {}: {error}", path.display()));
             }
             _ => {}
         }
@@ -169,14 +162,8 @@ fn prune(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Reads the project's lock file.
 fn read_lock(path: &Path) -> Result<Vec<lock::Package>> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     lock::parse(&text).with_context(|| format!("{} is damaged", path.display()))
 }

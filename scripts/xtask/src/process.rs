@@ -86,7 +86,7 @@ fn finish(command: &mut Command) -> Result<Output> {
 }
 
 /// The lines of a failed program that say why, without its warnings.
-fn reason(output: &Output) -> String {
+pub(crate) fn reason(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text
         .lines()
@@ -135,17 +135,11 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_program_and_its_complaint() {
-        let error =
-            capture(Command::new("sh").args(["-c", "echo 'W: noise' >&2; echo why >&2; exit 3"]))
-                .unwrap_err()
-                .to_string();
-        assert!(
-            error.contains("sh -c") && error.ends_with("failed: why"),
-            "{error}"
-        );
-        let error = capture(&mut Command::new("/no/such/program"))
+        let error = capture(Command::new("sh").args(["-c", "echo 'W: noise' >&2; echo why >&2; exit 3"]))
             .unwrap_err()
             .to_string();
+        assert!(error.contains("sh -c") && error.ends_with("failed: why"), "{error}");
+        let error = capture(&mut Command::new("/no/such/program")).unwrap_err().to_string();
         assert!(error.contains("cannot start `/no/such/program`"), "{error}");
     }
 }

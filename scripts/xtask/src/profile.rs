@@ -63,8 +63,8 @@ impl Profile {
     /// When there is none or it is damaged.
     pub fn load(project: &Project, name: &str) -> Result<Self> {
         let path = project.qemu_dir().join(format!("{name}.profile"));
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("there is no machine profile {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("there is no machine profile {}", path.display()))?;
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
@@ -74,16 +74,13 @@ impl Profile {
     ///
     /// [`BadProfile`] for the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, BadProfile> {
-        let (mut board, mut cpu, mut cpu_count, mut memory, mut ram_base) =
-            (None, None, None, None, None);
+        let (mut board, mut cpu, mut cpu_count, mut memory, mut ram_base) = (None, None, None, None, None);
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (key, value) = line
-                .split_once('=')
-                .ok_or(BadProfile::NotAPair(index + 1))?;
+            let (key, value) = line.split_once('=').ok_or(BadProfile::NotAPair(index + 1))?;
             let (key, value) = (key.trim(), value.trim());
             let bad = || BadProfile::BadValue(key.to_owned());
             match key {
@@ -113,7 +110,8 @@ fn parse_address(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "# a board\nboard = virt,gic-version=3\ncpu=max\n\ncpus = 2\nmemory = 1G\nram-base = 0x40000000\n";
+    const GOOD: &str =
+        "# a board\nboard = virt,gic-version=3\ncpu=max\n\ncpus = 2\nmemory = 1G\nram-base = 0x40000000\n";
 
     #[test]
     fn a_value_may_have_equals_signs_of_its_own() {
@@ -129,14 +127,8 @@ mod tests {
             Profile::parse("colour = red"),
             Err(BadProfile::UnknownKey("colour".into()))
         );
-        assert_eq!(
-            Profile::parse("cpus = two"),
-            Err(BadProfile::BadValue("cpus".into()))
-        );
-        assert_eq!(
-            Profile::parse("cpu = max"),
-            Err(BadProfile::Missing("board"))
-        );
+        assert_eq!(Profile::parse("cpus = two"), Err(BadProfile::BadValue("cpus".into())));
+        assert_eq!(Profile::parse("cpu = max"), Err(BadProfile::Missing("board")));
     }
 
     #[test]

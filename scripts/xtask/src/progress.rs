@@ -19,11 +19,7 @@ impl Step {
     /// Begins a step whose length is not known.
     #[must_use]
     pub fn begin(what: &str) -> Self {
-        Self::show(
-            ProgressBar::new_spinner(),
-            "{spinner} {msg} ({elapsed})",
-            what,
-        )
+        Self::show(ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})", what)
     }
 
     /// Begins a step of that many bytes.

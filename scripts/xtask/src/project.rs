@@ -1,7 +1,10 @@
 //! Where things of the project lie on the host.
 
 use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 /// The triple gnomon is built for. Soft float: the compiler must never touch the
 /// guest's floating-point registers.
@@ -39,6 +42,19 @@ impl Project {
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {
         self.root.join(".cache")
+    }
+
+    /// Keeps other runs of this tool from changing the cache until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn lock_cache(&self) -> Result<File> {
+        let path = self.cache_dir().join("lock");
+        fs::create_dir_all(self.cache_dir())
+            .and_then(|()| File::create(&path))
+            .and_then(|file| file.lock().map(|()| file))
+            .with_context(|| format!("cannot lock {}", path.display()))
     }
 
     /// Sources of the default payload, and its lock file.

@@ -76,7 +76,7 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
     if request.headless {
         headless(
             &config,
-            Watch {
+            &Watch {
                 log_dir,
                 echo: true,
                 input: false,
@@ -89,10 +89,10 @@ pub fn run(project: &Project, options: &Options) -> Result<u8> {
 }
 
 /// L1's console on standard output until the machine is off.
-fn headless(config: &Config, watch: Watch, timeout: Option<Duration>) -> Result<u8> {
-    let mut machine = Machine::start(config, &watch)?;
+fn headless(config: &Config, watch: &Watch, timeout: Option<Duration>) -> Result<u8> {
+    let mut machine = Machine::start(config, watch)?;
     // Without a limit of the user's there is none: a year stands for that.
-    machine.set_limit(timeout.unwrap_or(Duration::from_secs(365 * 24 * 3600)));
+    machine.set_limit(timeout.unwrap_or(Duration::from_hours(365 * 24)));
     let outcome = machine.wait_until_off()?;
     let code = outcome.exit_code();
     if code != 0 {
@@ -123,10 +123,7 @@ fn interactive(config: &Config, console_is_elsewhere: bool) -> Result<u8> {
         .args(config.arguments())
         .status()
         .with_context(|| format!("cannot start `{}`", qemu::PROGRAM))?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// A path that means the same to QEMU wherever it is started.
@@ -138,7 +135,7 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// When there is no gdb for AArch64 on this host, or it fails.
+/// When there is no gdb for `AArch64` on this host, or it fails.
 pub fn gdb(project: &Project) -> Result<()> {
     let Some(gdb) = process::find_program("gdb-multiarch")
         .or_else(|| process::find_program("aarch64-none-elf-gdb"))

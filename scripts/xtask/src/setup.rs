@@ -34,9 +34,6 @@ pub fn all(project: &Project) -> Result<()> {
 ///
 /// When it cannot be fetched.
 pub fn kernel_7(project: &Project) -> Result<()> {
-    println!(
-        "{}",
-        payload::kernel_image(project, Kernel::Seven)?.display()
-    );
+    println!("{}", payload::kernel_image(project, Kernel::Seven)?.display());
     Ok(())
 }

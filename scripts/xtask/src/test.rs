@@ -1,6 +1,6 @@
 //! `xtask test`: everything that must pass, in the order in which it fails fastest.
 //!
-//! Formatting, lints, host tests, the firmware build, then the system tests, one
+//! Formatting, lints, documentation, host tests, the firmware build, then the system tests, one
 //! QEMU each. A step that fails does not stop the later ones, but for a build
 //! without which they cannot run. The last line counts: a step without tests of
 //! its own is one.
@@ -82,12 +82,27 @@ impl Session<'_> {
         self.step("lints, host", |project| {
             status(cargo(
                 project,
-                &["clippy", "--quiet", "--workspace", "--all-targets"],
+                &[
+                    "clippy",
+                    "--quiet",
+                    "--workspace",
+                    "--exclude",
+                    "gnomon",
+                    "--all-targets",
+                ],
             ))
         });
         self.step("lints, firmware", |project| {
             let mut command = firmware::cargo(project, "clippy");
             command.arg("--quiet");
+            status(command)
+        });
+        self.step("documentation", |project| {
+            let mut command = cargo(
+                project,
+                &["doc", "--quiet", "--workspace", "--exclude", "gnomon", "--no-deps"],
+            );
+            command.env("RUSTDOCFLAGS", "-D warnings");
             status(command)
         });
         self.step("host tests", |project| {
@@ -111,10 +126,7 @@ impl Session<'_> {
             say(&format!("{name}: {error:#}"));
             Tally::one(false)
         });
-        say(&format!(
-            "== {name}: {tally}, {:.1} s",
-            begin.elapsed().as_secs_f32()
-        ));
+        say(&format!("== {name}: {tally}, {:.1} s", begin.elapsed().as_secs_f32()));
         self.total.add(tally);
         if tally.failed != 0 {
             self.failed.push(name);
@@ -166,10 +178,7 @@ fn counted(mut command: Command) -> Result<Tally> {
 fn system_tests(project: &Project, options: &Options) -> Result<Tally> {
     qemu::ensure(project)?;
     Payload::default_for(project)?;
-    let mut command = cargo(
-        project,
-        &["test", "--package", SYSTEM_TESTS, "--no-fail-fast", "--"],
-    );
+    let mut command = cargo(project, &["test", "--package", SYSTEM_TESTS, "--no-fail-fast", "--"]);
     command.args(&options.filter).arg("--test-threads=1");
     command.env(IMAGE_VARIABLE, firmware::outputs(project).image);
     counted(command)

@@ -51,9 +51,7 @@ fn compare_part(mut a: &str, mut b: &str) -> Ordering {
 
 /// The longest prefix made only of digits (`digits`) or of anything else.
 fn split_at_digits(text: &str, digits: bool) -> (&str, &str) {
-    let end = text
-        .find(|c: char| c.is_ascii_digit() != digits)
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -95,10 +93,7 @@ pub struct QemuVersion {
 }
 
 /// The oldest QEMU that emulates `FEAT_NV2` well enough for a nested hypervisor.
-pub const QEMU_MINIMUM: QemuVersion = QemuVersion {
-    major: 10,
-    minor: 0,
-};
+pub const QEMU_MINIMUM: QemuVersion = QemuVersion { major: 10, minor: 0 };
 
 impl QemuVersion {
     /// Reads the first line of `qemu-system-aarch64 --version`, whatever a
@@ -164,23 +159,13 @@ mod tests {
                 "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)",
                 (10, 0),
             ),
-            (
-                "QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7+deb12u15)",
-                (7, 2),
-            ),
-            (
-                "QEMU emulator version 9.2.4 (qemu-9.2.4-2.fc42)\nCopyright (c)",
-                (9, 2),
-            ),
+            ("QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7+deb12u15)", (7, 2)),
+            ("QEMU emulator version 9.2.4 (qemu-9.2.4-2.fc42)\nCopyright (c)", (9, 2)),
             ("QEMU emulator version 11.0.50 (v11.0.0-12-gabc)", (11, 0)),
             ("QEMU emulator version 10.1", (10, 1)),
         ];
         for (line, (major, minor)) in cases {
-            assert_eq!(
-                QemuVersion::parse(line),
-                Some(QemuVersion { major, minor }),
-                "{line}"
-            );
+            assert_eq!(QemuVersion::parse(line), Some(QemuVersion { major, minor }), "{line}");
         }
         assert_eq!(QemuVersion::parse("qemu: command not found"), None);
         assert_eq!(QemuVersion::parse("QEMU emulator version unknown"), None);
@@ -189,17 +174,7 @@ mod tests {
     #[test]
     fn an_older_qemu_is_below_the_minimum() {
         assert!(QemuVersion { major: 9, minor: 2 } < QEMU_MINIMUM);
-        assert!(
-            QemuVersion {
-                major: 10,
-                minor: 0
-            } >= QEMU_MINIMUM
-        );
-        assert!(
-            QemuVersion {
-                major: 11,
-                minor: 0
-            } >= QEMU_MINIMUM
-        );
+        assert!(QemuVersion { major: 10, minor: 0 } >= QEMU_MINIMUM);
+        assert!(QemuVersion { major: 11, minor: 0 } >= QEMU_MINIMUM);
     }
 }

@@ -21,6 +21,10 @@ use crate::project::Project;
 
 /// What to run, as the options of `scripts/run` say it.
 #[derive(Clone, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 pub struct Request {
     /// L1's kernel instead of Debian's.
     pub kernel: Option<PathBuf>,
@@ -58,12 +62,7 @@ impl Request {
     /// # Errors
     ///
     /// When something cannot be built, fetched or read, or does not fit into RAM.
-    pub fn config(
-        &self,
-        project: &Project,
-        console: Console,
-        debug_uart: DebugUart,
-    ) -> Result<Config> {
+    pub fn config(&self, project: &Project, console: Console, debug_uart: DebugUart) -> Result<Config> {
         let profile = Profile::load(project, DEFAULT_PROFILE)?;
         let memory = self.memory.unwrap_or(profile.memory);
         let boot = if self.native {
@@ -83,8 +82,7 @@ impl Request {
                         Some(initrd) => file_bytes(initrd)?,
                         None => 0,
                     };
-                    let placement =
-                        placement::place(profile.ram_base, memory, kernel_bytes, initrd_bytes)?;
+                    let placement = placement::place(profile.ram_base, memory, kernel_bytes, initrd_bytes)?;
                     Some((guest, placement))
                 }
                 None => None,
@@ -293,18 +291,12 @@ impl Builder {
     ///
     /// As for [`Request::config`] and [`Machine::start`].
     pub fn start(self) -> Result<Machine> {
-        let log_dir = self
-            .project
-            .target_dir()
-            .join("system-tests")
-            .join(&self.name);
+        let log_dir = self.project.target_dir().join("system-tests").join(&self.name);
         let debug_uart = DebugUart::Socket {
             path: socket_path(),
             log: Some(log_dir.join("debug.log")),
         };
-        let config = self
-            .request
-            .config(&self.project, Console::Stdio, debug_uart)?;
+        let config = self.request.config(&self.project, Console::Stdio, debug_uart)?;
         Machine::start(
             &config,
             &Watch {

@@ -151,11 +151,7 @@ impl Config {
                 }
                 arguments.pair("-append", &guest.command_line);
             }
-            Boot::Gnomon {
-                image,
-                options,
-                guest,
-            } => {
+            Boot::Gnomon { image, options, guest } => {
                 arguments.pair("-kernel", image);
                 if !options.is_empty() {
                     arguments.pair("-append", options);
@@ -256,21 +252,20 @@ mod tests {
 
     fn line(config: &Config) -> String {
         let words = config.arguments();
-        words
-            .iter()
-            .map(|w| w.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join(" ")
+        words.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn gnomon_gets_l1_as_modules_with_commas_doubled() {
         let line = line(&config());
-        assert!(line.contains(
-            "-kernel /t/gnomon.img -append log=debug nv=1 \
+        assert!(
+            line.contains(
+                "-kernel /t/gnomon.img -append log=debug nv=1 \
              -device guest-loader,addr=0x48200000,kernel=/k/Image,bootargs=console=ttyAMA0,,115200 panic=-1 \
              -device guest-loader,addr=0x4c000000,initrd=/k/in,,it"
-        ), "{line}");
+            ),
+            "{line}"
+        );
         assert!(line.contains("-smp 4 -m 1G"), "{line}");
     }
 
@@ -283,15 +278,10 @@ mod tests {
         };
         let line = line(&config);
         assert!(
-            line.contains(
-                "-kernel /k/Image -initrd /k/in,it -append console=ttyAMA0,115200 panic=-1"
-            ),
+            line.contains("-kernel /k/Image -initrd /k/in,it -append console=ttyAMA0,115200 panic=-1"),
             "{line}"
         );
-        assert!(
-            !line.contains("guest-loader") && !line.contains("debug"),
-            "{line}"
-        );
+        assert!(!line.contains("guest-loader") && !line.contains("debug"), "{line}");
     }
 
     #[test]
@@ -326,9 +316,10 @@ mod tests {
             ..config()
         };
         let line = line(&config);
-        assert!(line.contains(
-            "-chardev socket,id=debug,server=on,wait=off,path=/t/s,logfile=/t/l -serial chardev:debug"
-        ), "{line}");
+        assert!(
+            line.contains("-chardev socket,id=debug,server=on,wait=off,path=/t/s,logfile=/t/l -serial chardev:debug"),
+            "{line}"
+        );
     }
 
     #[test]

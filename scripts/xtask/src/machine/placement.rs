@@ -56,12 +56,7 @@ impl std::error::Error for DoesNotFit {}
 /// # Errors
 ///
 /// [`DoesNotFit`] when the end of RAM comes first.
-pub fn place(
-    ram_base: u64,
-    memory: MemorySize,
-    kernel_bytes: u64,
-    initrd_bytes: u64,
-) -> Result<Placement, DoesNotFit> {
+pub fn place(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes: u64) -> Result<Placement, DoesNotFit> {
     let (placement, end) = place_at(ram_base, memory, kernel_bytes, initrd_bytes);
     if end <= ram_base + memory.bytes() {
         return Ok(placement);
@@ -77,12 +72,7 @@ pub fn place(
 }
 
 /// The placement, and the first address after everything.
-fn place_at(
-    ram_base: u64,
-    memory: MemorySize,
-    kernel_bytes: u64,
-    initrd_bytes: u64,
-) -> (Placement, u64) {
+fn place_at(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes: u64) -> (Placement, u64) {
     let device_tree = ram_base + (memory.bytes() / 2).min(DEVICE_TREE_OFFSET_LIMIT);
     let kernel = device_tree.next_multiple_of(ALIGNMENT) + ALIGNMENT;
     let initrd = (kernel + kernel_bytes + GAP).next_multiple_of(ALIGNMENT);
@@ -100,10 +90,7 @@ mod tests {
         let placement = place(BASE, MemorySize::from_mib(4096), 45 * MIB, 100 * MIB).unwrap();
         assert_eq!(placement.kernel, 0x4820_0000);
         assert!(placement.initrd >= placement.kernel + 45 * MIB + GAP);
-        assert_eq!(
-            (placement.kernel % ALIGNMENT, placement.initrd % ALIGNMENT),
-            (0, 0)
-        );
+        assert_eq!((placement.kernel % ALIGNMENT, placement.initrd % ALIGNMENT), (0, 0));
     }
 
     #[test]
@@ -116,10 +103,7 @@ mod tests {
     fn too_little_ram_says_how_much_is_needed() {
         let small = MemorySize::from_mib(64);
         let error = place(BASE, small, 45 * MIB, 100 * MIB).unwrap_err();
-        assert!(
-            place(BASE, error.need, 45 * MIB, 100 * MIB).is_ok(),
-            "{error}"
-        );
+        assert!(place(BASE, error.need, 45 * MIB, 100 * MIB).is_ok(), "{error}");
         assert!(error.to_string().contains("64M of RAM"), "{error}");
     }
 

@@ -6,6 +6,7 @@
 //! the machine says or does; the limits only end a wait that is in vain, and are
 //! far above what the slowest host needs.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::console::Console;
 use crate::process;
 
 /// How long a wait lasts before it is given up, unless the caller says otherwise.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
+pub const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
 
 /// How often things that cannot wake us are looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -75,8 +76,7 @@ impl Machine {
     ///
     /// When QEMU or a log file cannot be started.
     pub fn start(config: &Config, watch: &Watch) -> Result<Self> {
-        fs::create_dir_all(&watch.log_dir)
-            .with_context(|| format!("cannot create {}", watch.log_dir.display()))?;
+        fs::create_dir_all(&watch.log_dir).with_context(|| format!("cannot create {}", watch.log_dir.display()))?;
         let mut command = Command::new(crate::setup::qemu::PROGRAM);
         command.args(config.arguments());
         fs::write(
@@ -91,11 +91,7 @@ impl Machine {
         for stale in debug_log.iter().chain(&socket) {
             let _ = fs::remove_file(stale);
         }
-        command.stdin(if watch.input {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
+        command.stdin(if watch.input { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped());
         if !watch.echo {
             command.stderr(File::create(watch.log_dir.join("qemu.log"))?);
@@ -331,14 +327,14 @@ impl Machine {
             ("QEMU", &qemu),
         ] {
             if !lines.is_empty() {
-                text.push_str(&format!("--- the end of {name}\n"));
+                let _ = writeln!(text, "--- the end of {name}");
                 for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
                     text.push_str(line);
                     text.push('\n');
                 }
             }
         }
-        text.push_str(&format!("--- logs are in {}", self.log_dir.display()));
+        let _ = write!(text, "--- logs are in {}", self.log_dir.display());
         text
     }
 }
@@ -387,9 +383,7 @@ impl Transcript {
             let _ = log.write_all(&buffer[..count]);
             if echo {
                 let mut stdout = io::stdout().lock();
-                let _ = stdout
-                    .write_all(&buffer[..count])
-                    .and_then(|()| stdout.flush());
+                let _ = stdout.write_all(&buffer[..count]).and_then(|()| stdout.flush());
             }
             let mut state = self.lock();
             splitter.push(&buffer[..count], &mut state.lines);
@@ -457,9 +451,7 @@ impl LineSplitter {
 
     /// The line that has not ended yet.
     fn open(&self) -> String {
-        String::from_utf8_lossy(&self.open)
-            .trim_end_matches('\r')
-            .to_owned()
+        String::from_utf8_lossy(&self.open).trim_end_matches('\r').to_owned()
     }
 
     fn finish(&mut self, lines: &mut Vec<String>) {

@@ -35,11 +35,7 @@ impl fmt::Display for Outcome {
             Self::PoweredOff => f.write_str("the machine powered off"),
             Self::Failed(why) => f.write_str(why),
             Self::TimedOut(limit) => {
-                write!(
-                    f,
-                    "the machine did not power off within {} s",
-                    limit.as_secs()
-                )
+                write!(f, "the machine did not power off within {} s", limit.as_secs())
             }
         }
     }
@@ -71,7 +67,7 @@ const GRACE_AFTER_PANIC: Duration = Duration::from_secs(3);
 const GRACE_AFTER_ERROR: Duration = Duration::from_secs(20);
 
 /// A crashed Linux resets, or powers off after its L2 did crash, if it still can.
-const GRACE_AFTER_CRASH: Duration = Duration::from_secs(60);
+const GRACE_AFTER_CRASH: Duration = Duration::from_mins(1);
 
 /// Lines that mean failure: what they begin with on either UART.
 const GNOMON_LINES: [(&str, Option<Duration>); 3] = [
@@ -174,10 +170,7 @@ mod tests {
             for source in [Source::L1, Source::Debug] {
                 let failure = judge(&[(source, line)]).unwrap();
                 assert_eq!(failure.line, line);
-                assert!(
-                    failure.grace.is_some(),
-                    "a machine that may hang must be stopped"
-                );
+                assert!(failure.grace.is_some(), "a machine that may hang must be stopped");
             }
         }
     }
@@ -191,18 +184,12 @@ mod tests {
 
     #[test]
     fn a_failed_check_lets_l1_end_in_order() {
-        assert_eq!(
-            judge(&[(Source::L1, "L1 FAIL L2 panicked")]).unwrap().grace,
-            None
-        );
+        assert_eq!(judge(&[(Source::L1, "L1 FAIL L2 panicked")]).unwrap().grace, None);
     }
 
     #[test]
     fn the_first_failure_is_the_one_reported() {
-        let failure = judge(&[
-            (Source::L1, "gnomon: panic: first"),
-            (Source::L1, "L1 FAIL second"),
-        ]);
+        let failure = judge(&[(Source::L1, "gnomon: panic: first"), (Source::L1, "L1 FAIL second")]);
         assert_eq!(failure.unwrap().line, "gnomon: panic: first");
     }
 

@@ -36,8 +36,7 @@ impl Scripts {
         let mut scripts = BTreeMap::new();
         for name in ["cmdline.sh", "l1/init", "l1/l2", "l2/init"] {
             let path = dir.join(name);
-            let text =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             scripts.insert(name, text);
         }
         Ok(Self(scripts))
@@ -98,19 +97,13 @@ fn root(busybox: &[u8], scripts: &Scripts) -> Archive {
 
 /// Adds a program and everything it links, directly or through a library.
 fn add_program(archive: &mut Archive, files: &Files, program: &str) -> Result<()> {
-    let missing = |name: &str, by: &str| {
-        anyhow!("{by} needs {name}, which no package of payload/packages.lock has")
-    };
+    let missing = |name: &str, by: &str| anyhow!("{by} needs {name}, which no package of payload/packages.lock has");
     let data = deb::find(files, program).ok_or_else(|| missing(program, "L1"))?;
     archive.directory(LIBRARY_DIR);
     archive.file(&format!("bin/{program}"), 0o755, data);
 
     let needs = elf::needs(data).with_context(|| program.to_owned())?;
-    let linker = needs
-        .interpreter
-        .unwrap_or_default()
-        .trim_start_matches('/')
-        .to_owned();
+    let linker = needs.interpreter.unwrap_or_default().trim_start_matches('/').to_owned();
     let linker_name = linker.rsplit('/').next().unwrap_or_default().to_owned();
     let mut wanted: Vec<(String, String)> = needs
         .libraries
@@ -131,12 +124,7 @@ fn add_program(archive: &mut Archive, files: &Files, program: &str) -> Result<()
         };
         archive.file(&path, 0o755, data);
         let needs = elf::needs(data).with_context(|| name.clone())?;
-        wanted.extend(
-            needs
-                .libraries
-                .into_iter()
-                .map(|library| (library, name.clone())),
-        );
+        wanted.extend(needs.libraries.into_iter().map(|library| (library, name.clone())));
     }
     Ok(())
 }
@@ -150,9 +138,7 @@ mod tests {
     fn a_library_that_no_package_has_is_named_with_who_needs_it() {
         let this_test = fs::read(std::env::current_exe().unwrap()).unwrap();
         let files = Files::from([(format!("usr/bin/{VMM}"), Entry::File(this_test))]);
-        let error = add_program(&mut Archive::new(), &files, VMM)
-            .unwrap_err()
-            .to_string();
+        let error = add_program(&mut Archive::new(), &files, VMM).unwrap_err().to_string();
         assert!(error.starts_with(VMM) && error.contains("needs"), "{error}");
     }
 

@@ -12,20 +12,15 @@
 //! checksum then comes from the archive's signed index, which apt verified.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use sha2::{Digest, Sha256};
 
-use super::{hex, read_lock};
+use super::read_lock;
 use crate::apt::{Archive, BOOKWORM, Release, TRIXIE_BACKPORTS};
+use crate::download::Remote;
 use crate::lock::{self, Package};
-use crate::process;
 use crate::progress::{Step, say};
 use crate::project::Project;
 use crate::version::compare_debian;
@@ -96,11 +91,11 @@ pub(super) fn fetch(project: &Project, wanted: impl Fn(&Package) -> bool) -> Res
     if missing.is_empty() {
         return Ok(found);
     }
+    let _lock = project.lock_cache()?;
+    // Another run may have fetched them while this one waited for the lock.
+    let (_, missing) = store.locate(&pinned);
     for release in [BOOKWORM, TRIXIE_BACKPORTS] {
-        let of_release: Vec<&Package> = missing
-            .iter()
-            .filter(|p| release_of(p).name == release.name)
-            .collect();
+        let of_release: Vec<&Package> = missing.iter().filter(|p| release_of(p).name == release.name).collect();
         if !of_release.is_empty() {
             store.download(project, release, &of_release)?;
         }
@@ -122,20 +117,17 @@ pub fn repin(project: &Project) -> Result<()> {
     let mut pinned = Vec::new();
     for release in [BOOKWORM, TRIXIE_BACKPORTS] {
         let archive = Archive::open(project, release, "arm64")?;
-        for package in store.pinned(|p| release_of(p).name == release.name)? {
-            pinned.push(newest(&archive, &package)?);
+        let mut packages = Vec::new();
+        for package in store.pinned(|package| release_of(package).name == release.name)? {
+            packages.push(newest(&archive, &package)?);
         }
-        let of_release: Vec<&Package> = pinned
-            .iter()
-            .filter(|p| release_of(p).name == release.name)
-            .collect();
-        let specs = of_release.iter().map(|p| spec(p)).collect::<Vec<_>>();
-        download_with_progress(&archive, &specs, &store.incoming())?;
-    }
-    for package in &mut pinned {
-        let file = store.incoming().join(package.file_name());
-        package.sha256 = checksum(&file)?;
-        fs::rename(&file, store.dir.join(package.file_name()))?;
+        let arrived = store.receive(&archive, &packages)?;
+        for mut package in packages {
+            let name = package.file_name();
+            package.sha256 = checksum_of(&arrived, &name)?;
+            fs::rename(store.incoming().join(&name), store.dir.join(&name))?;
+            pinned.push(package);
+        }
     }
     fs::write(
         project.payload_dir().join("packages.lock"),
@@ -201,6 +193,7 @@ impl Store {
         (found, missing)
     }
 
+    /// Downloads packages of one release, or what the archive has in their place.
     fn download(&self, project: &Project, release: Release, missing: &[&Package]) -> Result<()> {
         let step = Step::begin("payload: reading Debian's package index");
         let archive = Archive::open(project, release, "arm64")?;
@@ -219,31 +212,34 @@ impl Store {
             }
         }
         step.end();
-        let specs: Vec<String> = chosen.iter().map(spec).collect();
-        download_with_progress(&archive, &specs, &self.incoming())?;
-        self.accept(chosen)
+        let arrived = self.receive(&archive, &chosen)?;
+        self.accept(chosen, &arrived)
     }
 
-    /// Verifies what has arrived and moves it to where verified files are.
-    fn accept(&self, chosen: Vec<Package>) -> Result<()> {
-        let _step = Step::begin("payload: verifying checksums");
+    fn receive(&self, archive: &Archive, packages: &[Package]) -> Result<Vec<Remote>> {
+        let specs: Vec<String> = packages.iter().map(spec).collect();
+        let what = match packages {
+            [package] => format!("payload: downloading {}", package.name),
+            _ => format!("payload: downloading {} packages", packages.len()),
+        };
+        archive.download(&specs, &self.incoming(), &what)
+    }
+
+    /// Compares what has arrived with the lock and moves it to where verified files are. A
+    /// package without a checksum stands in for a pinned one and is recorded as such.
+    fn accept(&self, chosen: Vec<Package>, arrived: &[Remote]) -> Result<()> {
         let mut replaced = self.replaced();
         for mut package in chosen {
-            let file = self.incoming().join(package.file_name());
-            let have = checksum(&file)?;
+            let name = package.file_name();
+            let have = checksum_of(arrived, &name)?;
             if package.sha256.is_empty() {
                 package.sha256 = have;
-                replaced.push(package.clone());
+                replaced.push(package);
             } else if package.sha256 != have {
-                fs::remove_file(&file)?;
-                bail!(
-                    "{} {} has checksum {have}, packages.lock says {}",
-                    package.name,
-                    package.version,
-                    package.sha256
-                );
+                fs::remove_file(self.incoming().join(&name))?;
+                bail!("{name} has checksum {have}, packages.lock says {}", package.sha256);
             }
-            fs::rename(&file, self.dir.join(package.file_name()))?;
+            fs::rename(self.incoming().join(&name), self.dir.join(&name))?;
         }
         if !replaced.is_empty() {
             let head = "Packages taken because the pinned versions are gone from the archive.";
@@ -251,6 +247,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The checksum of the file `name` among those that were downloaded and verified.
+fn checksum_of(arrived: &[Remote], name: &str) -> Result<String> {
+    let remote = arrived.iter().find(|remote| remote.name == name);
+    Ok(remote
+        .with_context(|| format!("apt did not bring {name}"))?
+        .sha256
+        .clone())
 }
 
 fn spec(package: &Package) -> String {
@@ -269,9 +274,8 @@ fn release_of(package: &Package) -> Release {
 /// series (`linux-image-6.12.`).
 fn same_series(other: &Package, package: &Package) -> bool {
     other.name == package.name
-        || kernel_series(&package.name).is_some_and(|series| {
-            other.name.starts_with(&series) && is_plain_kernel(&other.name, &series)
-        })
+        || kernel_series(&package.name)
+            .is_some_and(|series| other.name.starts_with(&series) && is_plain_kernel(&other.name, &series))
 }
 
 /// `linux-image-6.12.117+deb12-arm64` is of the series `linux-image-6.12.`.
@@ -331,61 +335,6 @@ fn newest(archive: &Archive, package: &Package) -> Result<Package> {
     })
 }
 
-/// Downloads with a moving bar, fed by how much lies on disk so far.
-fn download_with_progress(archive: &Archive, specs: &[String], into: &Path) -> Result<()> {
-    let files = archive.files(specs)?;
-    let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-    let what = format!(
-        "payload: downloading {} packages, {} MB",
-        files.len(),
-        total / 1_000_000
-    );
-    let step = Step::begin_bytes(&what, total);
-    let mut command = archive.download_command(specs, into);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start `{}`", process::display(&command)))?;
-    let places = [into.to_path_buf(), archive.partial_dir()];
-    while child.try_wait()?.is_none() {
-        let have = files.iter().map(|(name, _)| {
-            places
-                .iter()
-                .filter_map(|dir| fs::metadata(dir.join(name)).ok())
-                .map(|m| m.len())
-                .max()
-        });
-        step.set_bytes(have.map(Option::unwrap_or_default).sum());
-        thread::sleep(Duration::from_millis(200));
-    }
-    let output = child.wait_with_output()?;
-    step.end();
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let why = text
-            .lines()
-            .find(|line| line.starts_with("E:"))
-            .unwrap_or("apt-get failed");
-        bail!("the download broke off ({why}); run the same command again to resume it");
-    }
-    Ok(())
-}
-
-/// SHA-256 of a file.
-fn checksum(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,11 +362,7 @@ mod tests {
             ("linux-image-7.2.1+deb13-arm64", false),
             ("libc6", false),
         ] {
-            assert_eq!(
-                same_series(&package(name, "bookworm"), &pinned),
-                stands_in,
-                "{name}"
-            );
+            assert_eq!(same_series(&package(name, "bookworm"), &pinned), stands_in, "{name}");
         }
     }
 
@@ -442,11 +387,7 @@ mod tests {
     fn the_shipped_lock_file_is_complete() {
         let pinned = read_lock(&Project::new().payload_dir().join("packages.lock")).unwrap();
         for kernel in [Kernel::Default, Kernel::Seven] {
-            assert_eq!(
-                pinned.iter().filter(|p| kernel.is_package(p)).count(),
-                1,
-                "{kernel}"
-            );
+            assert_eq!(pinned.iter().filter(|p| kernel.is_package(p)).count(), 1, "{kernel}");
         }
         for name in ["busybox-static", "qemu-system-arm", "libc6"] {
             assert!(pinned.iter().any(|p| p.name == name), "{name}");

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt;
 use crate::process::{self, find_program};
 use crate::progress::{Step, say};
 use crate::project::Project;
@@ -16,6 +17,10 @@ pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Debian's package of it.
 const PACKAGE: &str = "qemu-system-arm";
+
+/// Where the host's apt has its sources: one file, and a directory of more.
+const HOST_SOURCES: &str = "/etc/apt/sources.list";
+const HOST_SOURCE_PARTS: &str = "/etc/apt/sources.list.d";
 
 /// What is in `PATH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +62,11 @@ pub fn ensure(project: &Project) -> Result<()> {
     };
     let host = Host::detect();
     let Some(suite) = host.suite_with_qemu() else {
-        bail!(
-            "{had}, {QEMU_MINIMUM} or newer is needed: {}",
-            host.advice()
-        );
+        bail!("{had}, {QEMU_MINIMUM} or newer is needed: {}", host.advice());
     };
     say(&format!("{had}; installing {PACKAGE} from {suite}"));
-    install(project, suite).with_context(|| {
-        format!("{had} and could not be installed; by hand: apt-get install -t {suite} {PACKAGE}")
-    })?;
+    install(project, suite)
+        .with_context(|| format!("{had} and could not be installed; by hand: apt-get install -t {suite} {PACKAGE}"))?;
     match installed() {
         Installed::Good(version) => {
             say(&format!("QEMU {version} is installed"));
@@ -81,45 +82,58 @@ pub fn advice() -> String {
     Host::detect().advice()
 }
 
-/// Installs the package on the host. The suite is added to the host's own sources, but only
-/// for these two commands.
+/// Installs the package on the host. A suite that the host's sources do not have is added to
+/// them for these two commands only.
 fn install(project: &Project, suite: &str) -> Result<()> {
     let _step = Step::begin(&format!("qemu: installing {PACKAGE} from {suite}"));
-    let parts = project.cache_dir().join("apt/host-sources");
-    prepare_sources(&parts, suite)?;
-    let option = format!("Dir::Etc::SourceParts={}", parts.display());
-    for action in [
-        &["update"][..],
-        &[
-            "install",
-            "-y",
-            "--no-install-recommends",
-            "-t",
-            suite,
-            PACKAGE,
-        ],
-    ] {
-        let mut command = process::as_root("apt-get")?;
-        command.args(["-q", "-o", &option]).args(action);
-        process::run_quietly(&mut command)?;
+    let mut options = vec!["-q".to_owned()];
+    if !is_configured(suite) {
+        let parts = project.cache_dir().join("apt/host-sources");
+        prepare_sources(&parts, suite)?;
+        options.push(format!("-oDir::Etc::SourceParts={}", parts.display()));
     }
-    Ok(())
+    let apt_get = |arguments: &[&str]| {
+        let mut command = process::as_root("apt-get")?;
+        process::run_quietly(command.args(&options).args(arguments))
+    };
+    // Some other source of the host's may be out of order; what counts is the next command.
+    if let Err(error) = apt_get(&["update"]) {
+        say(&format!("qemu: {error:#}"));
+    }
+    apt_get(&["install", "-y", "--no-install-recommends", "-t", suite, PACKAGE])
+}
+
+/// Whether the host's own sources name the suite. It must not be added twice: apt refuses the
+/// same suite with different keys.
+fn is_configured(suite: &str) -> bool {
+    let mut files = vec![Path::new(HOST_SOURCES).to_path_buf()];
+    if let Ok(entries) = fs::read_dir(HOST_SOURCE_PARTS) {
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    files
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|text| names_suite(&text, suite))
+}
+
+/// Whether a file of sources, in either of apt's formats, names the suite.
+fn names_suite(text: &str, suite: &str) -> bool {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .any(|word| word == suite)
 }
 
 /// A copy of the host's extra sources, with the suite added.
 fn prepare_sources(parts: &Path, suite: &str) -> Result<()> {
     let _ = fs::remove_dir_all(parts);
     fs::create_dir_all(parts).with_context(|| format!("cannot create {}", parts.display()))?;
-    if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
+    if let Ok(entries) = fs::read_dir(HOST_SOURCE_PARTS) {
         for entry in entries.flatten() {
             fs::copy(entry.path(), parts.join(entry.file_name()))?;
         }
     }
-    let line = format!(
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
-         http://deb.debian.org/debian {suite} main\n"
-    );
-    fs::write(parts.join("gnomon.list"), line)?;
+    fs::write(parts.join("gnomon.list"), apt::host_source(suite))?;
     Ok(())
 }
 
@@ -189,6 +203,24 @@ mod tests {
         let ubuntu = Host::parse("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n");
         assert_eq!(ubuntu.suite_with_qemu(), None);
         assert_eq!(Host::parse("").suite_with_qemu(), None);
+    }
+
+    #[test]
+    fn a_suite_is_found_in_both_formats_and_not_in_comments() {
+        let list = "deb http://deb.debian.org/debian bookworm-backports main\n";
+        let deb822 = "Types: deb\nSuites: bookworm bookworm-backports\nComponents: main\n";
+        for text in [list, deb822] {
+            assert!(names_suite(text, "bookworm-backports"), "{text}");
+            assert!(!names_suite(text, "trixie"), "{text}");
+        }
+        assert!(!names_suite(
+            "# deb http://x bookworm-backports main\n",
+            "bookworm-backports"
+        ));
+        assert!(!names_suite(
+            "Suites: bookworm-backports-sloppy\n",
+            "bookworm-backports"
+        ));
     }
 
     #[test]

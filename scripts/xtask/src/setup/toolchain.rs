@@ -41,10 +41,7 @@ pub enum Installed {
 pub fn installed(project: &Project) -> Result<Installed> {
     let dir = target_dir(&sysroot(project)?).join("lib");
     let names = match fs::read_dir(&dir) {
-        Ok(entries) => entries
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect::<Vec<_>>(),
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
         Err(_) => return Ok(Installed::Missing),
     };
     let names = names.iter().map(|name| name.to_string_lossy().into_owned());
@@ -85,9 +82,7 @@ pub fn ensure(project: &Project) -> Result<()> {
     say(&format!("toolchain: {rustup:#}"));
     say("toolchain: building the target's libraries from source instead");
     build_from_source(project).with_context(|| {
-        format!(
-            "the target {FIRMWARE_TARGET} is missing; by hand: rustup target add {FIRMWARE_TARGET}"
-        )
+        format!("the target {FIRMWARE_TARGET} is missing; by hand: rustup target add {FIRMWARE_TARGET}")
     })
 }
 
@@ -157,21 +152,16 @@ fn fetch_source(project: &Project) -> Result<PathBuf> {
     let release = compiler_release(project)?;
     let dir = project.cache_dir().join("rust-src").join(&release);
     if !dir.join(".complete").exists() {
-        let step = Step::begin(&format!(
-            "toolchain: fetching the library source of {release}"
-        ));
+        let step = Step::begin(&format!("toolchain: fetching the library source of {release}"));
         let archive = Archive::open(project, apt::RUST_SOURCES, "arm64")?;
         let offers = archive.offers("rust-src")?;
-        let Some(offer) = offers
-            .iter()
-            .find(|offer| is_release(&offer.version, &release))
-        else {
+        let Some(offer) = offers.iter().find(|offer| is_release(&offer.version, &release)) else {
             bail!("no suite of Debian has rust-src {release}");
         };
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let spec = format!("rust-src={}", offer.version);
-        process::run_quietly(&mut archive.download_command(&[spec], &dir))?;
+        archive.download(&[spec], &dir, "toolchain: downloading the source")?;
         let deb = only_entry(&dir, "rust-src_")?;
         process::run_quietly(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&dir))?;
         fs::remove_file(&deb)?;
@@ -253,17 +243,14 @@ struct Link {
 impl Link {
     fn place(target: &Path, at: &Path) -> Result<Self> {
         if let Some(parent) = at.parent() {
-            fs::create_dir_all(parent)
-                .with_context(|| format!("cannot create {}", parent.display()))?;
+            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         }
         // A link that a run which was broken off has left behind.
         if at.is_symlink() {
             fs::remove_file(at)?;
         }
         symlink(target, at).with_context(|| format!("cannot link {}", at.display()))?;
-        Ok(Self {
-            at: at.to_path_buf(),
-        })
+        Ok(Self { at: at.to_path_buf() })
     }
 }
 
@@ -293,10 +280,7 @@ mod tests {
     fn a_library_beside_its_metadata_counts_once() {
         let count = |names: &[&str]| core_count(names.iter().map(|&name| name.to_owned()));
         assert_eq!(count(&[]), 0);
-        assert_eq!(
-            count(&["libcore-1f.rlib", "libcore-1f.rmeta", "liballoc-2.rlib"]),
-            1
-        );
+        assert_eq!(count(&["libcore-1f.rlib", "libcore-1f.rmeta", "liballoc-2.rlib"]), 1);
         assert_eq!(count(&["libcore-1f.rlib", "libcore-2e.rlib"]), 2);
     }
 

@@ -26,11 +26,7 @@ impl Tally {
     /// Reads libtest's closing line of one test program:
     /// `test result: ok. 5 passed; 0 failed; 0 ignored; ...`.
     pub(super) fn parse_libtest(line: &str) -> Option<Self> {
-        let counts = line
-            .trim()
-            .strip_prefix("test result: ")?
-            .split_once(". ")?
-            .1;
+        let counts = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
         let mut parts = counts.split("; ");
         let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
         let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
@@ -50,15 +46,8 @@ mod tests {
 
     #[test]
     fn libtests_closing_line_is_counted() {
-        let line =
-            "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(
-            Tally::parse_libtest(line),
-            Some(Tally {
-                passed: 12,
-                failed: 3
-            })
-        );
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(Tally::parse_libtest(line), Some(Tally { passed: 12, failed: 3 }));
         assert_eq!(Tally::parse_libtest("test cpio::tests::x ... ok"), None);
         assert_eq!(Tally::parse_libtest("test result: odd"), None);
     }

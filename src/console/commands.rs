@@ -1,0 +1,175 @@
+//! The commands: one file each, one table of all.
+//!
+//! A command looks at its arguments and becomes a [`Task`], which prints step by step. A step does a bounded amount of
+//! work and prints at most [`STEP_BYTES`] into memory; it holds no lock when it returns.
+
+mod cont;
+mod exits;
+mod help;
+mod ipa_range;
+mod levels;
+mod poweroff;
+mod ptdump;
+mod shadow;
+mod stop;
+
+use core::fmt::Write;
+
+use console_core::Command;
+
+use super::{dump::Dump, error::CommandError, system::System, text::Text};
+
+/// Most that one step prints.
+const STEP_BYTES: usize = 4096;
+
+/// What one step prints.
+pub type Output = Text<STEP_BYTES>;
+
+/// A command as the user finds it.
+pub struct Entry {
+    /// Its name.
+    name: &'static str,
+    /// Its name and arguments.
+    usage: &'static str,
+    /// What it shows or does, in one line.
+    help: &'static str,
+    /// A line to try.
+    example: &'static str,
+    /// Calls a function with each word that may be an argument.
+    words: Words,
+    /// Begins it with these arguments.
+    run: Run,
+}
+
+/// Calls a function with each of some words.
+type Words = fn(&System, &mut dyn FnMut(&str));
+/// Makes arguments a task.
+type Run = for<'a> fn(&System, &[&'a str]) -> Result<Task, CommandError<'a>>;
+
+/// All commands, in the order of `help`.
+const COMMANDS: &[Entry] = &[
+    help::ENTRY,
+    ptdump::ENTRY,
+    levels::ENTRY,
+    ipa_range::ENTRY,
+    shadow::ENTRY,
+    exits::ENTRY,
+    stop::ENTRY,
+    cont::ENTRY,
+    poweroff::ENTRY,
+];
+
+/// The filters that may follow `|`.
+const FILTERS: [&str; 3] = ["head", "grep", "count"];
+
+/// Whether a task is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is another step.
+    More,
+    /// That was the last one.
+    Done,
+}
+
+/// A command in progress.
+pub enum Task {
+    /// `help`
+    Help(help::Help),
+    /// `levels`, `ipa_range`: a number, right-aligned.
+    Number {
+        /// The number.
+        value: u32,
+        /// Columns.
+        width: usize,
+    },
+    /// `ptdump`
+    List(ptdump::List),
+    /// `ptdump NAME`
+    Dump(Dump),
+    /// `ptdump shadow`
+    DumpShadows(ptdump::DumpShadows),
+    /// `shadow`
+    Shadow(shadow::Rows),
+    /// `exits`
+    Exits(exits::Rows),
+    /// `stop`
+    Stop,
+    /// Something that was done at once, and says so.
+    Say(&'static str),
+}
+
+impl Task {
+    /// Does the next step.
+    pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        match self {
+            Self::Help(help) => help.step(out),
+            Self::Number { value, width } => {
+                writeln!(out, "{value:width$}")?;
+                Ok(Progress::Done)
+            }
+            Self::List(list) => list.step(system, out),
+            Self::Dump(dump) => dump.step(system, out),
+            Self::DumpShadows(dumps) => dumps.step(system, out),
+            Self::Shadow(rows) => rows.step(system, out),
+            Self::Exits(rows) => rows.step(system, out),
+            Self::Stop => stop::step(system, out),
+            Self::Say(text) => {
+                out.write_str(text)?;
+                Ok(Progress::Done)
+            }
+        }
+    }
+
+    /// Gives up.
+    pub fn cancel(self, system: &System) {
+        if matches!(self, Self::Stop) {
+            stop::cancel(system);
+        }
+    }
+
+    /// What the user should know of the output, beside the output.
+    pub fn note(&self) -> Option<&'static str> {
+        let has_changed = match self {
+            Self::Dump(dump) => dump.has_changed(),
+            Self::DumpShadows(dumps) => dumps.has_changed(),
+            _ => false,
+        };
+        has_changed.then_some("the table changed while it was printed")
+    }
+}
+
+/// Begins the command on `line`; `None` if it is blank.
+pub fn start<'a>(line: &'a str, system: &System) -> Result<Option<Task>, CommandError<'a>> {
+    let command = Command::parse(line)?;
+    let Some(name) = command.name() else { return Ok(None) };
+    let entry = find(name).ok_or(CommandError::UnknownCommand(name))?;
+    (entry.run)(system, command.arguments()).map(Some)
+}
+
+/// Calls `found` with the words that may follow `before` on a line.
+pub fn candidates(before: &str, system: &System, found: &mut dyn FnMut(&str)) {
+    let mut words = before.split_whitespace();
+    match (before.contains('|'), words.next()) {
+        (true, _) => FILTERS.into_iter().for_each(found),
+        (false, None) => names(system, found),
+        (false, Some(name)) => {
+            if let Some(entry) = find(name) {
+                (entry.words)(system, found);
+            }
+        }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Entry> {
+    COMMANDS.iter().find(|entry| entry.name == name)
+}
+
+/// For commands without arguments.
+fn no_words(_: &System, _: &mut dyn FnMut(&str)) {}
+
+/// The commands' names.
+fn names(_: &System, found: &mut dyn FnMut(&str)) {
+    for entry in COMMANDS {
+        found(entry.name);
+    }
+}

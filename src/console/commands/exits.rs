@@ -1,0 +1,146 @@
+//! `exits`: how often guests were left, why, and what it cost.
+
+use core::fmt::{self, Write};
+
+use syndrome::esr::ec;
+
+use super::{Entry, Output, Progress, Task};
+use crate::{
+    arch::sysreg::{CNTFRQ_EL0, Readable},
+    console::{error::CommandError, system::System, text::Text},
+    exits::{self, Count, INTERRUPT, Party},
+    unhandled,
+};
+
+/// The command.
+pub const ENTRY: Entry = Entry {
+    name: "exits",
+    usage: "exits [vcpuN|reset]",
+    help: "exits by cause and by whose they are: how many, and what they cost in ticks; 'reset' begins anew",
+    example: "exits vcpu0",
+    words,
+    run,
+};
+
+fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<'a>> {
+    match arguments {
+        [] => Ok(Task::Exits(Rows::new(None))),
+        ["reset"] => {
+            exits::reset();
+            Ok(Task::Say(""))
+        }
+        [name] => {
+            let number = name.strip_prefix("vcpu").and_then(|number| number.parse().ok());
+            let cpu = number.filter(|cpu| *cpu < system.vm.machine.cpus.len());
+            Ok(Task::Exits(Rows::new(Some(
+                cpu.ok_or(CommandError::Usage(ENTRY.usage))?,
+            ))))
+        }
+        _ => Err(CommandError::Usage(ENTRY.usage)),
+    }
+}
+
+fn words(system: &System, found: &mut dyn FnMut(&str)) {
+    found("reset");
+    for cpu in 0..system.vm.machine.cpus.len() {
+        let mut name = Text::<16>::new();
+        if write!(name, "vcpu{cpu}").is_ok() {
+            found(name.as_str());
+        }
+    }
+}
+
+/// The table in progress.
+pub struct Rows {
+    /// One vCPU's, or the sum of all.
+    cpu: Option<usize>,
+    /// The row to go on with.
+    next: usize,
+    totals: [Count; Party::ALL.len()],
+}
+
+impl Rows {
+    fn new(cpu: Option<usize>) -> Self {
+        Self {
+            cpu,
+            next: 0,
+            totals: [Count::ZERO; Party::ALL.len()],
+        }
+    }
+
+    /// Prints the next rows, at last the totals.
+    pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        /// No line is longer, and as many as this come at the end.
+        const ROOM: usize = 8 * 128;
+        if self.next == 0 {
+            writeln!(
+                out,
+                "{:<12} {:<6} {:>12} {:>10} {:>10} {:>10}",
+                "cause", "whose", "count", "min", "mean", "max"
+            )?;
+        }
+        while out.room() >= ROOM {
+            let parties = Party::ALL.len();
+            let class = u8::try_from(self.next / parties)
+                .ok()
+                .filter(|class| *class <= INTERRUPT);
+            let (Some(class), Some(party)) = (class, Party::ALL.get(self.next % parties)) else {
+                self.write_totals(out)?;
+                return Ok(Progress::Done);
+            };
+            let count = self.count(system, *party, class);
+            if count.count > 0 {
+                write_row(out, &Cause(class), *party, &count)?;
+            }
+            if let Some(total) = self.totals.get_mut(self.next % parties) {
+                total.merge(&count);
+            }
+            self.next += 1;
+        }
+        Ok(Progress::More)
+    }
+
+    fn count(&self, system: &System, party: Party, class: u8) -> Count {
+        let cpus = match self.cpu {
+            Some(cpu) => cpu..cpu + 1,
+            None => 0..system.vm.machine.cpus.len(),
+        };
+        let mut sum = Count::ZERO;
+        for cpu in cpus {
+            sum.merge(&exits::of(cpu).get(party, class));
+        }
+        sum
+    }
+
+    fn write_totals(&self, out: &mut Output) -> fmt::Result {
+        for (party, total) in Party::ALL.iter().zip(&self.totals) {
+            write_row(out, &"total", *party, total)?;
+        }
+        writeln!(out, "{} times something was not emulated", unhandled::total())?;
+        writeln!(out, "{} ticks are a second", CNTFRQ_EL0.get())
+    }
+}
+
+fn write_row(out: &mut Output, cause: &dyn fmt::Display, party: Party, count: &Count) -> fmt::Result {
+    let mean = count.ticks.checked_div(count.count).unwrap_or(0);
+    let min = if count.count == 0 { 0 } else { count.min };
+    writeln!(
+        out,
+        "{cause:<12} {:<6} {:>12} {min:>10} {mean:>10} {:>10}",
+        party.name(),
+        count.count,
+        count.max
+    )
+}
+
+/// An exception class, or the interrupt.
+struct Cause(u8);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            INTERRUPT => f.pad("IRQ"),
+            class => f.pad(ec::name(class)),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Why a command has no answer: one line each, for the user.
+
+use core::fmt;
+
+use console_core::ParseError;
+use vmsa::stage2::Stage2Fault;
+
+/// Why a command failed. Printed after `error: `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError<'a> {
+    /// The line cannot be taken apart.
+    Parse(ParseError<'a>),
+    /// No command has this name.
+    UnknownCommand(&'a str),
+    /// The arguments are not what the command takes; how it is used.
+    Usage(&'static str),
+    /// No table has this name.
+    UnknownTable(&'a str),
+    /// The beginning of several names.
+    AmbiguousTable(&'a str),
+    /// The shadow has been given to another guest, or ended, since the command began.
+    ShadowGone,
+    /// A guest with stage 2 off has no tables.
+    Stage2Off,
+    /// L1's registers describe no table that can be walked: any access takes this fault.
+    NotWalkable(Stage2Fault),
+    /// A stage 1 has no IPA.
+    NoIpa,
+    /// The CPU that panicked holds the lock.
+    Locked,
+    /// Nothing can be stopped or continued after a panic.
+    HasPanicked,
+    /// `stop` while stopped.
+    IsStopped,
+    /// `cont` while running.
+    IsRunning,
+    /// More was printed in one step than there is room for: a defect of the command.
+    NoRoom,
+}
+
+impl fmt::Display for CommandError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parse(error) => error.fmt(f),
+            Self::UnknownCommand(name) => write!(f, "no command '{name}'; 'help' lists them"),
+            Self::Usage(usage) => write!(f, "usage: {usage}"),
+            Self::UnknownTable(name) => write!(f, "no table '{name}'; 'ptdump' lists them"),
+            Self::AmbiguousTable(name) => write!(f, "'{name}' is the beginning of several names; 'ptdump' lists them"),
+            Self::ShadowGone => {
+                f.write_str("the shadow is gone: L1 ended the guest, or its slot was needed for another")
+            }
+            Self::Stage2Off => f.write_str("stage 2 is off for this guest, so L1 has no tables for it"),
+            Self::NotWalkable(fault) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {fault}"),
+            Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
+            Self::Locked => f.write_str("the CPU that panicked holds the lock of the shadow tables"),
+            Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
+            Self::IsStopped => f.write_str("stopped already; 'cont' goes on"),
+            Self::IsRunning => f.write_str("nothing is stopped"),
+            Self::NoRoom => f.write_str("the output did not fit in memory"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError<'_> {}
+
+impl<'a> From<ParseError<'a>> for CommandError<'a> {
+    fn from(error: ParseError<'a>) -> Self {
+        Self::Parse(error)
+    }
+}
+
+impl From<fmt::Error> for CommandError<'_> {
+    fn from(_: fmt::Error) -> Self {
+        Self::NoRoom
+    }
+}

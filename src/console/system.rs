@@ -1,0 +1,52 @@
+//! What commands reach of the machine, and under which conditions.
+
+use shadow::{Shadow, SlotId};
+use spin::MutexGuard;
+
+use super::error::CommandError;
+use crate::{shadow_mmu::Mmu, vm::Vm};
+
+/// The machine, and whether it still works.
+#[derive(Clone, Copy)]
+pub struct System {
+    /// The machine.
+    pub vm: &'static Vm,
+    /// Whether this is the aftermath of a panic: no lock may be waited for, and nothing runs.
+    pub has_panicked: bool,
+}
+
+impl System {
+    /// A machine that runs, or is stopped by `stop`.
+    pub fn running(vm: &'static Vm) -> Self {
+        Self {
+            vm,
+            has_panicked: false,
+        }
+    }
+
+    /// What a panic left behind.
+    pub fn after_panic(vm: &'static Vm) -> Self {
+        Self { vm, has_panicked: true }
+    }
+
+    /// Host stage 2 and shadows, locked. To be given back after a bounded amount of work, before anything is sent.
+    pub fn mmu(&self) -> Result<MutexGuard<'static, Mmu>, CommandError<'static>> {
+        if self.has_panicked {
+            self.vm.mmu.try_lock().ok_or(CommandError::Locked)
+        } else {
+            Ok(self.vm.mmu.lock())
+        }
+    }
+
+    /// What `f` says of the first shadow whose number is at least `number`, if there is one. For going over all of them
+    /// without holding the lock all the time.
+    pub fn shadow_from<T>(
+        &self,
+        number: u16,
+        f: impl FnOnce(SlotId, &Shadow) -> T,
+    ) -> Result<Option<T>, CommandError<'static>> {
+        let mmu = self.mmu()?;
+        let found = mmu.shadows.iter().find(|(slot, _)| slot.number() >= number);
+        Ok(found.map(|(slot, shadow)| f(slot, shadow)))
+    }
+}

@@ -1,0 +1,262 @@
+//! Page tables by name, and how each is read.
+//!
+//! `host` is what L1 runs on, `el2` gnomon's own stage 1; `shadow/<name>` and `guest/<name>` are the table that an L2
+//! runs on and the one that L1 made for it. `<name>` is KVM's for the same context, a unique beginning of it, or the
+//! number that `shadow` lists.
+//!
+//! Every word is read with a check of its address. gnomon's tables lie in the carve-out, whatever a descriptor says;
+//! L1's tables are data of L1, and lead wherever they lead.
+
+use core::{fmt, ops::Range};
+
+use shadow::{FindError, ShadowKey, SlotId};
+use vmsa::{
+    Entry, Ipa, L1, Pa, Phys, ReadTable, Unreadable,
+    stage1::visit_el2,
+    stage2::{self, Stage2Config, Stage2Limits},
+};
+
+use super::{error::CommandError, system::System};
+use crate::{
+    mm::{self, phys, stage1},
+    shadow_mmu::Mmu,
+};
+
+/// Levels and input address bits of EL2's stage 1.
+const EL2_LEVELS: u32 = 4;
+const EL2_VA_BITS: u32 = 48;
+
+/// The machine that L1 is shown, as far as reading its stage 2 goes. Byte order is taken as little-endian.
+const GUEST_LIMITS: Stage2Limits = Stage2Limits {
+    pa_bits: 48,
+    big_endian: false,
+    fwb: true,
+    has_4k: true,
+    has_16k: true,
+    has_64k: true,
+};
+
+/// A page table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// L1 IPA to PA.
+    Host,
+    /// EL2 VA to PA.
+    El2,
+    /// L2 IPA to PA.
+    Shadow(Context),
+    /// L2 IPA to L1 IPA, made by L1.
+    Guest(Context),
+}
+
+/// A guest of L1, by the shadow it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The shadow's place in the pool.
+    pub slot: SlotId,
+    /// Whose shadow it was when the name was looked up.
+    pub key: ShadowKey,
+}
+
+/// What a part of a table's walk ended with.
+pub struct Visited {
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+    /// The end of the input address space.
+    pub end: u64,
+    /// What the table was.
+    pub version: Version,
+}
+
+/// Tells whether a table has changed between two looks.
+///
+/// Whatever is mapped in a shadow is mapped by a fault, and what is removed changes the amount that is mapped. A fault
+/// that maps nothing counts too, so a difference does not prove a change, but equality proves that there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    faults: u64,
+    table_pages: u64,
+    mapped: [u64; 4],
+}
+
+impl Table {
+    /// The table that the user means by `name`.
+    pub fn find<'a>(name: &'a str, system: &System) -> Result<Self, CommandError<'a>> {
+        match name.split_once('/') {
+            None if name == "host" => Ok(Self::Host),
+            None if name == "el2" => Ok(Self::El2),
+            Some(("shadow", context)) => Context::find(context, name, system).map(Self::Shadow),
+            Some(("guest", context)) => Context::find(context, name, system).map(Self::Guest),
+            _ => Err(CommandError::UnknownTable(name)),
+        }
+    }
+
+    /// Levels of the walk.
+    pub fn levels(&self, system: &System) -> Result<u32, CommandError<'static>> {
+        Ok(self.config(system)?.map_or(EL2_LEVELS, |config| config.levels()))
+    }
+
+    /// Input address bits of a stage 2.
+    pub fn ipa_bits(&self, system: &System) -> Result<u32, CommandError<'static>> {
+        self.config(system)?
+            .map(|config| config.ipa_bits)
+            .ok_or(CommandError::NoIpa)
+    }
+
+    /// How a stage 2 is walked; `None` for a stage 1.
+    fn config(&self, system: &System) -> Result<Option<Stage2Config>, CommandError<'static>> {
+        match self {
+            Self::El2 => Ok(None),
+            Self::Host => host_config(system).map(Some),
+            Self::Shadow(context) => context.shadow_config(&*system.mmu()?).map(Some),
+            Self::Guest(context) => context.guest_config().map(Some),
+        }
+    }
+
+    /// Calls `f` for at most `budget` leaves and holes from `from` on, in address order, with the MMU lock held.
+    pub fn visit(
+        &self,
+        system: &System,
+        from: u64,
+        budget: usize,
+        f: &mut impl FnMut(Entry),
+    ) -> Result<Visited, CommandError<'static>> {
+        let own = CarveOut::of(system);
+        match self {
+            Self::El2 => Ok(Visited {
+                next: visit_el2(stage1::root(), &own, from, budget, f),
+                end: 1 << EL2_VA_BITS,
+                version: Version::default(),
+            }),
+            Self::Host => {
+                // It does not change after boot, so it can be read even when the lock is lost to a panic.
+                let _order = system.mmu();
+                let config = host_config(system)?;
+                Ok(Visited::of(
+                    &config,
+                    stage2::visit(&config, &own, from, budget, f),
+                    Version::default(),
+                ))
+            }
+            Self::Shadow(context) => {
+                let mmu = system.mmu()?;
+                let config = context.shadow_config(&mmu)?;
+                let version = context.version(&mmu);
+                Ok(Visited::of(
+                    &config,
+                    stage2::visit(&config, &own, from, budget, f),
+                    version,
+                ))
+            }
+            Self::Guest(context) => {
+                let mmu = system.mmu()?;
+                context.check(&mmu)?;
+                let config = context.guest_config()?;
+                Ok(Visited::of(
+                    &config,
+                    stage2::visit(&config, &GuestRam, from, budget, f),
+                    Version::default(),
+                ))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::El2 => f.write_str("el2"),
+            Self::Shadow(context) => write!(f, "shadow/{}", context.key),
+            Self::Guest(context) => write!(f, "guest/{}", context.key),
+        }
+    }
+}
+
+impl Context {
+    /// The context of the shadow with this number or a name that begins so; `whole` is what the user typed.
+    fn find<'a>(name: &str, whole: &'a str, system: &System) -> Result<Self, CommandError<'a>> {
+        let mmu = system.mmu()?;
+        let slot = mmu.shadows.find(name).map_err(|error| match error {
+            FindError::NotFound => CommandError::UnknownTable(whole),
+            FindError::Ambiguous => CommandError::AmbiguousTable(whole),
+        })?;
+        let shadow = mmu.shadows.get(slot).ok_or(CommandError::UnknownTable(whole))?;
+        Ok(Self {
+            slot,
+            key: shadow.key(),
+        })
+    }
+
+    /// Checks that the shadow is still this guest's.
+    fn check(&self, mmu: &Mmu) -> Result<(), CommandError<'static>> {
+        self.shadow_config(mmu).map(|_| ())
+    }
+
+    fn shadow_config(&self, mmu: &Mmu) -> Result<Stage2Config, CommandError<'static>> {
+        let shadow = mmu.shadows.get(self.slot).filter(|shadow| shadow.key() == self.key);
+        shadow
+            .map(|shadow| shadow.table().config())
+            .ok_or(CommandError::ShadowGone)
+    }
+
+    fn guest_config(&self) -> Result<Stage2Config, CommandError<'static>> {
+        if !self.key.enabled() {
+            return Err(CommandError::Stage2Off);
+        }
+        Stage2Config::from_registers(self.key.vtcr(), self.key.vttbr(), &GUEST_LIMITS)
+            .map_err(CommandError::NotWalkable)
+    }
+
+    fn version(&self, mmu: &Mmu) -> Version {
+        mmu.shadows.get(self.slot).map_or(Version::default(), |shadow| Version {
+            faults: shadow.faults(),
+            table_pages: shadow.table().table_pages(),
+            mapped: shadow.table().mapped(),
+        })
+    }
+}
+
+impl Visited {
+    fn of(config: &Stage2Config, next: Option<u64>, version: Version) -> Self {
+        Self {
+            next,
+            end: config.ipa_end(),
+            version,
+        }
+    }
+}
+
+/// The host stage 2 by the registers that every CPU runs L1 with.
+fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
+    Stage2Config::from_registers(system.vm.vtcr, system.vm.host_vttbr, &GUEST_LIMITS).map_err(CommandError::NotWalkable)
+}
+
+/// gnomon's own memory: where its tables are.
+struct CarveOut(Range<u64>);
+
+impl CarveOut {
+    fn of(system: &System) -> Self {
+        let bank = system.vm.machine.home_bank();
+        Self(bank.map_or(0..0, |bank| mm::CarveOut::of(&bank).whole))
+    }
+}
+
+impl ReadTable<Phys> for CarveOut {
+    fn read(&self, at: Pa) -> Result<u64, Unreadable> {
+        if at.is_aligned(8) && self.0.contains(&at.bits()) {
+            Ok(phys::read(at))
+        } else {
+            Err(Unreadable)
+        }
+    }
+}
+
+/// L1's RAM: where its tables are.
+struct GuestRam;
+
+impl ReadTable<L1> for GuestRam {
+    fn read(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
+        phys::read_guest(at)
+    }
+}
