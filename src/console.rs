@@ -1,15 +1,15 @@
 //! The debug console: a command line on the second UART that shows the page tables as they are.
 //!
 //! It runs on CPU 0, at EL2, from the UART's own interrupt, so it answers while a guest spins without exits. A command
-//! is a [`task`](commands::Task) of short steps. Each call from outside takes one step and returns, the UART's transmit
-//! interrupt asks for the next, and the guest can have the CPU in between: what a user prints never keeps a vCPU from
-//! running for longer than one step, however large the table (invariant I6). A step takes the MMU lock for a bounded
-//! number of descriptors, formats into memory, gives the lock back, and only then sends.
+//! is a [`task`](commands::Task) of short steps. Each call from outside takes one step and returns, a timer asks for the
+//! next, and the guest has the CPU in between: what a user prints never keeps a vCPU from running for longer than one
+//! step, however large the table (invariant I6). A step takes the MMU lock for a bounded number of descriptors, formats
+//! into memory, gives the lock back, and only then sends.
 //!
 //! Locks: the session's is taken first, then either the MMU's or the UART's, never both of these, and nothing that is
 //! called with the MMU lock held comes back here.
 //!
-//! There are three ways in besides boot. [`receive`] serves the interrupt. [`wait_while_stopped`] keeps a CPU here while
+//! There are three ways in besides boot. [`receive`] serves the interrupts. [`wait_while_stopped`] keeps a CPU here while
 //! `stop` is in force; CPU 0 goes on serving. [`after_panic`] gives the CPU that panicked a session of its own, which
 //! waits for no lock.
 //!
@@ -20,12 +20,14 @@
 //! | [`tables`] | page tables by name, and how each is read |
 //! | [`dump`] | a page table as text |
 //! | [`halt`] | `stop`: every CPU at rest |
+//! | [`pace`] | when the next step is due |
 //! | [`system`] | what commands reach of the machine |
 
 mod commands;
 mod dump;
 mod error;
 mod halt;
+mod pace;
 mod session;
 mod system;
 mod tables;
@@ -37,7 +39,7 @@ use core::fmt::{self, Write};
 
 use spin::Mutex;
 
-use crate::{arch::barrier, dev::uart, interrupts, panic, psci, vcpu::VCpu, vm::Vm};
+use crate::{arch::barrier, dev::uart, interrupts, nested::timer, panic, psci, vcpu::VCpu, vm::Vm};
 use session::Session;
 use system::System;
 use terminal::Terminal;
@@ -53,13 +55,29 @@ static LAST_SESSION: Mutex<Session> = Mutex::new(Session::new());
 /// Opens the console, once the UART is up.
 pub fn init() {
     SESSION.lock().open(&mut Terminal::Shared);
+    pace::listen(&mut Terminal::Shared);
 }
 
-/// Serves the debug UART's interrupt: takes in what was typed and does the next step of what was asked.
+/// Serves the interrupts of the debug UART and of the console's timer: takes in what was typed and does the next step of
+/// what was asked.
 ///
-/// To be called on CPU 0 with no lock held. As long as there is more to do, the UART asserts its interrupt again.
+/// To be called on CPU 0 with no lock held. Afterwards neither asserts its interrupt, unless something just arrived.
 pub fn receive(vcpu: &mut VCpu) {
-    SESSION.lock().serve(&System::running(vcpu.vm), &mut Terminal::Shared);
+    serve(vcpu.vm);
+}
+
+/// One round. Says whether there was anything to do.
+fn serve(vm: &'static Vm) -> bool {
+    let mut session = SESSION.lock();
+    let mut terminal = Terminal::Shared;
+    let started = timer::now();
+    let was_busy = session.serve(&System::running(vm), &mut terminal);
+    if was_busy {
+        pace::rest(timer::now().wrapping_sub(started), &mut terminal);
+    } else {
+        pace::listen(&mut terminal);
+    }
+    was_busy
 }
 
 /// Keeps this CPU at EL2 while `stop` is in force, or for good once another CPU has panicked.
@@ -75,19 +93,12 @@ pub fn wait_while_stopped(cpu: usize) {
         if panic::has_panicked() {
             psci::park();
         }
-        let is_busy = cpu == HOME_CPU && serve_while_stopped(vm);
+        let is_busy = cpu == HOME_CPU && serve(vm);
         if !is_busy {
             // Ends at once if anything is pending; then this is polling, which harms nobody while all are stopped.
             barrier::wfi();
         }
     });
-}
-
-/// One round of the console on CPU 0 while it is stopped. Says whether there is more to do.
-fn serve_while_stopped(vm: &'static Vm) -> bool {
-    let mut session = SESSION.lock();
-    session.serve(&System::running(vm), &mut Terminal::Shared);
-    session.is_busy()
 }
 
 /// Prints a line that nobody asked for, above the line being typed.

@@ -16,6 +16,7 @@ use crate::{
     dev::gicv3::Gic,
 
     nested::timer,
+    shadow_mmu,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
@@ -27,6 +28,8 @@ const MAINTENANCE: u32 = 25;
 const EL2_TIMER: u32 = 26;
 /// The EL1 virtual timer's physical interrupt.
 const VIRTUAL_TIMER: u32 = 27;
+/// The EL2 virtual timer: the console's, on CPU 0.
+const CONSOLE_TIMER: u32 = 28;
 /// The EL1 physical timer's physical interrupt.
 const PHYSICAL_TIMER: u32 = 30;
 /// SGIs are below this.
@@ -35,7 +38,8 @@ const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
 /// The private interrupts gnomon takes, as a mask for [`Gic::init_cpu`].
-pub const PPIS: u32 = 1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << PHYSICAL_TIMER;
+pub const PPIS: u32 =
+    1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << CONSOLE_TIMER | 1 << PHYSICAL_TIMER;
 
 impl PhysicalGic for &Gic {
     fn set_enabled(&mut self, pintid: u32, enabled: bool) {
@@ -64,27 +68,44 @@ impl PhysicalGic for &Gic {
 /// Takes every pending physical interrupt, after an exit to one. Runs with the guest's state in `frame`.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     let gic = &vcpu.vm.gic;
-    let mut is_console_due = false;
+    let (mut is_uart_due, mut is_console_timer_due) = (false, false);
     {
         let mut hw = gic;
         let mut vgic = vcpu.vm.vgic.lock();
         fold(vcpu, &mut vgic, &mut hw);
         while let Some(intid) = gic.acknowledge() {
-            if intid == vcpu.vm.machine.debug_uart.intid {
-                is_console_due = true;
-            } else {
-                dispatch(vcpu, &mut vgic, intid);
+            match intid {
+                CONSOLE_TIMER => is_console_timer_due = true,
+                _ if intid == vcpu.vm.machine.debug_uart.intid => is_uart_due = true,
+                _ => dispatch(vcpu, &mut vgic, intid),
             }
         }
         refill(vcpu, &mut vgic, &mut hw);
     }
-    if is_console_due {
-        // Its line stays up until the console has read what was received.
+    if is_uart_due || is_console_timer_due {
         console::receive(vcpu);
+    }
+    // Only now: their lines stay up until the console has been served.
+    if is_uart_due {
         gic.deactivate(vcpu.vm.machine.debug_uart.intid);
     }
+    if is_console_timer_due {
+        gic.deactivate(CONSOLE_TIMER);
+    }
     console::wait_while_stopped(vcpu.cpu);
+    sweep_shadows_if_due(vcpu);
     interrupt_l1_if_due(vcpu, frame);
+}
+
+/// Once a second, CPU 0 gives up shadows that L1 is done with.
+fn sweep_shadows_if_due(vcpu: &mut VCpu) {
+    let now = timer::now();
+    if vcpu.cpu != 0 || now < vcpu.next_sweep {
+        return;
+    }
+    let frequency = CNTFRQ_EL0.get();
+    vcpu.next_sweep = now.saturating_add(frequency);
+    shadow_mmu::sweep(vcpu.vm, now, frequency);
 }
 
 /// What one physical interrupt means. It is active, with its priority dropped.

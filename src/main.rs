@@ -13,15 +13,12 @@ mod arch;
 mod boot;
 mod console;
 mod dev;
-mod dt;
 mod exits;
 mod interrupts;
 mod layout;
 mod loader;
-mod machine;
 mod mm;
 mod nested;
-mod options;
 mod panic;
 mod psci;
 mod shadow_mmu;
@@ -30,16 +27,16 @@ mod unhandled;
 mod vcpu;
 mod vm;
 
-use alloc::{boxed::Box, vec::Vec};
-use core::{fmt, ops::Range};
+use alloc::boxed::Box;
+use core::fmt;
 
+use machine::{Machine, Options};
 use spin::Mutex;
 
 use arch::{features, percpu};
 use layout::CPU_COUNT_MAX;
-use machine::Machine;
+use loader::Survey;
 use mm::{CarveOut, frames, heap, phys, stage1};
-use options::Options;
 use shadow_mmu::Mmu;
 use vcpu::{VCpu, vncr::VncrPage};
 use vm::Vm;
@@ -51,13 +48,12 @@ static VCPUS: Mutex<[Option<&'static mut VCpu>; CPU_COUNT_MAX]> = Mutex::new([co
 extern "C" fn primary_main(device_tree: u64) -> ! {
     // SAFETY: the range behind the image is RAM by the boot protocol, and nothing has used it.
     unsafe { heap::init(mm::heap_range()) };
-    let machine = Machine::read(device_tree).unwrap_or_else(|error| fail(None, error));
+    let Survey { machine, carve_out, ram } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, error));
     if let Err(missing) = features::check() {
         fail(Some(&machine), missing);
     }
     let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), error));
     let drives = [&machine.gicd, &machine.gicr, &machine.l1_uart.registers, &machine.debug_uart.registers];
-    let carve_out = machine.home_bank().map(|bank| CarveOut::of(&bank)).unwrap_or_else(|| fail(Some(&machine), "no RAM"));
     if let Err(error) = stage1::activate(&machine.ram, &drives.map(Clone::clone)) {
         fail(Some(&machine), error);
     }
@@ -68,13 +64,9 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     unsafe { frames::init(carve_out.frames.clone()) };
     greet(&machine, &carve_out);
 
-    let ram = without(&machine.ram, &[carve_out.whole.clone()]);
     phys::set_guest_ram(&ram);
-    let kept = [machine.gicd.clone(), machine.gicr.clone(), machine.debug_uart.registers.clone()];
-    let devices = without(&machine.devices, &kept);
-    let mmu = Mmu::new(&ram, &devices).unwrap_or_else(|error| fail(Some(&machine), error));
-    let tree = |bootargs: &str, ramdisk| dt::for_l1(&machine, &ram, bootargs, ramdisk);
-    let entry = loader::load(&machine, &ram, tree).unwrap_or_else(|error| fail(Some(&machine), error));
+    let mmu = Mmu::new(&ram, &machine.l1_devices()).unwrap_or_else(|error| fail(Some(&machine), error));
+    let entry = loader::load(&machine, &ram).unwrap_or_else(|error| fail(Some(&machine), error));
 
     // SAFETY: the device tree says where it is, `activate` mapped it, and L1 gets an emulated one instead.
     let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
@@ -137,20 +129,6 @@ fn greet(machine: &Machine, carve_out: &CarveOut) {
         carve_out.whole.start,
         carve_out.whole.end,
     );
-}
-
-/// `ranges` less `holes`.
-fn without(ranges: &[Range<u64>], holes: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut rest = ranges.to_vec();
-    for hole in holes {
-        let split = |range: Range<u64>| {
-            let below = range.start..range.end.min(hole.start);
-            let above = range.start.max(hole.end)..range.end;
-            [below, above]
-        };
-        rest = rest.into_iter().flat_map(split).filter(|range| !range.is_empty()).collect();
-    }
-    rest
 }
 
 /// Ends a boot that cannot go on: one line on both UARTs, and the machine off.

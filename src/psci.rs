@@ -12,7 +12,6 @@ use crate::{
     arch::{barrier, percpu},
     boot, console, interrupts,
     nested::switch,
-    shadow_mmu,
     vcpu::{Context, VCpu, context::GuestFrame},
     vm::Vm,
 };
@@ -175,7 +174,6 @@ fn cpu_off(vcpu: &mut VCpu) -> u64 {
     if vcpu.context == Context::Nested {
         switch::leave_nested(vcpu);
     }
-    shadow_mmu::release(vcpu);
     vcpu.vm.power[vcpu.cpu].switch_off();
     // SAFETY: the guest's frame and everything else on this CPU's stack are dead with the vCPU.
     unsafe { boot::restart(run_vcpu, vcpu.cpu) }

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use core::ops::Range;
 
-use shadow::{AcquireError, FaultAction, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId};
+use shadow::{AcquireError, FaultAction, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowPool};
 use syndrome::{
     regs::{hcr_el2, sctlr},
     vncr,
@@ -21,6 +21,7 @@ use crate::{
     arch::{barrier, sysreg::*, tlbi},
     mm::{frames, phys},
     vcpu::VCpu,
+    vm::Vm,
 };
 
 /// Shadows that may exist at once. Their tables come from the frame allocator; slots themselves are cheap.
@@ -35,15 +36,6 @@ pub struct Mmu {
     pub host: Stage2Table,
     /// L2 IPA to PA, one for each stage 2 that L1 uses.
     pub shadows: Box<ShadowPool<SHADOWS_MAX>>,
-}
-
-/// The shadow a vCPU used last.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadedShadow {
-    key: ShadowKey,
-    /// Where it is in the pool. The reference that the vCPU holds keeps it there.
-    pub slot: SlotId,
-    vttbr: u64,
 }
 
 impl Mmu {
@@ -84,52 +76,48 @@ impl Mmu {
     }
 }
 
-/// VTTBR_EL2 for the guest that L1's registers describe; takes a reference to its shadow.
-///
-/// The reference is kept until the vCPU runs another guest, so going back and forth costs a comparison.
+/// VTTBR_EL2 for the guest that L1's registers describe; takes a reference to its shadow, until [`release`].
 pub fn acquire(vcpu: &mut VCpu) -> u64 {
     let key = vcpu.shadow_key();
-    if let Some(loaded) = vcpu.shadow
-        && loaded.key == key
-    {
-        return loaded.vttbr;
-    }
     let mut mmu = vcpu.vm.mmu.lock();
     mmu.with_shadows(|shadows, env| {
-        if let Some(loaded) = vcpu.shadow.take() {
-            shadows.release(loaded.slot);
-        }
         let slot = match shadows.acquire(key, env) {
             Ok(slot) => slot,
             // More slots than vCPUs, each of which holds one reference; and a root takes one page, which dropping any
             // unreferenced shadow gives. What L1 does cannot bring this about.
             Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
         };
-        let vttbr = shadows.vttbr(slot);
-        vcpu.shadow = Some(LoadedShadow { key, slot, vttbr });
-        vttbr
+        vcpu.shadow = Some(slot);
+        shadows.vttbr(slot)
     })
 }
 
-/// Gives back the reference to the shadow used last.
+/// Gives back the reference to the shadow in use.
 pub fn release(vcpu: &mut VCpu) {
-    if let Some(loaded) = vcpu.shadow.take() {
-        vcpu.vm.mmu.lock().shadows.release(loaded.slot);
+    if let Some(slot) = vcpu.shadow.take() {
+        vcpu.vm.mmu.lock().shadows.release(slot);
     }
+}
+
+/// Gives up shadows that L1 seems to be done with. `now` is the counter's value, which advances `frequency` times a
+/// second.
+pub fn sweep(vm: &Vm, now: u64, frequency: u64) {
+    let patience = Patience { suspect_after: frequency, drop_after: 60 * frequency };
+    vm.mmu.lock().with_shadows(|shadows, env| shadows.sweep(now, patience, env));
 }
 
 /// Handles a fault on the shadow that `vcpu` uses; `sctlr_el2` is L1's, which says in what byte order its tables are.
 pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAction {
-    let Some(loaded) = vcpu.shadow else { return FaultAction::Retry };
+    let Some(slot) = vcpu.shadow else { return FaultAction::Retry };
     let guest = GuestStage2 { limits: limits(vcpu.vncr.get(vncr::HCR_EL2), sctlr_el2) };
     let mut mmu = vcpu.vm.mmu.lock();
-    mmu.with_shadows(|shadows, env| shadows.handle_fault(loaded.slot, fault, &guest, env))
+    mmu.with_shadows(|shadows, env| shadows.handle_fault(slot, fault, &guest, env))
 }
 
 /// The word at `ipa` of the guest whose shadow `vcpu` uses; `None` unless the shadow maps memory of L1's there.
 pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
     let mmu = vcpu.vm.mmu.lock();
-    let shadow = mmu.shadows.get(vcpu.shadow?.slot)?;
+    let shadow = mmu.shadows.get(vcpu.shadow?)?;
     let mapping = walk(&shadow.table().config(), ipa, &HostMemory).ok()?;
     // L1's IPA equals the PA.
     phys::read_guest(Ipa::new(mapping.output.bits())).ok()

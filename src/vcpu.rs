@@ -9,11 +9,11 @@ pub mod context;
 pub mod inject;
 pub mod vncr;
 
-use shadow::ShadowKey;
+use shadow::{ShadowKey, SlotId};
 use syndrome::regs::cnthctl_el2;
 use vgic::VirtualInterface;
 
-use crate::{arch::sysreg::*, exits::{self, ExitCounters}, nested::timer::Timers, shadow_mmu::LoadedShadow, vm::Vm};
+use crate::{arch::sysreg::*, exits::{self, ExitCounters}, nested::timer::Timers, vm::Vm};
 use context::El1Registers;
 use vncr::VncrPage;
 
@@ -89,8 +89,10 @@ pub struct VCpu {
     pub is_maintenance_active: bool,
     /// Timers of the context that does not run.
     pub timers: Timers,
-    /// The shadow stage 2 used last, referenced so that nobody recycles it.
-    pub shadow: Option<LoadedShadow>,
+    /// The shadow stage 2 in use, referenced so that nobody recycles it; only in the nested context.
+    pub shadow: Option<SlotId>,
+    /// When this CPU sweeps the shadows next, in counter ticks; only CPU 0 does.
+    pub next_sweep: u64,
     /// What made it leave the guest.
     pub exits: &'static ExitCounters,
 }
@@ -111,6 +113,7 @@ impl VCpu {
             is_maintenance_active: false,
             timers: Timers::default(),
             shadow: None,
+            next_sweep: 0,
             exits: exits::of(cpu),
         }
     }

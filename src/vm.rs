@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use machine::Machine;
 use spin::{Mutex, Once};
 use vgic::{Vgic, VgicConfig};
 
@@ -10,7 +11,6 @@ use crate::{
     dev::gicv3::Gic,
     interrupts,
     layout::CPU_COUNT_MAX,
-    machine::Machine,
     nested::controls,
     psci::CpuPower,
     shadow_mmu::Mmu,

@@ -44,6 +44,8 @@ system_registers! {
     VNCR_EL2 = "S3_4_C2_C2_0";
     CNTHP_CVAL_EL2 = "S3_4_C14_C2_2";
     CNTHP_CTL = "S3_4_C14_C2_1";
+    CNTHV_CVAL_EL2 = "S3_4_C14_C3_2";
+    CNTHV_CTL = "S3_4_C14_C3_1";
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
     /// Acknowledges the most urgent pending group 1 interrupt.

@@ -48,22 +48,19 @@ impl Session {
     pub fn open(&mut self, terminal: &mut Terminal) {
         let _ = writeln!(terminal, "gnomon debug console; 'help' lists the commands");
         self.editor.prompt(terminal);
-        terminal.set_interrupts(true, false);
     }
 
-    /// Takes in what was typed, does the next step, and chooses which interrupts call this again.
-    pub fn serve(&mut self, system: &System, terminal: &mut Terminal) {
+    /// Takes in what was typed and does the next step. Says whether there was anything to do.
+    pub fn serve(&mut self, system: &System, terminal: &mut Terminal) -> bool {
         self.take_in(system, terminal);
         if self.job.is_none() {
+            if self.typed.is_empty() {
+                return false;
+            }
             self.edit(system, terminal);
         }
         self.advance(system, terminal);
-        terminal.set_interrupts(!self.typed.is_full(), self.is_busy());
-    }
-
-    /// Whether there is something to do without anything being typed.
-    pub fn is_busy(&self) -> bool {
-        self.job.is_some() || !self.typed.is_empty()
+        true
     }
 
     /// Prints a line above the one being typed.

@@ -18,9 +18,9 @@ impl Terminal {
         self.with(Uart::read).flatten()
     }
 
-    /// Chooses which of the UART's interrupts are on: that something was received, that there is room to send.
-    pub fn set_interrupts(&mut self, on_receive: bool, on_room: bool) {
-        self.with(|uart| uart.set_interrupts(on_receive, on_room));
+    /// Whether the UART interrupts when something arrives.
+    pub fn set_receive_interrupt(&mut self, is_on: bool) {
+        self.with(|uart| uart.set_receive_interrupt(is_on));
     }
 
     fn with<T>(&mut self, f: impl FnOnce(&mut Uart) -> T) -> Option<T> {

@@ -41,12 +41,9 @@ impl Uart {
         let _ = self.0.enable(config, BAUD_RATE, CLOCK_HZ);
     }
 
-    /// Chooses the interrupts that are on: bytes have arrived (also when the FIFO does not fill up), and there is room
-    /// to send.
-    pub fn set_interrupts(&mut self, on_receive: bool, on_room: bool) {
-        let mut masks = Interrupts::empty();
-        masks.set(Interrupts::RXI | Interrupts::RTI, on_receive);
-        masks.set(Interrupts::TXI, on_room);
+    /// Whether the UART interrupts when bytes have arrived, also when the FIFO does not fill up.
+    pub fn set_receive_interrupt(&mut self, is_on: bool) {
+        let masks = if is_on { Interrupts::RXI | Interrupts::RTI } else { Interrupts::empty() };
         self.0.set_interrupt_masks(masks);
     }
 

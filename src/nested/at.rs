@@ -69,6 +69,7 @@ fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     l1.load();
     controls::load_host(vcpu);
     barrier::isb();
+    shadow_mmu::release(vcpu);
 }
 
 /// Makes the guest's tables that a walk for `va` reads present in its shadow, as far as L1's stage 2 has them.

@@ -54,6 +54,7 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     controls::load_host(vcpu);
     interrupts::switch_to_host(vcpu);
     barrier::isb();
+    shadow_mmu::release(vcpu);
 }
 
 /// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.

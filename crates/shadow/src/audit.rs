@@ -14,10 +14,7 @@ use crate::{
 use core::fmt;
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{
-        Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, visit,
-        walk,
-    },
+    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, visit, walk},
 };
 
 /// What is wrong with a shadow leaf.
@@ -94,12 +91,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 }
 
-fn check(
-    shadow: &Shadow,
-    entry: &Entry,
-    guest: &GuestStage2,
-    env: &impl ShadowEnv,
-) -> Result<(), Offence> {
+fn check(shadow: &Shadow, entry: &Entry, guest: &GuestStage2, env: &impl ShadowEnv) -> Result<(), Offence> {
     let ipa = Ipa::new(entry.ia);
     let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
     let host = env
@@ -204,10 +196,7 @@ mod tests {
                 OUTPUT | BLOCK & !AF,
                 Offence::NotInGuest(Stage2Fault::AccessFlag(Level::TWO)),
             ),
-            (
-                0x9000_0000 | BLOCK,
-                Offence::OtherOutput(Pa::new(0x9000_0000)),
-            ),
+            (0x9000_0000 | BLOCK, Offence::OtherOutput(Pa::new(0x9000_0000))),
             (
                 OUTPUT | BLOCK & !WRITE,
                 Offence::TooPermissive(Perms {
@@ -234,10 +223,7 @@ mod tests {
         let (mut world, pool, mut tables, slot) = setup();
         tables.unmap(IPA, Level::TWO, &mut world);
         tables.map(IPA, OUTPUT, Level::THREE, BLOCK, &mut world);
-        assert_eq!(
-            offences(&world, &pool, slot),
-            [Offence::TooLarge(Level::THREE)]
-        );
+        assert_eq!(offences(&world, &pool, slot), [Offence::TooLarge(Level::THREE)]);
     }
 
     #[test]
@@ -247,10 +233,7 @@ mod tests {
         let entry = tables.entry(IPA, Level::TWO, &mut world);
         world.l1.set(entry, l1.bits() | BLOCK);
         let fault = Stage2Fault::Translation(Level::ZERO);
-        assert_eq!(
-            offences(&world, &pool, slot),
-            [Offence::NotInHost(l1, fault)]
-        );
+        assert_eq!(offences(&world, &pool, slot), [Offence::NotInHost(l1, fault)]);
     }
 
     #[test]

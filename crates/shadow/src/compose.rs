@@ -120,9 +120,7 @@ mod tests {
 
     #[test]
     fn stricter_memory_type_wins() {
-        use MemType::{
-            DeviceGRE, DevicenGnRE, NormalNonCacheable, NormalWriteBack, NormalWriteThrough, Stage1,
-        };
+        use MemType::{DeviceGRE, DevicenGnRE, NormalNonCacheable, NormalWriteBack, NormalWriteThrough, Stage1};
         // (guest, host, result)
         let table = [
             (NormalWriteBack, DevicenGnRE, DevicenGnRE),

@@ -15,8 +15,7 @@ use crate::{
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Unreadable,
     stage2::{
-        Mapping, MemType, Perms, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault,
-        Stage2Limits, walk,
+        Mapping, MemType, Perms, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault, Stage2Limits, walk,
     },
 };
 
@@ -113,6 +112,7 @@ impl<const N: usize> ShadowPool<N> {
         let now = self.tick();
         let shadow = self.live_mut(slot);
         shadow.faults += 1;
+        shadow.limits = Some(guest.limits);
         shadow.last_use = now;
         let key = shadow.key;
 
@@ -144,8 +144,7 @@ fn translate_by_guest(
     if !key.enabled() {
         return Ok((identity(fault.ipa), Granule::K4));
     }
-    let config = Stage2Config::from_registers(key.vtcr(), key.vttbr(), &guest.limits)
-        .map_err(FaultAction::Inject)?;
+    let config = Stage2Config::from_registers(key.vtcr(), key.vttbr(), &guest.limits).map_err(FaultAction::Inject)?;
     let mapping = walk(&config, fault.ipa, &GuestTables(&*env)).map_err(FaultAction::Inject)?;
     if !mapping.attrs.af {
         set_access_flag(&config, &mapping, env)?;
@@ -158,11 +157,7 @@ fn translate_by_guest(
 
 /// Does what hardware does on an access to a leaf whose Access flag is clear: sets it if
 /// `VTCR_EL2.HA` says so.
-fn set_access_flag(
-    config: &Stage2Config,
-    mapping: &Mapping<L1>,
-    env: &mut impl ShadowEnv,
-) -> Result<(), FaultAction> {
+fn set_access_flag(config: &Stage2Config, mapping: &Mapping<L1>, env: &mut impl ShadowEnv) -> Result<(), FaultAction> {
     if !config.hardware_af {
         return Err(FaultAction::Inject(Stage2Fault::AccessFlag(mapping.level)));
     }
@@ -176,9 +171,7 @@ fn set_access_flag(
         Ok(true) => Ok(()),
         // L1 changed the descriptor meanwhile: what we read is history.
         Ok(false) => Err(FaultAction::Retry),
-        Err(Unreadable) => Err(FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(
-            mapping.level,
-        ))),
+        Err(Unreadable) => Err(FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(mapping.level))),
     }
 }
 
@@ -229,31 +222,20 @@ mod tests {
         /// A 4 KiB leaf for `IPA` with these bits changed.
         fn with_page(clear: u64) -> Self {
             let mut case = Self::new();
-            case.tables.map(
-                IPA,
-                0x8000_0000,
-                Level::THREE,
-                BLOCK & !clear,
-                &mut case.world,
-            );
+            case.tables
+                .map(IPA, 0x8000_0000, Level::THREE, BLOCK & !clear, &mut case.world);
             case
         }
 
         fn touch(&mut self, access: Access) -> FaultAction {
-            let slot = self
-                .pool
-                .acquire(self.tables.key(), &mut self.world)
-                .unwrap();
+            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
             let guest = self.tables.guest();
             self.pool
                 .handle_fault(slot, &fault(IPA, access), &guest, &mut self.world)
         }
 
         fn shadow(&mut self) -> Option<Mapping<vmsa::Phys>> {
-            let slot = self
-                .pool
-                .acquire(self.tables.key(), &mut self.world)
-                .unwrap();
+            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
             self.world.shadow_of(&self.pool, slot, IPA)
         }
 
@@ -292,10 +274,7 @@ mod tests {
         let entry = case.entry(Level::THREE);
         case.world.l1.set(entry, 0x8000_0000 | PAGE | 0b01 << 53);
         assert_eq!(case.touch(Access::Execute { el0: false }), forbidden);
-        assert_eq!(
-            case.touch(Access::Execute { el0: true }),
-            FaultAction::Retry
-        );
+        assert_eq!(case.touch(Access::Execute { el0: true }), FaultAction::Retry);
     }
 
     #[test]
@@ -346,10 +325,7 @@ mod tests {
     #[test]
     fn an_output_beyond_l1s_physical_size_is_an_address_size_fault() {
         let mut case = Case::with_page(0);
-        let slot = case
-            .pool
-            .acquire(case.tables.key(), &mut case.world)
-            .unwrap();
+        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap();
         let entry = case.entry(Level::THREE);
         case.world.l1.set(entry, 1 << 45 | PAGE);
         let vtcr = case.tables.key().vtcr() & !(7 << 16) | 0b100 << 16;
@@ -357,10 +333,7 @@ mod tests {
         case.pool.release(slot);
         let slot = case.pool.acquire(key, &mut case.world).unwrap();
         let fault = FaultAction::Inject(Stage2Fault::AddressSize(Level::THREE));
-        assert_eq!(
-            touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world),
-            fault
-        );
+        assert_eq!(touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world), fault);
     }
 
     #[test]
@@ -369,10 +342,7 @@ mod tests {
         let key = ShadowKey::new(ROOT, case.tables.key().vtcr() | 0b11 << 6, true);
         let slot = case.pool.acquire(key, &mut case.world).unwrap();
         let fault = FaultAction::Inject(Stage2Fault::Translation(Level::ZERO));
-        assert_eq!(
-            touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world),
-            fault
-        );
+        assert_eq!(touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world), fault);
     }
 
     #[test]
@@ -415,9 +385,7 @@ mod tests {
         let nowhere = Ipa::new(1 << 50);
         let fault = fault(1 << 50, Access::Read);
         let guest = GuestStage2 { limits: LIMITS };
-        let action = case
-            .pool
-            .handle_fault(slot, &fault, &guest, &mut case.world);
+        let action = case.pool.handle_fault(slot, &fault, &guest, &mut case.world);
         assert_eq!(action, FaultAction::NotMemory { l1: nowhere });
     }
 
@@ -429,10 +397,7 @@ mod tests {
             case.world.fill_tlbs(&case.pool);
         }
         case.world.assert_fresh(&case.pool);
-        let slot = case
-            .pool
-            .acquire(case.tables.key(), &mut case.world)
-            .unwrap();
+        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap();
         assert_eq!(case.pool.get(slot).unwrap().faults(), 2);
     }
 }

@@ -60,11 +60,7 @@ impl ShadowKey {
 #[must_use]
 pub const fn vmid_of(vttbr: u64, vtcr: u64) -> u16 {
     let vmid = (vttbr >> VMID_SHIFT) as u16;
-    if vtcr & VTCR_VS != 0 {
-        vmid
-    } else {
-        vmid & 0xff
-    }
+    if vtcr & VTCR_VS != 0 { vmid } else { vmid & 0xff }
 }
 
 impl PartialEq for ShadowKey {
@@ -96,10 +92,7 @@ mod tests {
 
     #[test]
     fn cnp_is_no_part_of_the_key() {
-        assert_eq!(
-            ShadowKey::new(VTTBR | 1, 0x23, true),
-            ShadowKey::new(VTTBR, 0x23, true)
-        );
+        assert_eq!(ShadowKey::new(VTTBR | 1, 0x23, true), ShadowKey::new(VTTBR, 0x23, true));
     }
 
     #[test]

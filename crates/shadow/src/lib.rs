@@ -30,6 +30,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod ageing;
 mod audit;
 mod compose;
 mod env;
@@ -45,6 +46,7 @@ mod testing;
 mod tlbi;
 mod tlbi_operand;
 
+pub use ageing::Patience;
 pub use audit::{Finding, Offence};
 pub use compose::{ShadowLeaf, combine_mem, compose};
 pub use env::ShadowEnv;

@@ -37,8 +37,7 @@ impl Stage {
             leaves: Vec::new(),
         };
         for leaf in leaves {
-            let is_free =
-                |other: &Leaf| other.ia + other.size <= leaf.ia || leaf.ia + leaf.size <= other.ia;
+            let is_free = |other: &Leaf| other.ia + other.size <= leaf.ia || leaf.ia + leaf.size <= other.ia;
             if stage.leaves.iter().all(is_free) {
                 stage.leaves.push(leaf);
             }
@@ -56,12 +55,7 @@ impl Stage {
 }
 
 /// What L2 gets, by the definition of two-stage translation.
-fn expected(
-    guest: &Stage,
-    host: &Stage,
-    ipa: u64,
-    access: Access,
-) -> Result<(u64, Stage2Attrs), FaultAction> {
+fn expected(guest: &Stage, host: &Stage, ipa: u64, access: Access) -> Result<(u64, Stage2Attrs), FaultAction> {
     let Some((leaf, l1)) = guest.look_up(ipa) else {
         return Err(FaultAction::Inject(Stage2Fault::Translation(Level::ZERO)));
     };
@@ -86,8 +80,7 @@ fn expected(
 /// Addresses within 4 GiB, at corners and in between.
 fn address() -> impl Strategy<Value = u64> {
     let index = |last: u64| prop_oneof![Just(0), Just(1), Just(last)];
-    (0u64..4, index(511), index(511), 0u64..0x1000)
-        .prop_map(|(a, b, c, offset)| a << 30 | b << 21 | c << 12 | offset)
+    (0u64..4, index(511), index(511), 0u64..0x1000).prop_map(|(a, b, c, offset)| a << 30 | b << 21 | c << 12 | offset)
 }
 
 fn attrs() -> impl Strategy<Value = Stage2Attrs> {
@@ -123,19 +116,17 @@ fn attrs() -> impl Strategy<Value = Stage2Attrs> {
 fn stage(granules: &'static [Granule]) -> impl Strategy<Value = Stage> {
     prop::sample::select(granules).prop_flat_map(|granule| {
         let first = if granule == Granule::K4 { 1u8 } else { 2 };
-        let leaf = (address(), address(), first..=3, attrs()).prop_map(
-            move |(ia, output, level, attrs)| {
-                let level = Level::new(level).unwrap();
-                let size = granule.entry_bytes(level);
-                Leaf {
-                    ia: ia & !(size - 1),
-                    size,
-                    level,
-                    output: output & !(size - 1),
-                    attrs,
-                }
-            },
-        );
+        let leaf = (address(), address(), first..=3, attrs()).prop_map(move |(ia, output, level, attrs)| {
+            let level = Level::new(level).unwrap();
+            let size = granule.entry_bytes(level);
+            Leaf {
+                ia: ia & !(size - 1),
+                size,
+                level,
+                output: output & !(size - 1),
+                attrs,
+            }
+        });
         prop::collection::vec(leaf, 1..24).prop_map(move |leaves| Stage::new(granule, leaves))
     })
 }

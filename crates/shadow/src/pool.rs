@@ -80,10 +80,7 @@ impl<const N: usize> ShadowPool<N> {
     /// If `N` is 0 or there are not as many VMIDs; at compile time for a `static`.
     #[must_use]
     pub const fn new() -> Self {
-        assert!(
-            N > 0 && N <= (u16::MAX - FIRST_VMID) as usize,
-            "each slot has a VMID"
-        );
+        assert!(N > 0 && N <= (u16::MAX - FIRST_VMID) as usize, "each slot has a VMID");
         Self {
             slots: [const { None }; N],
             clock: 0,
@@ -96,11 +93,7 @@ impl<const N: usize> ShadowPool<N> {
     ///
     /// [`AcquireError`]; nothing has changed but that an unreferenced shadow may have lost its
     /// contents.
-    pub fn acquire(
-        &mut self,
-        key: ShadowKey,
-        env: &mut impl ShadowEnv,
-    ) -> Result<SlotId, AcquireError> {
+    pub fn acquire(&mut self, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<SlotId, AcquireError> {
         let slot = match self.slot_of(key) {
             Some(slot) => slot,
             None => self.assign(key, env)?,
@@ -108,6 +101,7 @@ impl<const N: usize> ShadowPool<N> {
         let now = self.tick();
         let shadow = self.live_mut(slot);
         shadow.refs += 1;
+        shadow.idle_since = None;
         shadow.last_use = now;
         Ok(slot)
     }
@@ -172,9 +166,7 @@ impl<const N: usize> ShadowPool<N> {
     /// The number of pages in all tables.
     #[must_use]
     pub fn table_pages(&self) -> u64 {
-        self.iter()
-            .map(|(_, shadow)| shadow.table.table_pages())
-            .sum()
+        self.iter().map(|(_, shadow)| shadow.table.table_pages()).sum()
     }
 
     /// Ends all shadows, referenced or not, and gives their pages back: for a reset of L1, when no
@@ -183,10 +175,7 @@ impl<const N: usize> ShadowPool<N> {
         for slot in &mut self.slots {
             if let Some(shadow) = slot.take() {
                 let vttbr = shadow.vttbr();
-                shadow.table.destroy(&mut Scoped {
-                    env: &mut *env,
-                    vttbr,
-                });
+                shadow.table.destroy(&mut Scoped { env: &mut *env, vttbr });
             }
         }
         self.clock = 0;
@@ -199,9 +188,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     fn slot_of(&self, key: ShadowKey) -> Option<SlotId> {
-        self.iter()
-            .find(|(_, shadow)| shadow.key == key)
-            .map(|(slot, _)| slot)
+        self.iter().find(|(_, shadow)| shadow.key == key).map(|(slot, _)| slot)
     }
 
     /// Finds or makes room for `key`.
@@ -221,12 +208,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// A new shadow in the vacant `slot`.
-    fn create(
-        &mut self,
-        slot: SlotId,
-        key: ShadowKey,
-        env: &mut impl ShadowEnv,
-    ) -> Result<SlotId, AcquireError> {
+    fn create(&mut self, slot: SlotId, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<SlotId, AcquireError> {
         let table = Stage2Table::new(env).map_err(|OutOfTables| AcquireError::OutOfTables)?;
         let vmid = FIRST_VMID + slot.number();
         self.slots[slot.index()] = Some(Shadow {
@@ -237,6 +219,8 @@ impl<const N: usize> ShadowPool<N> {
             faults: 0,
             vmid,
             granule: Granule::K4,
+            limits: None,
+            idle_since: None,
         });
         Ok(slot)
     }
@@ -251,14 +235,13 @@ impl<const N: usize> ShadowPool<N> {
         shadow.unmap_all(env);
         shadow.key = key;
         shadow.faults = 0;
+        shadow.limits = None;
+        shadow.idle_since = None;
         Some(slot)
     }
 
     /// The shadow in a slot that the caller holds a reference to.
-    #[expect(
-        clippy::panic,
-        reason = "a slot id that outlives its shadow is our own mistake"
-    )]
+    #[expect(clippy::panic, reason = "a slot id that outlives its shadow is our own mistake")]
     pub(crate) fn live(&self, slot: SlotId) -> &Shadow {
         match self.get(slot) {
             Some(shadow) => shadow,
@@ -267,10 +250,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// As [`live`](Self::live).
-    #[expect(
-        clippy::panic,
-        reason = "a slot id that outlives its shadow is our own mistake"
-    )]
+    #[expect(clippy::panic, reason = "a slot id that outlives its shadow is our own mistake")]
     pub(crate) fn live_mut(&mut self, slot: SlotId) -> &mut Shadow {
         match self.slots.get_mut(slot.index()).and_then(Option::as_mut) {
             Some(shadow) => shadow,
@@ -325,10 +305,7 @@ mod tests {
     }
 
     fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
-        assert_eq!(
-            touch(pool, slot, IPA, Access::Read, world),
-            FaultAction::Retry
-        );
+        assert_eq!(touch(pool, slot, IPA, Access::Read, world), FaultAction::Retry);
         world.fill_tlbs(pool);
     }
 
@@ -388,10 +365,7 @@ mod tests {
         assert!(world.shadow_of(&pool, recycled, IPA).is_none());
         world.assert_fresh(&pool);
         assert_eq!(pool.acquire(guests[4].key(), &mut world), Ok(slots[2]));
-        assert_eq!(
-            pool.acquire(guests[1].key(), &mut world),
-            Err(AcquireError::NoFreeSlot)
-        );
+        assert_eq!(pool.acquire(guests[1].key(), &mut world), Err(AcquireError::NoFreeSlot));
     }
 
     #[test]

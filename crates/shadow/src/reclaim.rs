@@ -17,12 +17,7 @@ impl<const N: usize> ShadowPool<N> {
         }
     }
 
-    fn try_map(
-        &mut self,
-        slot: SlotId,
-        leaf: &ShadowLeaf,
-        env: &mut impl ShadowEnv,
-    ) -> Result<(), OutOfTables> {
+    fn try_map(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
         let (table, mut env) = self.live_mut(slot).open(env);
         table.map_leaf(
             leaf.ia.bits(),

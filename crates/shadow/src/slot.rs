@@ -5,7 +5,10 @@ use crate::{
     key::ShadowKey,
 };
 use core::fmt;
-use vmsa::{Granule, stage2::Stage2Table};
+use vmsa::{
+    Granule,
+    stage2::{Stage2Limits, Stage2Table},
+};
 
 const VMID_SHIFT: u32 = 48;
 
@@ -43,6 +46,10 @@ pub struct Shadow {
     /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this
     /// granule noted.
     pub(crate) granule: Granule,
+    /// How L1's tables were to be read at the last fault.
+    pub(crate) limits: Option<Stage2Limits>,
+    /// The first sweep that found it unused since it was used last.
+    pub(crate) idle_since: Option<u64>,
 }
 
 impl Shadow {
@@ -58,7 +65,13 @@ impl Shadow {
         &self.table
     }
 
-    /// The number of CPUs that have it loaded, or keep it for the vCPU they run.
+    /// How L1's tables were to be read at the last fault; `None` before the first.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Stage2Limits> {
+        self.limits.as_ref()
+    }
+
+    /// The number of CPUs that run on it.
     #[must_use]
     pub fn refs(&self) -> u32 {
         self.refs
@@ -90,10 +103,7 @@ impl Shadow {
     }
 
     /// The table to change, with the environment to change it in.
-    pub(crate) fn open<'a, E>(
-        &'a mut self,
-        env: &'a mut E,
-    ) -> (&'a mut Stage2Table, Scoped<'a, E>) {
+    pub(crate) fn open<'a, E>(&'a mut self, env: &'a mut E) -> (&'a mut Stage2Table, Scoped<'a, E>) {
         let vttbr = self.vttbr();
         (&mut self.table, Scoped { env, vttbr })
     }

@@ -1,10 +1,7 @@
 //! A world for the pool to live in: table memory, L1's memory and tables, a host stage 2, and TLBs
 //! that cache all.
 
-use crate::{
-    Access, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool,
-    SlotId,
-};
+use crate::{Access, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId};
 use std::collections::BTreeMap;
 use vmsa::{
     Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
@@ -73,10 +70,7 @@ impl World {
     /// Caches all there is in all shadows.
     pub(crate) fn fill_tlbs<const N: usize>(&mut self, pool: &ShadowPool<N>) {
         for (_, shadow) in pool.iter() {
-            let tlb = self
-                .tlbs
-                .entry(u64::from(shadow.physical_vmid()))
-                .or_default();
+            let tlb = self.tlbs.entry(u64::from(shadow.physical_vmid())).or_default();
             tlb.fill(&shadow.table().config(), &self.arena);
         }
     }
@@ -89,11 +83,7 @@ impl World {
             }
         }
         let pages: u64 = pool.table_pages();
-        assert_eq!(
-            pages,
-            self.arena.used() as u64,
-            "table pages belong to the shadows"
-        );
+        assert_eq!(pages, self.arena.used() as u64, "table pages belong to the shadows");
     }
 
     /// What the shadow makes of `ipa`.
@@ -150,10 +140,7 @@ impl ShadowEnv for World {
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {
         self.arena.synced(root_of(vttbr), Some((ia, size)));
-        self.tlbs
-            .entry(vttbr >> 48)
-            .or_default()
-            .invalidate(ia, size, level);
+        self.tlbs.entry(vttbr >> 48).or_default().invalidate(ia, size, level);
     }
 
     fn invalidate_vmid(&mut self, vttbr: u64) {
@@ -193,11 +180,7 @@ impl GuestTables {
     }
 
     fn start_level(self) -> Level {
-        if self.granule == K4 {
-            Level::ZERO
-        } else {
-            Level::ONE
-        }
+        if self.granule == K4 { Level::ZERO } else { Level::ONE }
     }
 
     pub(crate) fn key(self) -> ShadowKey {
@@ -214,11 +197,7 @@ impl GuestTables {
     }
 
     fn stored(self, desc: u64) -> u64 {
-        if self.big_endian {
-            desc.swap_bytes()
-        } else {
-            desc
-        }
+        if self.big_endian { desc.swap_bytes() } else { desc }
     }
 
     /// Where the entry for `ia` at `level` is, with tables made on the way.
@@ -245,14 +224,7 @@ impl GuestTables {
     }
 
     /// Maps the leaf at `level`. `attributes` are those of a block.
-    pub(crate) fn map(
-        &mut self,
-        ia: u64,
-        output: u64,
-        level: Level,
-        attributes: u64,
-        world: &mut World,
-    ) {
+    pub(crate) fn map(&mut self, ia: u64, output: u64, level: Level, attributes: u64, world: &mut World) {
         let entry = self.entry(ia, level, world);
         let kind = if level == Level::THREE { 2 } else { 0 };
         world.l1.set(entry, self.stored(output | attributes | kind));

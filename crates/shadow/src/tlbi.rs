@@ -40,8 +40,7 @@ impl<const N: usize> ShadowPool<N> {
         self.invalidate(Some(vmid), env, |shadow, env| {
             let size = match ttl {
                 Some(ttl) => ttl.bytes(),
-                None => guest_leaf_bytes(shadow, ipa, env)
-                    .unwrap_or_else(|| shadow.granule.largest_leaf_bytes()),
+                None => guest_leaf_bytes(shadow, ipa, env).unwrap_or_else(|| shadow.granule.largest_leaf_bytes()),
             };
             shadow.unmap(ipa.align_down(size).bits(), size, env)
         })
@@ -77,21 +76,14 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// Throws away what `slot` maps of the `size` bytes from `ia`. It refaults.
-    pub fn drop_range(
-        &mut self,
-        slot: SlotId,
-        ia: Ipa<L2>,
-        size: u64,
-        env: &mut impl ShadowEnv,
-    ) -> u64 {
+    pub fn drop_range(&mut self, slot: SlotId, ia: Ipa<L2>, size: u64, env: &mut impl ShadowEnv) -> u64 {
         self.live_mut(slot).unmap(ia.bits(), size, env)
     }
 
     /// The shadows with L1's `vmid`: stage-1 TLB maintenance by L1 is done once under the VMID of
     /// each.
     pub fn slots_with_vmid(&self, vmid: u16) -> impl Iterator<Item = (SlotId, &Shadow)> {
-        self.iter()
-            .filter(move |(_, shadow)| shadow.key.vmid() == vmid)
+        self.iter().filter(move |(_, shadow)| shadow.key.vmid() == vmid)
     }
 
     /// Does `unmap` to all shadows, or to those of one VMID.
@@ -228,11 +220,7 @@ mod tests {
             (BASE - 0x2000, 0x2000),
             (0, 0),
         ] {
-            assert_eq!(
-                pool.invalidate_range(7, Ipa::new(base), size, &mut world)
-                    .bytes,
-                0
-            );
+            assert_eq!(pool.invalidate_range(7, Ipa::new(base), size, &mut world).bytes, 0);
         }
     }
 
@@ -256,12 +244,11 @@ mod tests {
     fn every_shadow_with_the_vmid_is_hit_and_no_other() {
         let mut world = World::with_ram(100);
         let mut pool = ShadowPool::<4>::new();
-        let keys =
-            [(7, ROOT), (7, ROOT + 0x100_0000), (8, ROOT + 0x200_0000)].map(|(vmid, root)| {
-                let mut tables = GuestTables::new(K4, vmid, root, &mut world);
-                tables.map(BASE, 0x8000_0000, Level::TWO, BLOCK, &mut world);
-                tables.key()
-            });
+        let keys = [(7, ROOT), (7, ROOT + 0x100_0000), (8, ROOT + 0x200_0000)].map(|(vmid, root)| {
+            let mut tables = GuestTables::new(K4, vmid, root, &mut world);
+            tables.map(BASE, 0x8000_0000, Level::TWO, BLOCK, &mut world);
+            tables.key()
+        });
         let off = ShadowKey::new(7 << 48, 0, false);
         let slots = [keys[0], keys[1], keys[2], off].map(|key| {
             let slot = pool.acquire(key, &mut world).unwrap();
@@ -304,8 +291,7 @@ mod tests {
         let mut world = World::with_ram(100);
         let mut pool = ShadowPool::<4>::new();
         for vmid in 0..3 {
-            pool.acquire(ShadowKey::new(vmid << 48, 0, false), &mut world)
-                .unwrap();
+            pool.acquire(ShadowKey::new(vmid << 48, 0, false), &mut world).unwrap();
         }
         assert_eq!(pool.invalidate_all(&mut world).shadows, 3);
         assert_eq!(world.vmid_invalidations.len(), 3);

@@ -219,11 +219,7 @@ impl fmt::Display for Esr {
             ec::WFX => write!(f, " {}", self.wfx().kind.name()),
             ec::IABT_LOW | ec::IABT_CUR => write!(f, " {}", self.fault()),
             ec::DABT_LOW | ec::DABT_CUR => {
-                let access = if self.data_abort().wnr {
-                    "write"
-                } else {
-                    "read"
-                };
+                let access = if self.data_abort().wnr { "write" } else { "read" };
                 write!(f, " {access} {}", self.fault())?;
                 f.write_str(if self.is_vncr() { " vncr" } else { "" })
             }
@@ -264,18 +260,9 @@ mod tests {
     fn built_syndromes_have_the_bits_of_the_architecture() {
         assert_eq!(Esr::undefined().0, 0x0200_0000);
         assert_eq!(Esr::hvc(0x1234).0, 0x5a00_1234);
-        assert_eq!(
-            Esr::external_abort(AbortKind::Data, Origin::Lower).0,
-            0x9200_0010
-        );
-        assert_eq!(
-            Esr::external_abort(AbortKind::Instruction, Origin::Same).0,
-            0x8600_0010
-        );
-        assert_eq!(
-            Esr::pointer_authentication_failure(false, true).0,
-            0x7200_0001
-        );
+        assert_eq!(Esr::external_abort(AbortKind::Data, Origin::Lower).0, 0x9200_0010);
+        assert_eq!(Esr::external_abort(AbortKind::Instruction, Origin::Same).0, 0x8600_0010);
+        assert_eq!(Esr::pointer_authentication_failure(false, true).0, 0x7200_0001);
         assert_eq!(Esr::illegal_state().0, 0x3a00_0000);
     }
 
@@ -284,10 +271,7 @@ mod tests {
         let hardware = Esr(0x93c8_8047);
         let forwarded = hardware.with_fsc(0x0e);
         assert_eq!(forwarded.0 & !0x3f, hardware.0 & !0x3f);
-        assert_eq!(
-            forwarded.fault(),
-            FaultStatus::new(FaultKind::Permission, 2)
-        );
+        assert_eq!(forwarded.fault(), FaultStatus::new(FaultKind::Permission, 2));
     }
 
     #[test]
@@ -297,10 +281,7 @@ mod tests {
             rt: 3,
             is_read: true,
         };
-        assert_eq!(
-            Esr::sysreg_trap(trap).to_string(),
-            "SYS64 read HPFAR_EL2 x3"
-        );
+        assert_eq!(Esr::sysreg_trap(trap).to_string(), "SYS64 read HPFAR_EL2 x3");
         assert_eq!(
             Esr(0x9600_2045).to_string(),
             "DABT_CUR write translation fault, level 1 vncr"

@@ -155,11 +155,7 @@ pub const fn to_physical(pstate: u64) -> u64 {
 /// there, keeping the choice of stack pointer.
 const fn replace_mode(psr: u64, from: u64, to: u64) -> u64 {
     const LEVEL: u64 = pstate::nRW | 0b1100;
-    if psr & LEVEL == from {
-        (psr & !LEVEL) | to
-    } else {
-        psr
-    }
+    if psr & LEVEL == from { (psr & !LEVEL) | to } else { psr }
 }
 
 /// Where a legal `ERET` of vEL2 goes.
@@ -231,9 +227,7 @@ pub const fn check_eret(spsr: u64, hcr_el2: u64) -> Result<Target, IllegalReturn
     match spsr & pstate::M {
         pstate::EL0T if is_host(hcr_el2) => Ok(Target::HostEl0),
         pstate::EL0T => Ok(Target::NestedEl0),
-        pstate::EL1T | pstate::EL1H if hcr_el2 & hcr_el2::TGE != 0 => {
-            Err(IllegalReturn::El1WithTge)
-        }
+        pstate::EL1T | pstate::EL1H if hcr_el2 & hcr_el2::TGE != 0 => Err(IllegalReturn::El1WithTge),
         pstate::EL1T => Ok(Target::NestedEl1t),
         pstate::EL1H => Ok(Target::NestedEl1h),
         pstate::EL2T => Ok(Target::El2t),
@@ -321,10 +315,7 @@ mod tests {
             ..entry(0, sctlr::DSSBS, HOST)
         })
         .pstate;
-        assert_eq!(
-            with & (pstate::SSBS | pstate::TCO),
-            pstate::SSBS | pstate::TCO
-        );
+        assert_eq!(with & (pstate::SSBS | pstate::TCO), pstate::SSBS | pstate::TCO);
         let without = enter_vel2(&entry(pstate::SSBS | pstate::TCO, 0, HOST)).pstate;
         assert_eq!(without & (pstate::SSBS | pstate::TCO), 0);
     }

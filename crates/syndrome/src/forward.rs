@@ -114,11 +114,7 @@ pub fn wants(reg: SysReg, is_read: bool, l1: &L1Controls) -> bool {
     if reg.is_implementation_defined() {
         return l1.hcr & hcr_el2::TIDCP != 0;
     }
-    row(reg).is_some_and(|row| {
-        row.controls
-            .iter()
-            .any(|control| control.traps(is_read, l1))
-    })
+    row(reg).is_some_and(|row| row.controls.iter().any(|control| control.traps(is_read, l1)))
 }
 
 /// Whether L1 wants to see an exception of its guest other than a trapped

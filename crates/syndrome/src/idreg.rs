@@ -80,11 +80,7 @@ const PFR0: &[Field] = &[
 ];
 
 /// No MTE, SME, NMI, GCS, THE; `CSV2_frac` = 2 is `SCXTNUM_ELx` again.
-const PFR1: &[Field] = &[
-    (0, "BT", Upto(1)),
-    (4, "SSBS", Upto(2)),
-    (32, "CSV2_frac", Upto(1)),
-];
+const PFR1: &[Field] = &[(0, "BT", Upto(1)), (4, "SSBS", Upto(2)), (32, "CSV2_frac", Upto(1))];
 
 /// Self-hosted debug of Armv8.2. No PMU, trace, SPE, TRBE, BRBE.
 const DFR0: &[Field] = &[
@@ -283,67 +279,41 @@ mod tests {
 
     #[test]
     fn registers_of_denied_features_are_hidden() {
-        for reg in [SysReg::PMCR_EL0, SysReg::PMCCFILTR_EL0, SysReg::ZCR_EL1, SysReg::SCXTNUM_EL1] {
+        for reg in [
+            SysReg::PMCR_EL0,
+            SysReg::PMCCFILTR_EL0,
+            SysReg::ZCR_EL1,
+            SysReg::SCXTNUM_EL1,
+        ] {
             assert!(is_hidden(reg), "{reg}");
         }
     }
 
     #[test]
     fn registers_of_shown_features_are_not_hidden() {
-        for reg in [SysReg::CPACR_EL1, SysReg::TPIDR_EL0, SysReg::CNTV_CTL_EL0, SysReg::ID_AA64PFR0_EL1] {
+        for reg in [
+            SysReg::CPACR_EL1,
+            SysReg::TPIDR_EL0,
+            SysReg::CNTV_CTL_EL0,
+            SysReg::ID_AA64PFR0_EL1,
+        ] {
             assert!(!is_hidden(reg), "{reg}");
         }
     }
 
     /// `-cpu max` of QEMU 10.0.2, and what L1 sees of it.
     const MAX: &[(SysReg, u64, u64)] = &[
-        (
-            SysReg::ID_AA64PFR0_EL1,
-            0x1301_0011_2111_0222,
-            0x1101_0000_1111_0111,
-        ),
-        (
-            SysReg::ID_AA64PFR1_EL1,
-            0x0000_0010_0100_0121,
-            0x0000_0000_0000_0021,
-        ),
+        (SysReg::ID_AA64PFR0_EL1, 0x1301_0011_2111_0222, 0x1101_0000_1111_0111),
+        (SysReg::ID_AA64PFR1_EL1, 0x0000_0010_0100_0121, 0x0000_0000_0000_0021),
         (SysReg::ID_AA64ZFR0_EL1, 0x0110_1101_0021_0021, 0),
         (SysReg::ID_AA64SMFR0_EL1, 0x80f1_00fd_0000_0000, 0),
-        (
-            SysReg::ID_AA64DFR0_EL1,
-            0x1000_0000_1030_560a,
-            0x0000_0000_1030_5008,
-        ),
-        (
-            SysReg::ID_AA64ISAR0_EL1,
-            0x1221_1111_1021_2120,
-            0x1221_1111_1021_2120,
-        ),
-        (
-            SysReg::ID_AA64ISAR1_EL1,
-            0x0111_2111_1021_1502,
-            0x0011_2011_1021_1502,
-        ),
-        (
-            SysReg::ID_AA64ISAR2_EL1,
-            0x0000_0000_0011_0012,
-            0x0000_0000_0010_0012,
-        ),
-        (
-            SysReg::ID_AA64MMFR0_EL1,
-            0x2100_0323_1020_1126,
-            0x1000_0211_0010_0125,
-        ),
-        (
-            SysReg::ID_AA64MMFR1_EL1,
-            0x0110_1120_1031_2122,
-            0x0000_0020_1031_2121,
-        ),
-        (
-            SysReg::ID_AA64MMFR2_EL1,
-            0x1221_0111_1201_1011,
-            0x1201_0111_0000_1011,
-        ),
+        (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x0000_0000_1030_5008),
+        (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),
+        (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0011_2011_1021_1502),
+        (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0010_0012),
+        (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0211_0010_0125),
+        (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0020_1031_2121),
+        (SysReg::ID_AA64MMFR2_EL1, 0x1221_0111_1201_1011, 0x1201_0111_0000_1011),
         (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
         (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e00_0000),
     ];
@@ -379,11 +349,7 @@ mod tests {
         for (reg, fields) in SHOWN {
             assert!(reg.is_id_group3());
             assert!(fields.windows(2).all(|pair| pair[0].0 < pair[1].0), "{reg}");
-            assert!(
-                fields
-                    .iter()
-                    .all(|(shift, ..)| shift % 4 == 0 && *shift < 64)
-            );
+            assert!(fields.iter().all(|(shift, ..)| shift % 4 == 0 && *shift < 64));
         }
     }
 

@@ -66,8 +66,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
 pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
 
 /// Bits of `HCR_EL2` that must never be set while a nested context runs.
-const HCR_NEVER: u64 =
-    hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV | hcr_el2::NV1 | hcr_el2::NV2 | hcr_el2::HCD;
+const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV | hcr_el2::NV1 | hcr_el2::NV2 | hcr_el2::HCD;
 
 /// Traps of `MDCR_EL2` L1 may add for its guest.
 pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
@@ -84,8 +83,7 @@ pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
 const CNTHCTL_FROM_L1: u64 = cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
 
 /// Bits of `ICH_HCR_EL2` that trap.
-pub const ICH_HCR_TRAPS: u64 =
-    ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el2::TALL1 | ich_hcr_el2::TDIR;
+pub const ICH_HCR_TRAPS: u64 = ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el2::TALL1 | ich_hcr_el2::TDIR;
 
 /// `HCR_EL2` for a nested context.
 ///
@@ -167,22 +165,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const L0: u64 = hcr_el2::VM
-        | hcr_el2::RW
-        | hcr_el2::IMO
-        | hcr_el2::FMO
-        | hcr_el2::AMO
-        | hcr_el2::TSC
-        | HCR_ENABLES;
+    const L0: u64 = hcr_el2::VM | hcr_el2::RW | hcr_el2::IMO | hcr_el2::FMO | hcr_el2::AMO | hcr_el2::TSC | HCR_ENABLES;
 
     #[test]
     fn traps_are_ored_and_enables_anded() {
         let l1 = hcr_el2::TVM | hcr_el2::TWI | hcr_el2::API;
         let merged = hcr_for_nested(L0, l1);
-        assert_eq!(
-            merged & (hcr_el2::TVM | hcr_el2::TWI),
-            hcr_el2::TVM | hcr_el2::TWI
-        );
+        assert_eq!(merged & (hcr_el2::TVM | hcr_el2::TWI), hcr_el2::TVM | hcr_el2::TWI);
         assert_eq!(merged & HCR_ENABLES, hcr_el2::API);
     }
 
@@ -211,20 +200,14 @@ mod tests {
         assert_eq!(cptr_from_vhe(0b01 << 20), none & !cptr_el2::TFP);
         assert_eq!(cptr_from_vhe(cpacr::FPEN | cpacr::ZEN | cpacr::SMEN), 0);
         let traps = cptr_from_vhe(cpacr::TTA | cpacr::TCPAC | cpacr::TAM);
-        assert_eq!(
-            traps,
-            none | cptr_el2::TTA | cptr_el2::TCPAC | cptr_el2::TAM
-        );
+        assert_eq!(traps, none | cptr_el2::TTA | cptr_el2::TCPAC | cptr_el2::TAM);
     }
 
     #[test]
     fn physical_timer_enables_move_down_to_bits_zero_and_one() {
         let l0 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
         assert_eq!(cnthctl_for_nested(l0, 0b11), 0);
-        assert_eq!(
-            cnthctl_for_nested(l0, cnthctl_el2::EL1PTEN),
-            cnthctl_el2::NVHE_EL1PCEN
-        );
+        assert_eq!(cnthctl_for_nested(l0, cnthctl_el2::EL1PTEN), cnthctl_el2::NVHE_EL1PCEN);
         assert_eq!(cnthctl_for_nested(0, u64::MAX) & l0, 0);
     }
 

@@ -155,16 +155,10 @@ impl SysReg {
 
     /// Every named encoding with its name, ascending by encoding.
     pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
-        [
-            instructions::ROWS,
-            debug::ROWS,
-            el1::ROWS,
-            el0::ROWS,
-            el2::ROWS,
-        ]
-        .into_iter()
-        .flatten()
-        .copied()
+        [instructions::ROWS, debug::ROWS, el1::ROWS, el0::ROWS, el2::ROWS]
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     /// The table that would hold this encoding.
@@ -196,10 +190,7 @@ impl SysReg {
         let crn = field(parts.next(), Some('C'), 15)?;
         let crm = field(parts.next(), Some('C'), 15)?;
         let op2 = field(parts.next(), None, 7)?;
-        parts
-            .next()
-            .is_none()
-            .then(|| Self::new(op0, op1, crn, crm, op2))
+        parts.next().is_none().then(|| Self::new(op0, op1, crn, crm, op2))
     }
 }
 

@@ -58,9 +58,7 @@ impl Slot {
 /// The slot a register has under any of its names.
 #[must_use]
 pub fn slot(reg: SysReg) -> Option<&'static Slot> {
-    SLOTS
-        .iter()
-        .find(|slot| slot.reg == reg || slot.alias == Some(reg))
+    SLOTS.iter().find(|slot| slot.reg == reg || slot.alias == Some(reg))
 }
 
 /// Byte offset of the slot a register has under any of its names.
@@ -192,11 +190,7 @@ mod tests {
     fn slots_ascend_in_steps_of_eight_inside_the_page() {
         let offsets: Vec<usize> = slots().map(|slot| slot.offset).collect();
         assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(
-            offsets
-                .iter()
-                .all(|offset| offset % 8 == 0 && *offset < PAGE_BYTES)
-        );
+        assert!(offsets.iter().all(|offset| offset % 8 == 0 && *offset < PAGE_BYTES));
     }
 
     #[test]
@@ -208,8 +202,7 @@ mod tests {
             };
             assert_eq!(slot.class, Class::El1);
             assert_eq!(alias.op1(), 5);
-            let expected: String =
-                std::format!("{}2", slot.reg.name().expect("slots are named registers"));
+            let expected: String = std::format!("{}2", slot.reg.name().expect("slots are named registers"));
             assert_eq!(alias.name(), Some(expected.as_str()));
         }
     }
@@ -225,12 +218,7 @@ mod tests {
 
     #[test]
     fn some_registers_are_memory_in_every_mode() {
-        for reg in [
-            SysReg::HCR_EL2,
-            SysReg::SP_EL1,
-            SysReg::MDSCR_EL1,
-            SysReg::ACTLR_EL1,
-        ] {
+        for reg in [SysReg::HCR_EL2, SysReg::SP_EL1, SysReg::MDSCR_EL1, SysReg::ACTLR_EL1] {
             let slot = slot(reg).expect("known");
             assert!(slot.is_memory(reg, false) && slot.is_memory(reg, true));
         }

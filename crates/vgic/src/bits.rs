@@ -49,10 +49,7 @@ pub fn access_needs_lists(offset: u64) -> bool {
     matches!(
         BitRegister::decode(offset & 0xffff),
         Some((
-            BitRegister::SetPending
-                | BitRegister::ClearPending
-                | BitRegister::SetActive
-                | BitRegister::ClearActive,
+            BitRegister::SetPending | BitRegister::ClearPending | BitRegister::SetActive | BitRegister::ClearActive,
             _
         ))
     )
@@ -60,13 +57,7 @@ pub fn access_needs_lists(offset: u64) -> bool {
 
 impl Vgic {
     /// Reads one of the bit registers, of the SPIs of `word` or the private interrupts of `cpu`.
-    pub(crate) fn read_bits(
-        &self,
-        cpu: usize,
-        word: usize,
-        register: BitRegister,
-        hw: &impl PhysicalGic,
-    ) -> u32 {
+    pub(crate) fn read_bits(&self, cpu: usize, word: usize, register: BitRegister, hw: &impl PhysicalGic) -> u32 {
         let Some(bank) = IntId::at(word, 0).and_then(|id| self.bank(cpu, id)) else {
             return 0;
         };
@@ -76,11 +67,7 @@ impl Vgic {
             BitRegister::SetActive | BitRegister::ClearActive => bank.active,
             BitRegister::SetPending | BitRegister::ClearPending => {
                 let known = bank.pending_as_read();
-                let unknown = if word == 0 {
-                    0
-                } else {
-                    bank.implemented & !known
-                };
+                let unknown = if word == 0 { 0 } else { bank.implemented & !known };
                 // An SPI that has not been forwarded may be pending in the physical GIC.
                 Bits(unknown)
                     .filter_map(|bit| IntId::at(word, bit))

@@ -47,14 +47,7 @@ impl Vgic {
 
     /// vCPU `cpu` of L1 writes `bytes` (1, 2, 4 or 8) at `offset` of the distributor. Reserved
     /// registers and sizes the architecture does not allow ignore it.
-    pub fn write_distributor(
-        &mut self,
-        cpu: usize,
-        offset: u64,
-        bytes: u8,
-        value: u64,
-        hw: &mut impl PhysicalGic,
-    ) {
+    pub fn write_distributor(&mut self, cpu: usize, offset: u64, bytes: u8, value: u64, hw: &mut impl PhysicalGic) {
         match (bytes, offset) {
             (1, IPRIORITYR..IPRIORITYR_END) => {
                 self.write_spi_priority(offset - IPRIORITYR, (value & 0xff) as u8);
@@ -72,9 +65,7 @@ impl Vgic {
     fn read_distributor_word(&self, offset: u64, hw: &impl PhysicalGic) -> u32 {
         match offset {
             CTLR => self.read_ctlr(),
-            TYPER => {
-                self.spi_words | (self.id_bits - 1) << TYPER_ID_BITS_SHIFT | TYPER_A3V | TYPER_NO1N
-            }
+            TYPER => self.spi_words | (self.id_bits - 1) << TYPER_ID_BITS_SHIFT | TYPER_A3V | TYPER_NO1N,
             IIDR_OFFSET if self.cpu_count > 0 => IIDR,
             IPRIORITYR..IPRIORITYR_END => {
                 let first = offset - IPRIORITYR;
@@ -91,13 +82,7 @@ impl Vgic {
         }
     }
 
-    fn write_distributor_word(
-        &mut self,
-        cpu: usize,
-        offset: u64,
-        value: u32,
-        hw: &mut impl PhysicalGic,
-    ) {
+    fn write_distributor_word(&mut self, cpu: usize, offset: u64, value: u32, hw: &mut impl PhysicalGic) {
         match offset {
             CTLR => self.write_ctlr(value, hw),
             IPRIORITYR..IPRIORITYR_END => {
@@ -158,9 +143,7 @@ impl Vgic {
     fn resample_bank(&mut self, cpu: usize, word: usize, hw: &mut impl PhysicalGic) {
         let waiting = IntId::at(word, 0)
             .and_then(|id| self.bank(cpu, id))
-            .map_or(0, |bank| {
-                bank.linked & !bank.edge & !bank.active & !bank.resident
-            });
+            .map_or(0, |bank| bank.linked & !bank.edge & !bank.active & !bank.resident);
         for id in Bits(waiting).filter_map(|bit| IntId::at(word, bit)) {
             self.resample(cpu, id, hw);
             self.settle(cpu, id, hw);
@@ -201,11 +184,7 @@ impl Vgic {
         if bank.resident & id.mask() == 0 {
             return;
         }
-        let holder = if id.is_private() {
-            Some(cpu)
-        } else {
-            self.owner(id)
-        };
+        let holder = if id.is_private() { Some(cpu) } else { self.owner(id) };
         if let Some(state) = holder.and_then(|holder| self.cpus.get_mut(holder)) {
             state.attention = true;
         }
@@ -297,8 +276,7 @@ impl Vgic {
     }
 
     fn has_spi(&self, id: IntId) -> bool {
-        self.bank(0, id)
-            .is_some_and(|bank| bank.implemented & id.mask() != 0)
+        self.bank(0, id).is_some_and(|bank| bank.implemented & id.mask() != 0)
     }
 }
 

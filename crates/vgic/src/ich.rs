@@ -88,20 +88,14 @@ pub fn elrsr(vif: &VirtualInterface, lr_count: usize) -> u64 {
 /// `ICH_MISR_EL2`: the reasons for the maintenance interrupt, whether or not `ICH_HCR_EL2.En` is set.
 #[must_use]
 pub fn misr(vif: &VirtualInterface, lr_count: usize) -> u64 {
-    let valid = list_registers(vif, lr_count)
-        .filter(|lr| lr.is_valid())
-        .count();
+    let valid = list_registers(vif, lr_count).filter(|lr| lr.is_valid()).count();
     let some_pending = list_registers(vif, lr_count).any(|lr| lr.state() == State::Pending);
     let group0 = vif.is_group_enabled(false);
     let group1 = vif.is_group_enabled(true);
     [
         (MISR_EOI, true, eisr(vif, lr_count) != 0),
         (MISR_U, vif.hcr & hcr::UIE != 0, valid <= 1),
-        (
-            MISR_LRENP,
-            vif.hcr & hcr::LRENPIE != 0,
-            vif.hcr & hcr::EOICOUNT != 0,
-        ),
+        (MISR_LRENP, vif.hcr & hcr::LRENPIE != 0, vif.hcr & hcr::EOICOUNT != 0),
         (MISR_NP, vif.hcr & hcr::NPIE != 0, !some_pending),
         (MISR_VGRP0E, vif.hcr & hcr::VGRP0EIE != 0, group0),
         (MISR_VGRP0D, vif.hcr & hcr::VGRP0DIE != 0, !group0),
@@ -145,11 +139,7 @@ pub fn sanitise_vmcr(vmcr_el2: u64) -> u64 {
 /// have (NMIs).
 #[must_use]
 pub fn sanitise_lr(lr: u64) -> u64 {
-    let own = if ListRegister(lr).is_hw() {
-        LR_PINTID
-    } else {
-        LR_EOI
-    };
+    let own = if ListRegister(lr).is_hw() { LR_PINTID } else { LR_EOI };
     lr & (LR_COMMON | own)
 }
 

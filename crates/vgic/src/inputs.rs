@@ -17,20 +17,13 @@ pub enum SgiRegister {
 
 impl Vgic {
     /// L1 on vCPU `from` wrote `value` to one of the SGI registers (IHI 0069, `ICC_SGI1R_EL1`).
-    pub fn send_sgi(
-        &mut self,
-        from: usize,
-        register: SgiRegister,
-        value: u64,
-        hw: &mut impl PhysicalGic,
-    ) {
+    pub fn send_sgi(&mut self, from: usize, register: SgiRegister, value: u64, hw: &mut impl PhysicalGic) {
         let Some(id) = IntId::new((value >> 24 & 0xf) as u32) else {
             return;
         };
         let to_all_others = value >> 40 & 1 != 0;
         let range = (value >> 44 & 0xf) as u32;
-        let cluster =
-            (value >> 48 & 0xff) << 24 | (value >> 32 & 0xff) << 16 | (value >> 16 & 0xff) << 8;
+        let cluster = (value >> 48 & 0xff) << 24 | (value >> 32 & 0xff) << 16 | (value >> 16 & 0xff) << 8;
         for target in 0..self.cpu_count {
             let Some(state) = self.cpus.get_mut(target) else {
                 break;
@@ -39,9 +32,7 @@ impl Vgic {
             let addressed = if to_all_others {
                 target != from
             } else {
-                u64::from(state.affinity & !0xff) == cluster
-                    && aff0 >> 4 == range
-                    && value >> (aff0 & 0xf) & 1 != 0
+                u64::from(state.affinity & !0xff) == cluster && aff0 >> 4 == range && value >> (aff0 & 0xf) & 1 != 0
             };
             let group0 = state.private.group1 & id.mask() == 0;
             if addressed && (group0 || register == SgiRegister::Sgi1) {
@@ -134,9 +125,7 @@ impl Vgic {
     pub fn is_pending_or_active(&self, cpu: usize, intid: u32) -> bool {
         IntId::new(intid)
             .and_then(|id| Some((id, self.bank(cpu, id)?)))
-            .is_some_and(|(id, bank)| {
-                (bank.pending() | bank.active | bank.resident) & id.mask() != 0
-            })
+            .is_some_and(|(id, bank)| (bank.pending() | bank.active | bank.resident) & id.mask() != 0)
     }
 
     /// The physical interrupt that is active on behalf of `intid` of `cpu`: what a hardware link in
@@ -160,13 +149,7 @@ impl Vgic {
         self.end_active(cpu, intid, false, hw);
     }
 
-    fn end_active(
-        &mut self,
-        cpu: usize,
-        intid: u32,
-        physical_too: bool,
-        hw: &mut impl PhysicalGic,
-    ) {
+    fn end_active(&mut self, cpu: usize, intid: u32, physical_too: bool, hw: &mut impl PhysicalGic) {
         let Some(id) = IntId::new(intid) else {
             return;
         };

@@ -97,10 +97,6 @@ mod tests {
 
     #[test]
     fn bits_are_visited_lowest_first() {
-        assert_eq!(
-            Bits(0x8000_0005).collect::<Vec<_>>(),
-            [0, 2, 31],
-            "each once"
-        );
+        assert_eq!(Bits(0x8000_0005).collect::<Vec<_>>(), [0, 2, 31], "each once");
     }
 }

@@ -38,11 +38,7 @@ impl Candidate {
     const GROUP_DISABLED: u32 = 1 << 24;
 
     fn new(id: IntId, priority: u8, group_enabled: bool) -> Self {
-        let class = if group_enabled {
-            0
-        } else {
-            Self::GROUP_DISABLED
-        };
+        let class = if group_enabled { 0 } else { Self::GROUP_DISABLED };
         Self(class | u32::from(priority) << 16 | id.number())
     }
 
@@ -190,12 +186,7 @@ impl Vgic {
     /// Deactivates as many active interrupts outside the list registers as L1 has ended
     /// (`EOIcount`), the most urgent first: without split, L1 ends them in that order. With split,
     /// the count is of priority drops, and deactivation traps.
-    fn end_those_left_out(
-        &mut self,
-        cpu: usize,
-        vif: &mut VirtualInterface,
-        hw: &mut impl PhysicalGic,
-    ) {
+    fn end_those_left_out(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
         let count = (vif.hcr & hcr::EOICOUNT) >> hcr::EOICOUNT_SHIFT;
         vif.hcr &= !hcr::EOICOUNT;
         if count == 0 || vif.vmcr & vmcr::VEOIM != 0 {
@@ -311,13 +302,7 @@ impl Vgic {
     }
 
     /// Puts one interrupt into list register `number` of `cpu`.
-    fn place(
-        &mut self,
-        cpu: usize,
-        id: IntId,
-        number: usize,
-        hw: &mut impl PhysicalGic,
-    ) -> ListRegister {
+    fn place(&mut self, cpu: usize, id: IntId, number: usize, hw: &mut impl PhysicalGic) -> ListRegister {
         let mask = id.mask();
         let pintid = self.pintid(cpu, id);
         let again = self
@@ -328,9 +313,9 @@ impl Vgic {
             self.release(cpu, id, hw);
         }
         let routed_here = id.is_private() || self.target(id) == Some(cpu);
-        let deliver = self.bank(cpu, id).is_some_and(|bank| {
-            routed_here && bank.enabled & self.forwarded_groups(bank) & mask != 0
-        });
+        let deliver = self
+            .bank(cpu, id)
+            .is_some_and(|bank| routed_here && bank.enabled & self.forwarded_groups(bank) & mask != 0);
         self.set_owner(id, Some(cpu));
         if let Some(state) = self.cpus.get_mut(cpu)
             && let Some(slot) = state.slots.get_mut(number)

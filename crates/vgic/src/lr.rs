@@ -144,11 +144,7 @@ impl ListRegister {
     /// This in Group 1, or Group 0.
     #[must_use]
     pub const fn with_group1(self, group1: bool) -> Self {
-        Self(if group1 {
-            self.0 | GROUP1
-        } else {
-            self.0 & !GROUP1
-        })
+        Self(if group1 { self.0 | GROUP1 } else { self.0 & !GROUP1 })
     }
 
     /// This with the state replaced.
@@ -191,19 +187,11 @@ mod tests {
 
     #[test]
     fn every_field_reads_back() {
-        for state in [
-            State::Inactive,
-            State::Pending,
-            State::Active,
-            State::PendingActive,
-        ] {
+        for state in [State::Inactive, State::Pending, State::Active, State::PendingActive] {
             let lr = ListRegister::EMPTY.with_vintid(u32::MAX).with_state(state);
             assert_eq!(lr.state(), state);
             assert_eq!(lr.vintid(), u32::MAX);
-            assert_eq!(
-                State::from_parts(state.is_pending(), state.is_active()),
-                state
-            );
+            assert_eq!(State::from_parts(state.is_pending(), state.is_active()), state);
             assert_eq!(lr.is_valid(), state != State::Inactive);
         }
     }

@@ -11,11 +11,7 @@ const STATE_MASK: u64 = 3 << 62;
 /// The interface to put into hardware for L1's guest: L1's `page`, sanitised, hardware links
 /// translated by `physical` as in [`ich::translate_for_hardware`].
 #[must_use]
-pub fn load(
-    page: &VirtualInterface,
-    lr_count: usize,
-    physical: impl Fn(u32) -> Option<u32>,
-) -> VirtualInterface {
+pub fn load(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> VirtualInterface {
     let mut hardware = VirtualInterface {
         hcr: ich::sanitise_hcr(page.hcr),
         vmcr: ich::sanitise_vmcr(page.vmcr),

@@ -27,24 +27,16 @@ impl Vgic {
     /// L1 reads `bytes` (1, 2, 4 or 8) at `offset` (0 to `0x1_ffff`) of the redistributor of `cpu`.
     /// Reserved registers and sizes the architecture does not allow read as zero.
     #[must_use]
-    pub fn read_redistributor(
-        &self,
-        cpu: usize,
-        offset: u64,
-        bytes: u8,
-        hw: &impl PhysicalGic,
-    ) -> u64 {
+    pub fn read_redistributor(&self, cpu: usize, offset: u64, bytes: u8, hw: &impl PhysicalGic) -> u64 {
         if !self.has_cpu(cpu) {
             return 0;
         }
         match (bytes, offset) {
             (8, TYPER) => self.redistributor_typer(cpu),
-            (4, 0..SGI_FRAME) if offset.is_multiple_of(4) => {
-                u64::from(self.read_control_word(cpu, offset))
+            (4, 0..SGI_FRAME) if offset.is_multiple_of(4) => u64::from(self.read_control_word(cpu, offset)),
+            (1, SGI_FRAME..FRAMES_END) => {
+                u64::from(private_priority_at(offset - SGI_FRAME).map_or(0, |id| self.priority(cpu, id)))
             }
-            (1, SGI_FRAME..FRAMES_END) => u64::from(
-                private_priority_at(offset - SGI_FRAME).map_or(0, |id| self.priority(cpu, id)),
-            ),
             (4, SGI_FRAME..FRAMES_END) if offset.is_multiple_of(4) => {
                 u64::from(self.read_sgi_word(cpu, offset - SGI_FRAME, hw))
             }
@@ -54,14 +46,7 @@ impl Vgic {
 
     /// L1 writes `bytes` (1, 2, 4 or 8) at `offset` (0 to `0x1_ffff`) of the redistributor of
     /// `cpu`. Reserved registers and sizes the architecture does not allow ignore it.
-    pub fn write_redistributor(
-        &mut self,
-        cpu: usize,
-        offset: u64,
-        bytes: u8,
-        value: u64,
-        hw: &mut impl PhysicalGic,
-    ) {
+    pub fn write_redistributor(&mut self, cpu: usize, offset: u64, bytes: u8, value: u64, hw: &mut impl PhysicalGic) {
         if !self.has_cpu(cpu) {
             return;
         }
@@ -88,9 +73,7 @@ impl Vgic {
             IIDR_OFFSET => IIDR,
             TYPER => low_half(self.redistributor_typer(cpu)),
             TYPER_HIGH => (self.redistributor_typer(cpu) >> TYPER_AFFINITY_SHIFT) as u32,
-            WAKER if self.cpus.get(cpu).is_some_and(|cpu| cpu.asleep) => {
-                WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
-            }
+            WAKER if self.cpus.get(cpu).is_some_and(|cpu| cpu.asleep) => WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP,
             PIDR2_OFFSET => PIDR2,
             _ => 0,
         }
@@ -98,19 +81,15 @@ impl Vgic {
 
     fn redistributor_typer(&self, cpu: usize) -> u64 {
         let affinity = self.cpus.get(cpu).map_or(0, |cpu| u64::from(cpu.affinity));
-        let last = if cpu + 1 == self.cpu_count {
-            TYPER_LAST
-        } else {
-            0
-        };
+        let last = if cpu + 1 == self.cpu_count { TYPER_LAST } else { 0 };
         affinity << TYPER_AFFINITY_SHIFT | (cpu as u64) << TYPER_PROCESSOR_SHIFT | last
     }
 
     fn read_sgi_word(&self, cpu: usize, offset: u64, hw: &impl PhysicalGic) -> u32 {
         match offset {
-            IPRIORITYR..IPRIORITYR_END => u32::from_le_bytes([0, 1, 2, 3].map(|byte| {
-                private_priority_at(offset + byte).map_or(0, |id| self.priority(cpu, id))
-            })),
+            IPRIORITYR..IPRIORITYR_END => u32::from_le_bytes(
+                [0, 1, 2, 3].map(|byte| private_priority_at(offset + byte).map_or(0, |id| self.priority(cpu, id))),
+            ),
             ICFGR => spread_config(SGIS),
             ICFGR1 => {
                 let edge = self.cpus.get(cpu).map_or(0, |cpu| cpu.private.edge);

@@ -236,10 +236,7 @@ impl Vgic {
 
     /// The packed affinity an SPI is routed to.
     pub(crate) fn route(&self, id: IntId) -> u32 {
-        self.routes
-            .get(id.number() as usize)
-            .copied()
-            .unwrap_or_default()
+        self.routes.get(id.number() as usize).copied().unwrap_or_default()
     }
 
     /// The vCPU an SPI is routed to, if there is one with that affinity.
@@ -251,9 +248,7 @@ impl Vgic {
 
     /// The vCPU on which an SPI is active or resident.
     pub(crate) fn owner(&self, id: IntId) -> Option<usize> {
-        self.cpus
-            .iter()
-            .position(|cpu| cpu.owned[id.word()] & id.mask() != 0)
+        self.cpus.iter().position(|cpu| cpu.owned[id.word()] & id.mask() != 0)
     }
 
     /// Notes where an SPI is active or resident, or that it is not.

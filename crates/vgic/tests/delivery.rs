@@ -87,16 +87,12 @@ fn sgi0r_does_not_reach_group_1() {
     machine.gicd(0, 0, 3);
     machine.gicr(0, ISENABLER, 0xffff);
     for register in [SgiRegister::Sgi0, SgiRegister::Asgi1] {
-        machine
-            .vgic
-            .send_sgi(0, register, sgi(1, 3), &mut machine.hw);
+        machine.vgic.send_sgi(0, register, sgi(1, 3), &mut machine.hw);
         machine.settle();
         assert_eq!(machine.list_registers(0), []);
     }
     machine.gicr(0, IGROUPR, !8);
-    machine
-        .vgic
-        .send_sgi(0, SgiRegister::Sgi0, sgi(1, 3), &mut machine.hw);
+    machine.vgic.send_sgi(0, SgiRegister::Sgi0, sgi(1, 3), &mut machine.hw);
     machine.settle();
     assert!(machine.list_register(0, 3).is_some());
 }
@@ -105,19 +101,12 @@ fn sgi0r_does_not_reach_group_1() {
 fn an_sgi_sent_while_it_is_active_comes_again() {
     let mut machine = Machine::new(1, 4);
     machine.gicr(0, ISENABLER, 0xffff);
-    machine
-        .vgic
-        .send_sgi(0, SgiRegister::Sgi1, sgi(1, 3), &mut machine.hw);
+    machine.vgic.send_sgi(0, SgiRegister::Sgi1, sgi(1, 3), &mut machine.hw);
     machine.settle();
     assert_eq!(machine.acknowledge(0), Some(3));
-    machine
-        .vgic
-        .send_sgi(0, SgiRegister::Sgi1, sgi(1, 3), &mut machine.hw);
+    machine.vgic.send_sgi(0, SgiRegister::Sgi1, sgi(1, 3), &mut machine.hw);
     machine.settle();
-    assert_eq!(
-        machine.list_register(0, 3).unwrap().state(),
-        State::PendingActive
-    );
+    assert_eq!(machine.list_register(0, 3).unwrap().state(), State::PendingActive);
     machine.end(0, 3);
     machine.deactivate(0, 3);
     assert_eq!(machine.handle(0), Some(3));
@@ -158,10 +147,7 @@ fn an_active_spi_stays_where_it_was_acknowledged() {
     machine.end(0, 40);
     machine.deactivate(0, 40);
     machine.exit(0);
-    assert!(
-        machine.list_register(1, 40).is_some(),
-        "the line is still high"
-    );
+    assert!(machine.list_register(1, 40).is_some(), "the line is still high");
 }
 
 #[test]
@@ -400,11 +386,7 @@ fn deliverable_asks_what_the_interface_would_signal() {
         .write_redistributor(0, SGI_FRAME + ISENABLER, 4, 1 << 25, &mut machine.hw);
     assert_eq!(machine.vgic.deliverable(0, &vif), Some(Signal::Irq));
     vif.ap1r0 = 1 << (0xa0 >> 3);
-    assert_eq!(
-        machine.vgic.deliverable(0, &vif),
-        None,
-        "one as urgent is active"
-    );
+    assert_eq!(machine.vgic.deliverable(0, &vif), None, "one as urgent is active");
     vif.ap1r0 = 0;
     vif.vmcr &= !(0xff << vmcr::VPMR_SHIFT) | 0xa0 << vmcr::VPMR_SHIFT;
     assert!(!machine.vgic.has_deliverable(0, &vif), "masked");

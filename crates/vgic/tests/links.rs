@@ -116,10 +116,7 @@ fn a_disabled_ppi_stays_linked_so_that_it_cannot_storm() {
     assert_eq!(machine.vgic.link(0, 27), Some(27));
     machine.drive_timer(0, false);
     machine.enable(0, 27);
-    assert!(
-        !machine.hw.ppis[0][27].active,
-        "asked again when it is enabled"
-    );
+    assert!(!machine.hw.ppis[0][27].active, "asked again when it is enabled");
     assert_eq!(machine.handle(0), None);
 }
 
@@ -287,10 +284,7 @@ mod timer {
     fn a_guest_timer_is_linked_again_when_its_guest_runs() {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
-        assert!(
-            machine.hw.ppis[0][27].active,
-            "held until L2 is done with it"
-        );
+        assert!(machine.hw.ppis[0][27].active, "held until L2 is done with it");
         assert_eq!(machine.vgic.link(0, 27), Some(27));
         let loaded = nested::load(&page(), LISTS, |intid| machine.vgic.link(0, intid));
         assert_eq!(loaded.lr[2], 0x70a0_001b_0000_001b);

@@ -166,9 +166,7 @@ impl History {
         entry.was_high |= level;
         match intid {
             EMULATED_PPI => {
-                self.machine
-                    .vgic
-                    .set_level(cpu, intid, level, &mut self.machine.hw);
+                self.machine.vgic.set_level(cpu, intid, level, &mut self.machine.hw);
                 self.machine.settle();
                 if !level {
                     self.entry(cpu, intid).was_high = false;
@@ -240,10 +238,7 @@ impl History {
         let intid = self.machine.acknowledge(cpu)?;
         let route = self.routes.get(&intid).copied().unwrap_or(0);
         assert!(self.group, "group disabled");
-        assert!(
-            intid < 32 || route == cpu as u64,
-            "{intid} on the wrong vCPU"
-        );
+        assert!(intid < 32 || route == cpu as u64, "{intid} on the wrong vCPU");
         let entry = self.entry(cpu, intid);
         assert!(entry.enabled, "{intid} is disabled");
         assert!(!entry.active, "{intid} acknowledged twice");
@@ -325,22 +320,13 @@ impl History {
     fn check_all_served(&mut self) {
         for (&(cpu, intid), entry) in &self.ledger {
             assert!(!entry.owed, "{intid} of vCPU {cpu} was lost");
-            assert!(
-                !entry.level,
-                "the line of {intid} of vCPU {cpu} was ignored"
-            );
+            assert!(!entry.level, "the line of {intid} of vCPU {cpu} was ignored");
             assert!(
                 !self.machine.vgic.is_pending_or_active(cpu, intid),
                 "{intid} is left over"
             );
         }
-        for line in self
-            .machine
-            .hw
-            .spis
-            .iter()
-            .chain(self.machine.hw.ppis.iter().flatten())
-        {
+        for line in self.machine.hw.spis.iter().chain(self.machine.hw.ppis.iter().flatten()) {
             assert!(!line.active, "a physical interrupt is active for ever");
         }
         for cpu in 0..CPUS {

@@ -127,21 +127,14 @@ fn the_guests_progress_comes_back_and_the_rest_of_the_page_stays() {
     after.hcr |= 2 << hcr::EOICOUNT_SHIFT;
     after.vmcr |= 0xf0 << vmcr::VPMR_SHIFT;
     after.ap1r0 = 1;
-    after.lr[0] = ListRegister(after.lr[0])
-        .with_state(vgic::lr::State::Active)
-        .0;
+    after.lr[0] = ListRegister(after.lr[0]).with_state(vgic::lr::State::Active).0;
     after.lr[1] &= !(3 << 62);
     after.lr[2] &= !(3 << 62);
     let mut ended = Vec::new();
     nested::save(&before, &after, &mut page, 4, |end| ended.push(end));
     assert_eq!(
         page.lr[..4],
-        [
-            ACTIVE | EOI | 7,
-            HW | 27 << 32 | 8,
-            HW | 99 << 32 | 9,
-            EOI | 10
-        ]
+        [ACTIVE | EOI | 7, HW | 27 << 32 | 8, HW | 99 << 32 | 9, EOI | 10]
     );
     assert_eq!(page.hcr, hcr::EN | hcr::UIE | 2 << hcr::EOICOUNT_SHIFT);
     assert_eq!((page.vmcr, page.ap1r0), (after.vmcr, 1));

@@ -13,9 +13,7 @@ fn read(machine: &Machine, offset: u64, bytes: u8) -> u64 {
 }
 
 fn read_frame(machine: &Machine, cpu: usize, offset: u64, bytes: u8) -> u64 {
-    machine
-        .vgic
-        .read_redistributor(cpu, offset, bytes, &machine.hw)
+    machine.vgic.read_redistributor(cpu, offset, bytes, &machine.hw)
 }
 
 #[test]
@@ -48,11 +46,7 @@ fn redistributor_typer_has_affinity_number_and_last() {
         1 << 32 | 1 << 8,
         "the second of its cluster"
     );
-    assert_eq!(
-        read_frame(&machine, 2, 8, 8),
-        0x100 << 32 | 2 << 8 | 1 << 4,
-        "the last"
-    );
+    assert_eq!(read_frame(&machine, 2, 8, 8), 0x100 << 32 | 2 << 8 | 1 << 4, "the last");
     assert_eq!(read_frame(&machine, 2, 0xc, 4), 0x100, "in halves");
     assert_eq!(read_frame(&machine, 2, 8, 4), 2 << 8 | 1 << 4);
     assert_eq!(read_frame(&machine, 0, 0xffe8, 4), 0x3b);
@@ -63,13 +57,9 @@ fn redistributor_typer_has_affinity_number_and_last() {
 fn waker_wakes_when_asked() {
     let mut machine = Machine::new(1, 4);
     assert_eq!(read_frame(&machine, 0, 0x14, 4), 6, "asleep out of reset");
-    machine
-        .vgic
-        .write_redistributor(0, 0x14, 4, 0, &mut machine.hw);
+    machine.vgic.write_redistributor(0, 0x14, 4, 0, &mut machine.hw);
     assert_eq!(read_frame(&machine, 0, 0x14, 4), 0);
-    machine
-        .vgic
-        .write_redistributor(0, 0x14, 4, 2, &mut machine.hw);
+    machine.vgic.write_redistributor(0, 0x14, 4, 2, &mut machine.hw);
     assert_eq!(read_frame(&machine, 0, 0x14, 4), 6);
 }
 
@@ -138,22 +128,14 @@ fn routes_are_read_and_written_whole_or_in_halves() {
     machine
         .vgic
         .write_distributor(0, register, 8, u64::MAX, &mut machine.hw);
-    assert_eq!(
-        read(&machine, register, 8),
-        0xff_00ff_ffff,
-        "no routing mode bit"
-    );
+    assert_eq!(read(&machine, register, 8), 0xff_00ff_ffff, "no routing mode bit");
     machine.gicd(0, register + 4, 0);
     machine.gicd(0, register, 1);
     assert_eq!(read(&machine, register, 8), 1);
     assert_eq!(machine.vgic.interrupt(0, 40).unwrap().target, Some(1));
     machine.gicd(0, register + 4, 7);
     assert_eq!(read(&machine, register, 8), 7 << 32 | 1);
-    assert_eq!(
-        machine.vgic.interrupt(0, 40).unwrap().target,
-        None,
-        "nobody's affinity"
-    );
+    assert_eq!(machine.vgic.interrupt(0, 40).unwrap().target, None, "nobody's affinity");
 }
 
 #[test]
@@ -175,10 +157,7 @@ fn a_withheld_spi_reads_as_zero_and_ignores_writes() {
 fn pending_spis_that_were_not_forwarded_read_as_pending() {
     let mut machine = Machine::new(1, 4);
     machine.drive(40, true);
-    assert!(
-        machine.has_bit(0, ISPENDR, 40),
-        "the line, though it is disabled"
-    );
+    assert!(machine.has_bit(0, ISPENDR, 40), "the line, though it is disabled");
     machine.set_edge(41, true);
     machine.pulse(41);
     assert!(machine.has_bit(0, ISPENDR, 41));
@@ -214,10 +193,7 @@ fn impossible_configurations_are_refused() {
     assert_eq!(of(|c| c.cpus = 0), Some(ConfigError::Cpus(0)));
     assert_eq!(of(|c| c.cpus = 9), Some(ConfigError::Cpus(9)));
     assert_eq!(of(|c| c.spi_count = 33), Some(ConfigError::SpiCount(33)));
-    assert_eq!(
-        of(|c| c.spi_count = 1024),
-        Some(ConfigError::SpiCount(1024))
-    );
+    assert_eq!(of(|c| c.spi_count = 1024), Some(ConfigError::SpiCount(1024)));
     assert_eq!(of(|c| c.lr_count = 0), Some(ConfigError::ListRegisters(0)));
     assert_eq!(of(|c| c.id_bits = 9), Some(ConfigError::IdBits(9)));
     assert_eq!(of(|c| c.spi_count = 992), None);

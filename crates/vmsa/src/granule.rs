@@ -20,11 +20,7 @@ impl Level {
     /// The level with this number, `None` above 3.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
-        if number <= 3 {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number <= 3 { Some(Self(number)) } else { None }
     }
 
     /// The number, 0 to 3.

@@ -121,10 +121,7 @@ impl Format {
 
     /// The bits by which neighbours are told apart.
     fn mask(self) -> u64 {
-        let columns = self
-            .columns()
-            .iter()
-            .fold(0, |mask, column| mask | column.mask);
+        let columns = self.columns().iter().fold(0, |mask, column| mask | column.mask);
         match self {
             Self::Stage2 => columns,
             Self::El2 { .. } => columns | ATTR_INDEX_MASK,
@@ -174,13 +171,7 @@ impl RangeDumper {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn note(
-        &mut self,
-        ia: u64,
-        level: Level,
-        raw: u64,
-        out: &mut impl fmt::Write,
-    ) -> fmt::Result {
+    pub fn note(&mut self, ia: u64, level: Level, raw: u64, out: &mut impl fmt::Write) -> fmt::Result {
         let next = Run {
             start: ia,
             level,
@@ -225,11 +216,7 @@ impl RangeDumper {
     fn print(&self, run: Run, end: u64, out: &mut impl fmt::Write) -> fmt::Result {
         let (size, unit) = size_in_units(end.saturating_sub(run.start));
         let name = self.format.level_name(run.level);
-        write!(
-            out,
-            "0x{:016x}-0x{end:016x}   {size:9}{unit} {name}",
-            run.start
-        )?;
+        write!(out, "0x{:016x}-0x{end:016x}   {size:9}{unit} {name}", run.start)?;
         if run.prot != 0 {
             self.print_attributes(run.prot, out)?;
         }
@@ -386,8 +373,7 @@ mod tests {
 
     #[test]
     fn a_table_descriptor_out_of_range_prints_as_a_hole() {
-        let cfg =
-            Stage2Config::from_registers(vtcr(Granule::K4, 32, 1) & !(7 << 16), ROOT, &LIMITS);
+        let cfg = Stage2Config::from_registers(vtcr(Granule::K4, 32, 1) & !(7 << 16), ROOT, &LIMITS);
         let mut mem = memory();
         mem.set(ROOT, 1 << 40 | 3);
         let mut text = String::new();
@@ -413,10 +399,7 @@ mod tests {
         const MAIR: u64 = 0xff_04 | 0x33 << 16;
         let mut mem = memory();
         mem.set(ROOT, LEVEL_2 | 3);
-        mem.set(
-            LEVEL_2 + 8,
-            0x4000_0000 | 1 << 54 | 0b11 << 8 | 1 << 10 | 1 << 2 | 1,
-        );
+        mem.set(LEVEL_2 + 8, 0x4000_0000 | 1 << 54 | 0b11 << 8 | 1 << 10 | 1 << 2 | 1);
         mem.set(LEVEL_2 + 16, LEVEL_3 | 3);
         mem.set(LEVEL_3, 0x4000_0000 | 1 << 10 | 1 << 7 | 1 << 52 | 1);
         mem.set(LEVEL_3 + 8, 0x4000_0000 | 1 << 10 | 2 << 2 | 1);

@@ -105,11 +105,7 @@ impl Geometry {
         let Ok(stored) = mem.read(Addr::new(table + index * 8)) else {
             return entry(0, EntryKind::Unreadable);
         };
-        let raw = if self.big_endian {
-            stored.swap_bytes()
-        } else {
-            stored
-        };
+        let raw = if self.big_endian { stored.swap_bytes() } else { stored };
         // Both stages agree on bits 1:0 and on where the address is.
         let address = raw & ((1 << 48) - 1) & !(self.granule.bytes() - 1);
         if raw & 1 == 0 || address >> self.oa_bits != 0 {

@@ -44,7 +44,11 @@ impl Timer {
     /// The count at which it will assert its interrupt; `None` if it does already, or never will.
     #[must_use]
     pub const fn deadline(self, count: u64) -> Option<u64> {
-        if self.ctl & WRITABLE == ENABLE && count < self.cval { Some(self.cval) } else { None }
+        if self.ctl & WRITABLE == ENABLE && count < self.cval {
+            Some(self.cval)
+        } else {
+            None
+        }
     }
 
     /// `CNT*_CTL` as it reads at `count`: with `ISTATUS`, which is 0 while the timer is off.
@@ -83,7 +87,10 @@ mod tests {
 
     #[test]
     fn mask_hides_the_interrupt_but_not_the_status() {
-        let masked = Timer { ctl: ENABLE | IMASK, ..ON };
+        let masked = Timer {
+            ctl: ENABLE | IMASK,
+            ..ON
+        };
         assert!(!masked.is_asserted(100));
         assert_eq!(masked.read_ctl(100), ENABLE | IMASK | ISTATUS);
         assert_eq!(masked.deadline(0), None);

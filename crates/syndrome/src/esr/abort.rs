@@ -59,10 +59,7 @@ impl AccessSize {
 /// something only when `isv` is set, which is the case for single-register
 /// loads and stores without writeback that fault at stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one field of the architecture each"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "one field of the architecture each")]
 pub struct DataAbort {
     /// The syndrome describes the instruction.
     pub isv: bool,
@@ -132,11 +129,7 @@ impl DataAbort {
             return value;
         }
         let extended = ((value << shift).cast_signed() >> shift).cast_unsigned();
-        if self.sf {
-            extended
-        } else {
-            extended & 0xffff_ffff
-        }
+        if self.sf { extended } else { extended & 0xffff_ffff }
     }
 }
 

@@ -118,15 +118,7 @@ classes! {
 pub const fn is_debug(ec: u8) -> bool {
     matches!(
         ec,
-        BREAKPT_LOW
-            | BREAKPT_CUR
-            | SOFTSTP_LOW
-            | SOFTSTP_CUR
-            | WATCHPT_LOW
-            | WATCHPT_CUR
-            | BKPT32
-            | VECTOR32
-            | BRK64
+        BREAKPT_LOW | BREAKPT_CUR | SOFTSTP_LOW | SOFTSTP_CUR | WATCHPT_LOW | WATCHPT_CUR | BKPT32 | VECTOR32 | BRK64
     )
 }
 

@@ -107,10 +107,7 @@ impl FaultStatus {
     pub const fn is_translation_regime(self) -> bool {
         matches!(
             self.kind,
-            FaultKind::AddressSize
-                | FaultKind::Translation
-                | FaultKind::AccessFlag
-                | FaultKind::Permission
+            FaultKind::AddressSize | FaultKind::Translation | FaultKind::AccessFlag | FaultKind::Permission
         )
     }
 }
@@ -148,10 +145,7 @@ mod tests {
     fn level_minus_one_has_codes_of_its_own() {
         assert_eq!(FaultStatus::new(FaultKind::Translation, -1).encode(), 0x2b);
         assert_eq!(FaultStatus::new(FaultKind::AddressSize, -1).encode(), 0x29);
-        assert_eq!(
-            FaultStatus::new(FaultKind::ExternalOnWalk, -1).encode(),
-            0x13
-        );
+        assert_eq!(FaultStatus::new(FaultKind::ExternalOnWalk, -1).encode(), 0x13);
         assert_eq!(FaultStatus::new(FaultKind::Permission, -1).encode(), 0x0c);
     }
 }

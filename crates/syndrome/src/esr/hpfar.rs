@@ -54,10 +54,7 @@ mod tests {
     #[test]
     fn page_number_sits_in_bits_43_to_4() {
         assert_eq!(page(0x0008_0000), 0x0800_0000);
-        assert_eq!(
-            faulting_ipa(0x0008_0000, 0xffff_8000_0001_0ffe),
-            0x0800_0ffe
-        );
+        assert_eq!(faulting_ipa(0x0008_0000, 0xffff_8000_0001_0ffe), 0x0800_0ffe);
         assert_eq!(for_ipa(0x0f_ffff_ffff_f000), 0x0fff_ffff_fff0);
     }
 

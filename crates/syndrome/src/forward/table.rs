@@ -42,10 +42,7 @@ const fn hcr_on(access: Access, mask: u64) -> Control {
 }
 
 /// The virtual memory control registers of EL1.
-const VM: &[Control] = &[
-    hcr_on(Access::Write, hcr_el2::TVM),
-    hcr_on(Access::Read, hcr_el2::TRVM),
-];
+const VM: &[Control] = &[hcr_on(Access::Write, hcr_el2::TVM), hcr_on(Access::Read, hcr_el2::TRVM)];
 const TACR: &[Control] = &[set(Source::Hcr, hcr_el2::TACR)];
 const TID1: &[Control] = &[hcr_on(Access::Read, hcr_el2::TID1)];
 const TID2: &[Control] = &[set(Source::Hcr, hcr_el2::TID2)];
@@ -66,10 +63,7 @@ const APK: &[Control] = &[clear(Source::Hcr, hcr_el2::APK)];
 const ENSCXT: &[Control] = &[clear(Source::Hcr, hcr_el2::EnSCXT)];
 
 const TDA: &[Control] = &[set(Source::Mdcr, mdcr_el2::TDE | mdcr_el2::TDA)];
-const TDA_TDCC: &[Control] = &[set(
-    Source::Mdcr,
-    mdcr_el2::TDE | mdcr_el2::TDA | mdcr_el2::TDCC,
-)];
+const TDA_TDCC: &[Control] = &[set(Source::Mdcr, mdcr_el2::TDE | mdcr_el2::TDA | mdcr_el2::TDCC)];
 const TDRA: &[Control] = &[set(Source::Mdcr, mdcr_el2::TDE | mdcr_el2::TDRA)];
 const TDOSA: &[Control] = &[set(Source::Mdcr, mdcr_el2::TDE | mdcr_el2::TDOSA)];
 const TPM: &[Control] = &[set(Source::Mdcr, mdcr_el2::TPM)];
@@ -112,20 +106,12 @@ const fn one(reg: SysReg, controls: &'static [Control]) -> Row {
 
 /// A row for a block, both ends included.
 const fn block(first: SysReg, last: SysReg, controls: &'static [Control]) -> Row {
-    Row {
-        first,
-        last,
-        controls,
-    }
+    Row { first, last, controls }
 }
 
 /// All `TLBI` encodings of EL1 with this `CRn` and `CRm`.
 const fn tlbi(crn: u8, crm: u8, controls: &'static [Control]) -> Row {
-    block(
-        SysReg::new(1, 0, crn, crm, 0),
-        SysReg::new(1, 0, crn, crm, 7),
-        controls,
-    )
+    block(SysReg::new(1, 0, crn, crm, 0), SysReg::new(1, 0, crn, crm, 7), controls)
 }
 
 /// The table, ascending by encoding.

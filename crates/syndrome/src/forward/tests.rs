@@ -37,11 +37,7 @@ fn trapped(l1: &L1Controls) -> (Vec<&'static str>, Vec<&'static str>) {
 #[test]
 fn rows_ascend_and_are_disjoint() {
     assert!(table::ROWS.iter().all(|row| row.first <= row.last));
-    assert!(
-        table::ROWS
-            .windows(2)
-            .all(|pair| pair[0].last < pair[1].first)
-    );
+    assert!(table::ROWS.windows(2).all(|pair| pair[0].last < pair[1].first));
     assert!(table::ROWS.iter().all(|row| !row.controls.is_empty()));
 }
 
@@ -93,19 +89,10 @@ fn tvm_traps_writes_and_trvm_reads_of_the_same_registers() {
 #[test]
 fn id_groups_trap_their_own_registers() {
     let reads = |bits| trapped(&with_hcr(bits)).0;
-    assert_eq!(
-        reads(hcr_el2::TID1),
-        ["REVIDR_EL1", "SMIDR_EL1", "AIDR_EL1"]
-    );
+    assert_eq!(reads(hcr_el2::TID1), ["REVIDR_EL1", "SMIDR_EL1", "AIDR_EL1"]);
     assert_eq!(
         reads(hcr_el2::TID2),
-        [
-            "CCSIDR_EL1",
-            "CLIDR_EL1",
-            "CCSIDR2_EL1",
-            "CSSELR_EL1",
-            "CTR_EL0"
-        ]
+        ["CCSIDR_EL1", "CLIDR_EL1", "CCSIDR2_EL1", "CSSELR_EL1", "CTR_EL0"]
     );
     assert_eq!(
         reads(hcr_el2::TID4),
@@ -117,11 +104,7 @@ fn id_groups_trap_their_own_registers() {
         .collect();
     assert_eq!(reads(hcr_el2::TID3), group3);
     // Unallocated encodings of the space are part of the group.
-    assert!(wants(
-        SysReg::new(3, 0, 0, 7, 7),
-        true,
-        &with_hcr(hcr_el2::TID3)
-    ));
+    assert!(wants(SysReg::new(3, 0, 0, 7, 7), true, &with_hcr(hcr_el2::TID3)));
     assert!(wants(SysReg::CSSELR_EL1, false, &with_hcr(hcr_el2::TID2)));
 }
 
@@ -142,26 +125,15 @@ fn tlbi_controls_divide_by_reach() {
     // Ten operations, each local, IS, OS, with and without nXS.
     assert_eq!(all.len(), 60);
     assert_eq!((inner.len(), outer.len()), (20, 20));
-    assert!(
-        inner
-            .iter()
-            .all(|name| name.trim_end_matches("nXS").ends_with("IS"))
-    );
-    assert!(
-        outer
-            .iter()
-            .all(|name| name.trim_end_matches("nXS").ends_with("OS"))
-    );
+    assert!(inner.iter().all(|name| name.trim_end_matches("nXS").ends_with("IS")));
+    assert!(outer.iter().all(|name| name.trim_end_matches("nXS").ends_with("OS")));
     assert!(!all.contains(&"TLBI IPAS2E1IS"));
 }
 
 #[test]
 fn cache_maintenance_controls_divide_by_kind() {
     let writes = |bits| trapped(&with_hcr(bits)).1;
-    assert_eq!(
-        writes(hcr_el2::TPU),
-        ["IC IALLUIS", "IC IALLU", "IC IVAU", "DC CVAU"]
-    );
+    assert_eq!(writes(hcr_el2::TPU), ["IC IALLUIS", "IC IALLU", "IC IVAU", "DC CVAU"]);
     assert_eq!(writes(hcr_el2::TOCU), ["IC IALLU", "IC IVAU", "DC CVAU"]);
     assert_eq!(writes(hcr_el2::TICAB), ["IC IALLUIS"]);
     assert_eq!(writes(hcr_el2::TDZ), ["DC ZVA", "DC GVA", "DC GZVA"]);
@@ -180,14 +152,8 @@ fn controls_that_trap_when_clear() {
     };
     let (keys, _) = trapped(&without(hcr_el2::APK));
     assert_eq!(keys.len(), 10);
-    assert!(
-        keys.iter()
-            .all(|name| name.starts_with("AP") && name.contains("Key"))
-    );
-    assert_eq!(
-        trapped(&without(hcr_el2::EnSCXT)).0,
-        ["SCXTNUM_EL1", "SCXTNUM_EL0"]
-    );
+    assert!(keys.iter().all(|name| name.starts_with("AP") && name.contains("Key")));
+    assert_eq!(trapped(&without(hcr_el2::EnSCXT)).0, ["SCXTNUM_EL1", "SCXTNUM_EL0"]);
     let closed = L1Controls { cnthctl: 0, ..OPEN };
     assert_eq!(
         trapped(&closed).0,
@@ -219,13 +185,7 @@ fn virtual_timer_and_counter_trap_apart() {
 
 #[test]
 fn gic_controls_divide_by_group() {
-    let with = |bits| {
-        trapped(&L1Controls {
-            ich_hcr: bits,
-            ..OPEN
-        })
-        .1
-    };
+    let with = |bits| trapped(&L1Controls { ich_hcr: bits, ..OPEN }).1;
     assert_eq!(
         with(ich_hcr_el2::TC),
         [
@@ -239,11 +199,7 @@ fn gic_controls_divide_by_group() {
         ]
     );
     assert_eq!(with(ich_hcr_el2::TDIR), ["ICC_DIR_EL1"]);
-    assert!(
-        with(ich_hcr_el2::TALL0)
-            .iter()
-            .all(|name| name.contains('0'))
-    );
+    assert!(with(ich_hcr_el2::TALL0).iter().all(|name| name.contains('0')));
     assert_eq!(with(ich_hcr_el2::TALL0).len(), 9);
     assert_eq!(with(ich_hcr_el2::TALL1).len(), 10);
     assert_eq!(

@@ -176,8 +176,7 @@ impl Machine {
     pub(crate) fn gicd(&mut self, cpu: usize, offset: u64, value: u32) {
         self.before_access(cpu, offset);
         let value = u64::from(value);
-        self.vgic
-            .write_distributor(cpu, offset, 4, value, &mut self.hw);
+        self.vgic.write_distributor(cpu, offset, 4, value, &mut self.hw);
         self.settle();
     }
 
@@ -201,9 +200,7 @@ impl Machine {
     /// L1 on `cpu` reads a word of its own SGI frame.
     pub(crate) fn read_gicr(&mut self, cpu: usize, offset: u64) -> u32 {
         self.before_access(cpu, offset);
-        let value = self
-            .vgic
-            .read_redistributor(cpu, SGI_FRAME + offset, 4, &self.hw);
+        let value = self.vgic.read_redistributor(cpu, SGI_FRAME + offset, 4, &self.hw);
         self.settle();
         value as u32
     }
@@ -245,8 +242,7 @@ impl Machine {
             self.vgic
                 .write_redistributor(cpu, SGI_FRAME + offset, 1, priority, &mut self.hw);
         } else {
-            self.vgic
-                .write_distributor(cpu, offset, 1, priority, &mut self.hw);
+            self.vgic.write_distributor(cpu, offset, 1, priority, &mut self.hw);
         }
     }
 
@@ -364,15 +360,11 @@ impl Machine {
 
     pub(crate) fn list_registers(&self, cpu: usize) -> Vec<ListRegister> {
         let lrs = self.vif[cpu].lr.iter().take(self.lr_count);
-        lrs.map(|&lr| ListRegister(lr))
-            .filter(|lr| lr.is_valid())
-            .collect()
+        lrs.map(|&lr| ListRegister(lr)).filter(|lr| lr.is_valid()).collect()
     }
 
     pub(crate) fn list_register(&self, cpu: usize, intid: u32) -> Option<ListRegister> {
-        self.list_registers(cpu)
-            .into_iter()
-            .find(|lr| lr.vintid() == intid)
+        self.list_registers(cpu).into_iter().find(|lr| lr.vintid() == intid)
     }
 
     /// L1 on `cpu` reads `ICC_IAR1_EL1`.
@@ -457,10 +449,7 @@ impl Machine {
                 );
                 if lr.is_hw() {
                     assert_ne!(lr.state(), State::PendingActive, "no link for both");
-                    assert!(
-                        self.hw.line(cpu, lr.pintid()).active,
-                        "a link to an inactive interrupt"
-                    );
+                    assert!(self.hw.line(cpu, lr.pintid()).active, "a link to an inactive interrupt");
                 }
             }
         }

@@ -33,7 +33,9 @@ const INPUT_BITS_MIN: u32 = 25;
 ///
 /// Does nothing where `TCR_EL1` describes no table that this model knows (DDI 0487, `AArch64.S1Walk`).
 pub fn visit_tables(registers: &Stage1Registers, va: u64, mut read: impl FnMut(u64) -> Option<u64>) {
-    let Some((granule, input_bits, base)) = half_of(registers, va) else { return };
+    let Some((granule, input_bits, base)) = half_of(registers, va) else {
+        return;
+    };
     let index_bits = input_bits - granule.shift();
     let levels = index_bits.div_ceil(granule.stride());
     let mut level = match levels {
@@ -48,7 +50,9 @@ pub fn visit_tables(registers: &Stage1Registers, va: u64, mut read: impl FnMut(u
     loop {
         let shift = granule.entry_shift(level);
         let index = (va & low_bits(bits)) >> shift;
-        let Some(descriptor) = read(table + index * DESCRIPTOR_BYTES) else { return };
+        let Some(descriptor) = read(table + index * DESCRIPTOR_BYTES) else {
+            return;
+        };
         let Some(next) = level.next() else { return };
         if descriptor & IS_TABLE != IS_TABLE {
             return;
@@ -75,7 +79,9 @@ fn half_of(registers: &Stage1Registers, va: u64) -> Option<(Granule, u32, u64)> 
         _ => return None,
     };
     let input_bits = 64 - (size & 0x3f) as u32;
-    (INPUT_BITS_MIN..=INPUT_BITS_MAX).contains(&input_bits).then_some((granule, input_bits, base))
+    (INPUT_BITS_MIN..=INPUT_BITS_MAX)
+        .contains(&input_bits)
+        .then_some((granule, input_bits, base))
 }
 
 const fn low_bits(count: u32) -> u64 {
@@ -104,37 +110,64 @@ mod tests {
 
     #[test]
     fn lower_half_with_4k_and_48_bits_reads_four_levels() {
-        let registers = Stage1Registers { tcr: tcr(16, 0, 16, 2), ttbr0: 0x1_0000, ttbr1: 0x9_0000 };
+        let registers = Stage1Registers {
+            tcr: tcr(16, 0, 16, 2),
+            ttbr0: 0x1_0000,
+            ttbr1: 0x9_0000,
+        };
         let va = 1 << 39 | 2 << 30 | 3 << 21 | 4 << 12;
         let memory = BTreeMap::from([(0x1_0008, 0x2_0003), (0x2_0010, 0x3_0003), (0x3_0018, 0x4_0003)]);
-        assert_eq!(addresses(&registers, va, &memory), [0x1_0008, 0x2_0010, 0x3_0018, 0x4_0020]);
+        assert_eq!(
+            addresses(&registers, va, &memory),
+            [0x1_0008, 0x2_0010, 0x3_0018, 0x4_0020]
+        );
     }
 
     #[test]
     fn upper_half_uses_ttbr1_and_its_size() {
-        let registers = Stage1Registers { tcr: tcr(16, 0, 25, 2), ttbr0: 0x1_0000, ttbr1: 0xabcd_0000_0009_0000 };
+        let registers = Stage1Registers {
+            tcr: tcr(16, 0, 25, 2),
+            ttbr0: 0x1_0000,
+            ttbr1: 0xabcd_0000_0009_0000,
+        };
         let va = !0 << 39 | 5 << 30;
         assert_eq!(addresses(&registers, va, &BTreeMap::new()), [0x9_0000 + 5 * 8]);
     }
 
     #[test]
     fn a_block_ends_the_walk() {
-        let registers = Stage1Registers { tcr: tcr(25, 0, 25, 2), ttbr0: 0x1_0000, ttbr1: 0 };
+        let registers = Stage1Registers {
+            tcr: tcr(25, 0, 25, 2),
+            ttbr0: 0x1_0000,
+            ttbr1: 0,
+        };
         let memory = BTreeMap::from([(0x1_0000, 0x2_0003), (0x2_0000, 0x4000_0001)]);
         assert_eq!(addresses(&registers, 0, &memory), [0x1_0000, 0x2_0000]);
     }
 
     #[test]
     fn granules_of_64k_and_16k_are_numbered_per_half() {
-        let with_64k = Stage1Registers { tcr: tcr(22, 1, 22, 3), ttbr0: 0x1_0000, ttbr1: 0x2_0000 };
+        let with_64k = Stage1Registers {
+            tcr: tcr(22, 1, 22, 3),
+            ttbr0: 0x1_0000,
+            ttbr1: 0x2_0000,
+        };
         assert_eq!(addresses(&with_64k, 1 << 29, &BTreeMap::new()), [0x1_0008]);
-        let with_16k = Stage1Registers { tcr: tcr(17, 2, 17, 1), ttbr0: 0x1_0000, ttbr1: 0x2_0000 };
+        let with_16k = Stage1Registers {
+            tcr: tcr(17, 2, 17, 1),
+            ttbr0: 0x1_0000,
+            ttbr1: 0x2_0000,
+        };
         assert_eq!(addresses(&with_16k, 1 << 36, &BTreeMap::new()), [0x1_0008]);
     }
 
     #[test]
     fn a_table_that_points_to_itself_ends_at_level_3() {
-        let registers = Stage1Registers { tcr: tcr(16, 0, 16, 2), ttbr0: 0x1_0000, ttbr1: 0 };
+        let registers = Stage1Registers {
+            tcr: tcr(16, 0, 16, 2),
+            ttbr0: 0x1_0000,
+            ttbr1: 0,
+        };
         let memory = BTreeMap::from([(0x1_0000, 0x1_0003)]);
         assert_eq!(addresses(&registers, 0, &memory).len(), 4);
     }
@@ -142,7 +175,11 @@ mod tests {
     #[test]
     fn sizes_and_granules_that_do_not_exist_read_nothing() {
         for tcr in [tcr(0, 0, 0, 2), tcr(63, 0, 63, 2), tcr(16, 3, 16, 0)] {
-            let registers = Stage1Registers { tcr, ttbr0: 0x1_0000, ttbr1: 0x1_0000 };
+            let registers = Stage1Registers {
+                tcr,
+                ttbr0: 0x1_0000,
+                ttbr1: 0x1_0000,
+            };
             assert!(addresses(&registers, 0, &BTreeMap::new()).is_empty());
             assert!(addresses(&registers, !0, &BTreeMap::new()).is_empty());
         }

@@ -4,10 +4,7 @@ use core::fmt;
 
 /// What a stage 2 allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is an independent permission"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent permission")]
 pub struct Perms {
     /// Data reads, and reads by stage-1 table walks.
     pub read: bool,

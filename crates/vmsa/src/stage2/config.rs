@@ -41,10 +41,7 @@ pub struct Stage2Config {
 
 /// What the machine that owns the tables is, as far as walking them goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one bit of a register"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one bit of a register")]
 pub struct Stage2Limits {
     /// The physical address size its `ID_AA64MMFR0_EL1.PARange` announces, in bits. Taken as 48 if
     /// greater.
@@ -69,11 +66,7 @@ impl Stage2Config {
     /// The fault that every translation under these registers takes: [`Stage2Fault::Translation`]
     /// at level 0 when `T0SZ` and `SL0` are out of range or do not fit each other,
     /// [`Stage2Fault::AddressSize`] at level 0 when the tables lie beyond the output address size.
-    pub fn from_registers(
-        vtcr: u64,
-        vttbr: u64,
-        limits: &Stage2Limits,
-    ) -> Result<Self, Stage2Fault> {
+    pub fn from_registers(vtcr: u64, vttbr: u64, limits: &Stage2Limits) -> Result<Self, Stage2Fault> {
         let vtcr = Vtcr(vtcr);
         let pa_bits = limits.pa_bits.min(ADDRESS_BITS_MAX);
         let granule = vtcr.granule(limits);
@@ -132,9 +125,7 @@ const fn is_start_level_available(granule: Granule, level: Level, pa_bits: u32) 
 /// concatenated tables (`AArch64.S2InconsistentSL`).
 const fn is_start_level_consistent(granule: Granule, level: Level, ipa_bits: u32) -> bool {
     match ipa_bits.checked_sub(granule.entry_shift(level)) {
-        Some(index_bits) => {
-            index_bits >= 1 && index_bits <= granule.stride() + CONCATENATION_BITS_MAX
-        }
+        Some(index_bits) => index_bits >= 1 && index_bits <= granule.stride() + CONCATENATION_BITS_MAX,
         None => false,
     }
 }
@@ -202,12 +193,7 @@ mod tests {
 
     const NO_WALK: Stage2Fault = Stage2Fault::Translation(Level::ZERO);
 
-    fn config(
-        granule: Granule,
-        ipa_bits: u32,
-        start_level: u8,
-        pa_bits: u32,
-    ) -> Result<Stage2Config, Stage2Fault> {
+    fn config(granule: Granule, ipa_bits: u32, start_level: u8, pa_bits: u32) -> Result<Stage2Config, Stage2Fault> {
         let limits = Stage2Limits { pa_bits, ..LIMITS };
         Stage2Config::from_registers(vtcr(granule, ipa_bits, start_level), 0x4000_0000, &limits)
     }
@@ -272,18 +258,13 @@ mod tests {
     fn root_beyond_the_output_size_is_an_address_size_fault() {
         let vtcr = vtcr(Granule::K4, 40, 1) & !(0b111 << 16);
         let fault = Stage2Fault::AddressSize(Level::ZERO);
-        assert_eq!(
-            Stage2Config::from_registers(vtcr, 1 << 32, &LIMITS),
-            Err(fault)
-        );
+        assert_eq!(Stage2Config::from_registers(vtcr, 1 << 32, &LIMITS), Err(fault));
         assert!(Stage2Config::from_registers(vtcr, 0xffff_0000, &LIMITS).is_ok());
     }
 
     #[test]
     fn vmid_and_cnp_are_no_part_of_the_root() {
-        let config =
-            Stage2Config::from_registers(vtcr(Granule::K4, 48, 0), 0xffff_0000_4000_0001, &LIMITS)
-                .unwrap();
+        let config = Stage2Config::from_registers(vtcr(Granule::K4, 48, 0), 0xffff_0000_4000_0001, &LIMITS).unwrap();
         assert_eq!(config.root, 0x4000_0000);
     }
 
@@ -295,9 +276,7 @@ mod tests {
         };
         let vtcr = vtcr(Granule::K4, 40, 1) | 0b01 << 14;
         assert_eq!(
-            Stage2Config::from_registers(vtcr, 0, &limits)
-                .unwrap()
-                .granule,
+            Stage2Config::from_registers(vtcr, 0, &limits).unwrap().granule,
             Granule::K4
         );
         assert_eq!(

@@ -191,18 +191,9 @@ mod tests {
     #[test]
     fn bit_one_is_table_or_page() {
         let at = Addr::new(0x8000_0000);
-        assert_eq!(
-            entry(0x8000_0003, Level::TWO, Granule::K4),
-            Stage2Entry::Table(at)
-        );
-        assert_eq!(
-            entry(0x8000_0003, Level::THREE, Granule::K4),
-            Stage2Entry::Page(at)
-        );
-        assert_eq!(
-            entry(0x8000_0001, Level::TWO, Granule::K4),
-            Stage2Entry::Block(at)
-        );
+        assert_eq!(entry(0x8000_0003, Level::TWO, Granule::K4), Stage2Entry::Table(at));
+        assert_eq!(entry(0x8000_0003, Level::THREE, Granule::K4), Stage2Entry::Page(at));
+        assert_eq!(entry(0x8000_0001, Level::TWO, Granule::K4), Stage2Entry::Block(at));
     }
 
     #[test]
@@ -215,11 +206,7 @@ mod tests {
             (Granule::K64, Level::ONE),
             (Granule::K64, Level::THREE),
         ] {
-            assert_eq!(
-                entry(0x1, level, granule),
-                Stage2Entry::Invalid,
-                "{granule} {level}"
-            );
+            assert_eq!(entry(0x1, level, granule), Stage2Entry::Invalid, "{granule} {level}");
         }
     }
 
@@ -310,8 +297,7 @@ mod tests {
                         af: bit(4),
                         contiguous: bit(5),
                     };
-                    let desc =
-                        Stage2Desc::leaf(Level::TWO, Addr::<Phys>::new(OUTPUT), &attrs, bits);
+                    let desc = Stage2Desc::leaf(Level::TWO, Addr::<Phys>::new(OUTPUT), &attrs, bits);
                     assert_eq!(desc.attrs(true), attrs);
                     assert_eq!(desc.tag(), bits & 3);
                     assert_eq!(
@@ -360,12 +346,7 @@ mod tests {
             },
             1
         )));
-        let moved = Stage2Desc::leaf(
-            Level::THREE,
-            Addr::<Phys>::new(OUTPUT + 0x1000),
-            &Stage2Attrs::RAM,
-            1,
-        );
+        let moved = Stage2Desc::leaf(Level::THREE, Addr::<Phys>::new(OUTPUT + 0x1000), &Stage2Attrs::RAM, 1);
         assert!(!old.is_relaxable_to(moved));
         assert!(!old.is_relaxable_to(Stage2Desc::INVALID));
     }

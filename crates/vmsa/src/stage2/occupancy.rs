@@ -128,10 +128,7 @@ mod tests {
         let mut table = TableRef::empty(page);
         for index in (0..ENTRIES).rev() {
             table = table.with_added(index);
-            assert_eq!(
-                table.desc().decode(Level::ONE, Granule::K4),
-                Stage2Entry::Table(page)
-            );
+            assert_eq!(table.desc().decode(Level::ONE, Granule::K4), Stage2Entry::Table(page));
             assert_eq!(table.page(), page);
             assert_eq!(table.count(), ENTRIES - index);
             assert!(table.first() <= index && table.first() + FIRST_UNIT > index);

@@ -85,8 +85,7 @@ pub(super) fn index_of(ia: u64, level: Level) -> u64 {
 /// Reads a descriptor of our own. Our own tables are readable; were one not, hardware would fault
 /// on it as on an invalid entry.
 pub(super) fn read_own(mem: &impl ReadTable<Phys>, at: Pa) -> Stage2Desc {
-    mem.read(at)
-        .map_or(Stage2Desc::INVALID, Stage2Desc::from_raw)
+    mem.read(at).map_or(Stage2Desc::INVALID, Stage2Desc::from_raw)
 }
 
 /// An entry as it was found.

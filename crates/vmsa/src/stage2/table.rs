@@ -175,10 +175,7 @@ impl Stage2Table {
                 let leaf = Granule::K4.entry_bytes(*level);
                 (from | to.bits()) & (leaf - 1) == 0 && leaf <= size - done
             };
-            let level = [Level::ONE, Level::TWO]
-                .into_iter()
-                .find(fits)
-                .unwrap_or(Level::THREE);
+            let level = [Level::ONE, Level::TWO].into_iter().find(fits).unwrap_or(Level::THREE);
             self.map_leaf(from, to, level, attrs, 0, env)?;
             done += Granule::K4.entry_bytes(level);
         }
@@ -277,12 +274,7 @@ impl Stage2Table {
     }
 
     /// Replaces a block by a table of `child` level that maps the same.
-    fn split(
-        &mut self,
-        slot: Valid,
-        child: Level,
-        env: &mut impl Stage2Env,
-    ) -> Result<TableRef, OutOfTables> {
+    fn split(&mut self, slot: Valid, child: Level, env: &mut impl Stage2Env) -> Result<TableRef, OutOfTables> {
         let page = env.alloc_table().ok_or(OutOfTables)?;
         for index in 0..ENTRIES {
             env.write(
@@ -309,12 +301,7 @@ impl Stage2Table {
 
     /// Frees a table of `level` that nothing refers to any more, and all below it. Returns the
     /// bytes it mapped.
-    pub(super) fn free_subtree(
-        &mut self,
-        table: TableRef,
-        level: Level,
-        mem: &mut impl TableMemory,
-    ) -> u64 {
+    pub(super) fn free_subtree(&mut self, table: TableRef, level: Level, mem: &mut impl TableMemory) -> u64 {
         let mut bytes = 0;
         let mut entries = table.entries();
         while let Some((index, desc)) = entries.next(mem) {

@@ -1,8 +1,6 @@
 //! [`Stage2Table`] against a naive model: a set of leaves.
 
-use super::{
-    MemType, Perms, Stage2Attrs, Stage2Desc, Stage2Table, Stage2Tlb, TableMemory, visit, walk,
-};
+use super::{MemType, Perms, Stage2Attrs, Stage2Desc, Stage2Table, Stage2Tlb, TableMemory, visit, walk};
 use crate::{
     EntryKind, Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
     testing::{Arena, Tlb},
@@ -87,10 +85,7 @@ impl Model {
     }
 
     fn split(&mut self, ia: u64, is_done: impl Fn(u64, Level) -> bool) {
-        while let Some((start, level, raw)) = self
-            .around(ia)
-            .filter(|&(start, level, _)| !is_done(start, level))
-        {
+        while let Some((start, level, raw)) = self.around(ia).filter(|&(start, level, _)| !is_done(start, level)) {
             let child = level.next().unwrap();
             self.0.remove(&start);
             for index in 0..512 {
@@ -109,17 +104,13 @@ impl Model {
 
     fn unmap(&mut self, ia: u64, size: u64) -> u64 {
         let before = self.bytes();
-        self.0.retain(|&start, &mut (level, _)| {
-            start + K4.entry_bytes(level) <= ia || ia + size <= start
-        });
+        self.0
+            .retain(|&start, &mut (level, _)| start + K4.entry_bytes(level) <= ia || ia + size <= start);
         before - self.bytes()
     }
 
     fn bytes(&self) -> u64 {
-        self.0
-            .values()
-            .map(|&(level, _)| K4.entry_bytes(level))
-            .sum()
+        self.0.values().map(|&(level, _)| K4.entry_bytes(level)).sum()
     }
 
     /// The tables there must be, the root included.
@@ -158,8 +149,7 @@ enum Op {
 /// Addresses at the corners of tables.
 fn address() -> impl Strategy<Value = u64> {
     let corner = || prop::sample::select(&[0u64, 1, 511][..]);
-    (corner(), corner(), corner(), corner())
-        .prop_map(|(a, b, c, d)| a << 39 | b << 30 | c << 21 | d << 12)
+    (corner(), corner(), corner(), corner()).prop_map(|(a, b, c, d)| a << 39 | b << 30 | c << 21 | d << 12)
 }
 
 fn size() -> impl Strategy<Value = u64> {
@@ -211,9 +201,7 @@ fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Mo
                 },
                 ..Stage2Attrs::RAM
             };
-            table
-                .map_leaf(ia, Pa::new(pa), level, &attrs, tag, machine)
-                .unwrap();
+            table.map_leaf(ia, Pa::new(pa), level, &attrs, tag, machine).unwrap();
             model.map(ia, level, Stage2Desc::leaf(level, Pa::new(pa), &attrs, tag));
         }
         Op::UnmapLeaves { ia, size } => {
@@ -223,10 +211,7 @@ fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Mo
             for at in [ia, ia + size] {
                 model.split(at, |start, _| start == at);
             }
-            assert_eq!(
-                table.unmap_range(ia, size, machine).unwrap(),
-                model.unmap(ia, size)
-            );
+            assert_eq!(table.unmap_range(ia, size, machine).unwrap(), model.unmap(ia, size));
         }
         Op::UnmapAll => {
             assert_eq!(table.unmap_all(machine), model.unmap(0, 1 << 48));
@@ -345,20 +330,10 @@ fn widening_permissions_is_one_invalidation_of_one_leaf() {
             ..Stage2Attrs::RAM
         };
         table
-            .map_leaf(
-                0x1000,
-                Pa::new(0x5000),
-                Level::THREE,
-                &attrs,
-                0,
-                &mut machine,
-            )
+            .map_leaf(0x1000, Pa::new(0x5000), Level::THREE, &attrs, 0, &mut machine)
             .unwrap();
     }
-    assert_eq!(
-        machine.arena.invalidations,
-        [(0x1000, 0x1000, Level::THREE)]
-    );
+    assert_eq!(machine.arena.invalidations, [(0x1000, 0x1000, Level::THREE)]);
 }
 
 #[test]
@@ -397,14 +372,7 @@ fn unmapping_costs_what_is_mapped() {
         for page in [3, 200, 511] {
             let ia = 0x7fc0_0000 + page * 0x1000;
             table
-                .map_leaf(
-                    ia,
-                    Pa::new(ia),
-                    Level::THREE,
-                    &Stage2Attrs::RAM,
-                    3,
-                    &mut env,
-                )
+                .map_leaf(ia, Pa::new(ia), Level::THREE, &Stage2Attrs::RAM, 3, &mut env)
                 .unwrap();
         }
         env.1.set(0);

@@ -35,12 +35,7 @@ impl Stage2Table {
     /// # Errors
     ///
     /// `OutOfTables` when a block cannot be split; nothing is unmapped.
-    pub fn unmap_range(
-        &mut self,
-        ia: u64,
-        size: u64,
-        env: &mut impl Stage2Env,
-    ) -> Result<u64, OutOfTables> {
+    pub fn unmap_range(&mut self, ia: u64, size: u64, env: &mut impl Stage2Env) -> Result<u64, OutOfTables> {
         let end = ia.saturating_add(size);
         self.split_at(ia, env)?;
         if end >> Self::IPA_BITS == 0 {
@@ -89,11 +84,7 @@ impl Stage2Table {
             if unseen == 0 {
                 break;
             }
-            let place = Place::of(
-                table.page(),
-                base + (index << Granule::K4.entry_shift(level)),
-                level,
-            );
+            let place = Place::of(table.page(), base + (index << Granule::K4.entry_shift(level)), level);
             let (removed, is_gone) = match place.read(env) {
                 Slot::Vacant(_) => continue,
                 Slot::Leaf(slot) => {
@@ -117,12 +108,7 @@ impl Stage2Table {
 
     /// Removes the leaves in `range` from the table that `slot` points to. Returns the bytes
     /// removed and whether the table is gone.
-    fn remove_below(
-        &mut self,
-        slot: Valid,
-        range: &Range<u64>,
-        env: &mut impl Stage2Env,
-    ) -> (u64, bool) {
+    fn remove_below(&mut self, slot: Valid, range: &Range<u64>, env: &mut impl Stage2Env) -> (u64, bool) {
         let table = TableRef::from_desc(slot.desc);
         let place = slot.place;
         // There are no table descriptors at level 3.

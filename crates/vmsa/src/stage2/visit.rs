@@ -51,16 +51,11 @@ mod tests {
         mem.add(ROOT, 0x1000);
         mem.set(ROOT, ROOT | 3);
         let mut entries = Vec::new();
-        let end = visit::<L1>(&config(), &mem, 0, usize::MAX, &mut |entry| {
-            entries.push(entry)
-        });
+        let end = visit::<L1>(&config(), &mem, 0, usize::MAX, &mut |entry| entries.push(entry));
         assert_eq!(end, None);
         // Level 3: 512, level 2: 511 more, level 1: 3 more.
         assert_eq!(entries.len(), 512 + 511 + 3);
-        assert_eq!(
-            (entries[0].level, entries[0].kind),
-            (Level::THREE, EntryKind::Leaf)
-        );
+        assert_eq!((entries[0].level, entries[0].kind), (Level::THREE, EntryKind::Leaf));
     }
 
     #[test]
@@ -70,9 +65,7 @@ mod tests {
         mem.set(ROOT + 8, (ROOT + 0x1000) | 3);
         mem.set(ROOT + 0x1000 + 24, (ROOT + 0x2000) | 3);
         let mut whole = Vec::new();
-        visit::<L1>(&config(), &mem, 0, usize::MAX, &mut |entry| {
-            whole.push(entry)
-        });
+        visit::<L1>(&config(), &mem, 0, usize::MAX, &mut |entry| whole.push(entry));
         let mut chunks = Vec::new();
         let mut next = Some(0);
         while let Some(from) = next {
@@ -100,10 +93,7 @@ mod tests {
     fn an_address_beyond_the_end_has_no_entries() {
         let mem = Words::default();
         for from in [1 << 32, u64::MAX] {
-            assert_eq!(
-                visit::<L1>(&config(), &mem, from, 5, &mut |_| panic!("no entry")),
-                None
-            );
+            assert_eq!(visit::<L1>(&config(), &mem, from, 5, &mut |_| panic!("no entry")), None);
         }
     }
 }

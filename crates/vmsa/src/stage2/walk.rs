@@ -47,11 +47,7 @@ pub struct Step<O> {
 /// The fault a hardware walk reports, in the architecture's order: translation and address size,
 /// level by level, and an external abort where a table cannot be read. Access flag and permissions
 /// are for the caller to check, who knows the access.
-pub fn walk<I, O>(
-    cfg: &Stage2Config,
-    ia: Addr<I>,
-    mem: &impl ReadTable<O>,
-) -> Result<Mapping<O>, Stage2Fault> {
+pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Stage2Fault> {
     walk_steps(cfg, ia, mem, &mut |_| {})
 }
 
@@ -117,11 +113,7 @@ impl Stage2Config {
     /// A descriptor as [`ReadTable`] gives it (little-endian number) in the byte order of this CPU.
     #[must_use]
     pub const fn from_stored(&self, stored: u64) -> u64 {
-        if self.big_endian {
-            stored.swap_bytes()
-        } else {
-            stored
-        }
+        if self.big_endian { stored.swap_bytes() } else { stored }
     }
 
     /// The inverse of [`from_stored`](Self::from_stored): a descriptor to be written.
@@ -198,10 +190,7 @@ mod tests {
             let block = translate(&cfg, 2 * size + 5, &mem).unwrap();
             assert_eq!((block.size, block.output), (size, Ipa::new(0x4000_0005)));
             let page = translate(&cfg, size + granule.bytes() + 7, &mem).unwrap();
-            assert_eq!(
-                (page.size, page.output),
-                (granule.bytes(), Ipa::new(0x8000_0007))
-            );
+            assert_eq!((page.size, page.output), (granule.bytes(), Ipa::new(0x8000_0007)));
             assert_eq!(page.level, Level::THREE);
         }
     }
@@ -212,10 +201,7 @@ mod tests {
         let mut mem = memory();
         let last = 16 * 512 - 1;
         mem.set(ROOT + 8 * last, 0x4000_0000 | LEAF);
-        assert_eq!(
-            translate(&cfg, last << 30, &mem).unwrap().output,
-            Ipa::new(0x4000_0000)
-        );
+        assert_eq!(translate(&cfg, last << 30, &mem).unwrap().output, Ipa::new(0x4000_0000));
     }
 
     #[test]
@@ -234,24 +220,15 @@ mod tests {
         let cfg = config(Granule::K4, 48, 0);
         let mut mem = memory();
         mem.set(ROOT, TABLE | 3);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::Translation(Level::ONE))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::Translation(Level::ONE)));
         mem.set(ROOT, LEAF);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::Translation(Level::ZERO))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::Translation(Level::ZERO)));
         mem.set(ROOT, 0x66_6000_0000 | 3);
         assert_eq!(
             translate(&cfg, 0, &mem),
             Err(Stage2Fault::ExternalAbortOnWalk(Level::ONE))
         );
-        let nowhere = Stage2Config {
-            root: 0x99_9000,
-            ..cfg
-        };
+        let nowhere = Stage2Config { root: 0x99_9000, ..cfg };
         assert_eq!(
             translate(&nowhere, 0, &mem),
             Err(Stage2Fault::ExternalAbortOnWalk(Level::ZERO))
@@ -260,29 +237,17 @@ mod tests {
 
     #[test]
     fn tables_and_leaves_beyond_the_output_size_are_address_size_faults() {
-        let limits = Stage2Limits {
-            pa_bits: 40,
-            ..LIMITS
-        };
+        let limits = Stage2Limits { pa_bits: 40, ..LIMITS };
         let vtcr = vtcr(Granule::K4, 40, 1);
         let cfg = Stage2Config::from_registers(vtcr, ROOT, &limits).unwrap();
         let mut mem = memory();
         mem.set(ROOT, 1 << 40 | LEAF);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::AddressSize(Level::ONE))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::ONE)));
         mem.set(ROOT, 1 << 40 | 3);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::AddressSize(Level::ONE))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::ONE)));
         mem.set(ROOT, TABLE | 3);
         mem.set(TABLE, 1 << 47 | LEAF);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::AddressSize(Level::TWO))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::TWO)));
     }
 
     #[test]
@@ -295,10 +260,7 @@ mod tests {
         let desc = 0x1_4000_0000 | LEAF;
         mem.set(ROOT, desc.swap_bytes());
         let mapping = translate(&cfg, 0, &mem).unwrap();
-        assert_eq!(
-            (mapping.output, mapping.raw),
-            (Ipa::new(0x1_4000_0000), desc)
-        );
+        assert_eq!((mapping.output, mapping.raw), (Ipa::new(0x1_4000_0000), desc));
     }
 
     #[test]
@@ -321,12 +283,7 @@ mod tests {
     fn a_clear_access_flag_is_reported_not_judged() {
         let mut mem = memory();
         mem.set(ROOT, LEAF & !(1 << 10));
-        assert!(
-            !translate(&config(Granule::K4, 40, 1), 0, &mem)
-                .unwrap()
-                .attrs
-                .af
-        );
+        assert!(!translate(&config(Granule::K4, 40, 1), 0, &mem).unwrap().attrs.af);
     }
 
     #[test]
@@ -335,19 +292,11 @@ mod tests {
         mem.set(ROOT + 16, TABLE | 3);
         let mut steps = Vec::new();
         let cfg = config(Granule::K4, 40, 1);
-        let result = walk_steps(
-            &cfg,
-            Ipa::<L2>::new(0x8020_0000),
-            &mem,
-            &mut |step: Step<L1>| {
-                steps.push((step.level.get(), step.table.bits(), step.index, step.raw));
-            },
-        );
+        let result = walk_steps(&cfg, Ipa::<L2>::new(0x8020_0000), &mem, &mut |step: Step<L1>| {
+            steps.push((step.level.get(), step.table.bits(), step.index, step.raw));
+        });
         assert_eq!(result, Err(Stage2Fault::Translation(Level::TWO)));
-        assert_eq!(
-            steps,
-            [(1, ROOT, 2, Some(TABLE | 3)), (2, TABLE, 1, Some(0))]
-        );
+        assert_eq!(steps, [(1, ROOT, 2, Some(TABLE | 3)), (2, TABLE, 1, Some(0))]);
     }
 
     /// A few pages of descriptors that mostly point to each other.

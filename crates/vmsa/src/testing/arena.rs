@@ -69,8 +69,7 @@ impl Arena {
             .copied()
             .filter(|&at| {
                 let (of, ia, size, _) = self.locate(at);
-                of == root
-                    && range.is_none_or(|(start, bytes)| ia < start + bytes && start < ia + size)
+                of == root && range.is_none_or(|(start, bytes)| ia < start + bytes && start < ia + size)
             })
             .collect();
         for at in forgotten {
@@ -109,10 +108,7 @@ impl Arena {
         match (entry(old), entry(new)) {
             (Stage2Entry::Invalid, Stage2Entry::Invalid) => {}
             (Stage2Entry::Invalid, _) => {
-                assert!(
-                    !self.unsynced.contains(&at),
-                    "made before it was broken, at {at:#x}"
-                );
+                assert!(!self.unsynced.contains(&at), "made before it was broken, at {at:#x}");
             }
             (_, Stage2Entry::Invalid) => {
                 self.unsynced.insert(at);
@@ -120,13 +116,8 @@ impl Arena {
             (Stage2Entry::Table(old), Stage2Entry::Table(new)) => {
                 assert_eq!(old, new, "a table replaced in place")
             }
-            (Stage2Entry::Block(_), Stage2Entry::Block(_))
-            | (Stage2Entry::Page(_), Stage2Entry::Page(_)) => {
-                assert_eq!(
-                    (old ^ new) & !RELAXABLE,
-                    0,
-                    "a leaf replaced in place, at {at:#x}"
-                );
+            (Stage2Entry::Block(_), Stage2Entry::Block(_)) | (Stage2Entry::Page(_), Stage2Entry::Page(_)) => {
+                assert_eq!((old ^ new) & !RELAXABLE, 0, "a leaf replaced in place, at {at:#x}");
             }
             _ => panic!("a table and a leaf exchanged in place, at {at:#x}"),
         }
@@ -147,9 +138,7 @@ impl TableMemory for Arena {
         let (_, _, _, level) = self.locate(at);
         // A table whose own holder is not written yet looks like a root, but only tables are linked
         // to one.
-        if let Stage2Entry::Table(next) =
-            Stage2Desc::from_raw(desc).decode::<Phys>(level, Granule::K4)
-        {
+        if let Stage2Entry::Table(next) = Stage2Desc::from_raw(desc).decode::<Phys>(level, Granule::K4) {
             self.holders.insert(next.bits(), at);
         }
         if self.holders.contains_key(&(at & !0xfff)) || old != 0 {
@@ -180,10 +169,7 @@ impl TableMemory for Arena {
             holder = self.holders.get(&(entry & !0xfff));
         }
         let inside = self.unsynced.range(page..page + 0x1000).next();
-        assert!(
-            inside.is_none(),
-            "freed while its leaves may be cached: {page:#x}"
-        );
+        assert!(inside.is_none(), "freed while its leaves may be cached: {page:#x}");
         self.pages.remove(&page);
         self.holders.remove(&page);
         self.available += 1;

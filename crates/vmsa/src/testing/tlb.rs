@@ -27,9 +27,7 @@ impl Tlb {
     pub fn assert_fresh(&self, cfg: &Stage2Config, mem: &impl ReadTable<Phys>) {
         for (&ia, &(level, desc)) in &self.leaves {
             let now = walk::<Phys, Phys>(cfg, Addr::new(ia), mem);
-            let is_same = now.is_ok_and(|now| {
-                now.level == level && without_tag(now.raw) == without_tag(desc.raw())
-            });
+            let is_same = now.is_ok_and(|now| now.level == level && without_tag(now.raw) == without_tag(desc.raw()));
             assert!(
                 is_same,
                 "stale TLB entry for {ia:#x} at {level}: {:#x}, now {now:x?}",
