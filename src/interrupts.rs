@@ -14,7 +14,6 @@ use crate::{
     arch::sysreg::*,
     console,
     dev::gicv3::Gic,
-
     nested::timer,
     shadow_mmu,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
@@ -38,8 +37,7 @@ const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
 /// The private interrupts gnomon takes, as a mask for [`Gic::init_cpu`].
-pub const PPIS: u32 =
-    1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << CONSOLE_TIMER | 1 << PHYSICAL_TIMER;
+pub const PPIS: u32 = 1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << CONSOLE_TIMER | 1 << PHYSICAL_TIMER;
 
 impl PhysicalGic for &Gic {
     fn set_enabled(&mut self, pintid: u32, enabled: bool) {
@@ -65,36 +63,50 @@ impl PhysicalGic for &Gic {
     }
 }
 
-/// Takes every pending physical interrupt, after an exit to one. Runs with the guest's state in `frame`.
-pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame) {
-    let gic = &vcpu.vm.gic;
-    let (mut is_uart_due, mut is_console_timer_due) = (false, false);
+/// The debug console's interrupts that were taken. They stay active, and quiet, until it has been served.
+#[must_use]
+pub struct ConsoleDue {
+    is_uart: bool,
+    is_timer: bool,
+}
+
+/// Takes every pending physical interrupt, and lets L1 have the CPU if one is for it while its guest runs.
+pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
+    let mut due = ConsoleDue {
+        is_uart: false,
+        is_timer: false,
+    };
     {
-        let mut hw = gic;
+        let mut hw = &vcpu.vm.gic;
         let mut vgic = vcpu.vm.vgic.lock();
         fold(vcpu, &mut vgic, &mut hw);
-        while let Some(intid) = gic.acknowledge() {
+        while let Some(intid) = hw.acknowledge() {
             match intid {
-                CONSOLE_TIMER => is_console_timer_due = true,
-                _ if intid == vcpu.vm.machine.debug_uart.intid => is_uart_due = true,
+                CONSOLE_TIMER => due.is_timer = true,
+                _ if intid == vcpu.vm.machine.debug_uart.intid => due.is_uart = true,
                 _ => dispatch(vcpu, &mut vgic, intid),
             }
         }
         refill(vcpu, &mut vgic, &mut hw);
     }
-    if is_uart_due || is_console_timer_due {
+    interrupt_l1_if_due(vcpu, frame);
+    due
+}
+
+/// What a CPU does for gnomon itself before it goes back to its guest: serves the console, stays as long as `stop` is in
+/// force, and gives up shadows that nobody uses.
+pub fn do_own_work(vcpu: &mut VCpu, due: ConsoleDue) {
+    if due.is_uart || due.is_timer {
         console::receive(vcpu);
     }
-    // Only now: their lines stay up until the console has been served.
-    if is_uart_due {
-        gic.deactivate(vcpu.vm.machine.debug_uart.intid);
+    if due.is_uart {
+        vcpu.vm.gic.deactivate(vcpu.vm.machine.debug_uart.intid);
     }
-    if is_console_timer_due {
-        gic.deactivate(CONSOLE_TIMER);
+    if due.is_timer {
+        vcpu.vm.gic.deactivate(CONSOLE_TIMER);
     }
     console::wait_while_stopped(vcpu.cpu);
     sweep_shadows_if_due(vcpu);
-    interrupt_l1_if_due(vcpu, frame);
 }
 
 /// Once a second, CPU 0 gives up shadows that L1 is done with.
@@ -191,7 +203,7 @@ pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     }
 }
 
-/// Part of [`switch::enter_nested`]: the timers' interrupts change their meaning, and the interface its owner.
+/// Part of [`enter_nested`](crate::nested::switch::enter_nested): the timers' interrupts change their meaning, and the interface its owner.
 pub fn switch_to_nested(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
@@ -208,14 +220,14 @@ pub fn switch_to_nested(vcpu: &mut VCpu) {
     }
 }
 
-/// Part of [`switch::leave_nested`], while the context is still nested: takes the guest's interface out of the hardware.
+/// Part of [`leave_nested`](crate::nested::switch::leave_nested), while the context is still nested: takes the guest's interface out of the hardware.
 pub fn save_nested(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     fold(vcpu, &mut vgic, &mut hw);
 }
 
-/// Part of [`switch::leave_nested`]: loads L1's interface.
+/// Part of [`leave_nested`](crate::nested::switch::leave_nested): loads L1's interface.
 pub fn switch_to_host(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();

@@ -48,7 +48,7 @@ pub fn survey(at: u64) -> Result<Survey, MachineError> {
 fn device_tree_blob(at: u64) -> Result<&'static [u8], MachineError> {
     let map_end = layout::image().start.next_multiple_of(BOOT_MAP_BYTES);
     let is_mapped = |bytes: usize| map_end - BOOT_MAP_BYTES <= at && at.saturating_add(bytes as u64) <= map_end;
-    if at % BLOB_ALIGN != 0 || !is_mapped(HEADER_BYTES) {
+    if !at.is_multiple_of(BLOB_ALIGN) || !is_mapped(HEADER_BYTES) {
         return Err(MachineError::NoDeviceTree(at));
     }
     // SAFETY: the boot map covers it, the boot protocol has it in RAM, and nothing else runs.

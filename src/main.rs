@@ -48,12 +48,21 @@ static VCPUS: Mutex<[Option<&'static mut VCpu>; CPU_COUNT_MAX]> = Mutex::new([co
 extern "C" fn primary_main(device_tree: u64) -> ! {
     // SAFETY: the range behind the image is RAM by the boot protocol, and nothing has used it.
     unsafe { heap::init(mm::heap_range()) };
-    let Survey { machine, carve_out, ram } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, error));
+    let Survey {
+        machine,
+        carve_out,
+        ram,
+    } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, error));
     if let Err(missing) = features::check() {
         fail(Some(&machine), missing);
     }
     let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), error));
-    let drives = [&machine.gicd, &machine.gicr, &machine.l1_uart.registers, &machine.debug_uart.registers];
+    let drives = [
+        &machine.gicd,
+        &machine.gicr,
+        &machine.l1_uart.registers,
+        &machine.debug_uart.registers,
+    ];
     if let Err(error) = stage1::activate(&machine.ram, &drives.map(Clone::clone)) {
         fail(Some(&machine), error);
     }
@@ -112,7 +121,10 @@ fn create_vcpus(vm: &'static Vm) {
 fn start_secondaries(vm: &Vm) {
     for (cpu, affinity) in vm.machine.cpus.iter().enumerate().skip(1) {
         if !vm.gic.has_cpu(cpu) {
-            fail(Some(&vm.machine), format_args!("CPU {cpu} has no redistributor in the GIC"));
+            fail(
+                Some(&vm.machine),
+                format_args!("CPU {cpu} has no redistributor in the GIC"),
+            );
         }
         if let Err(error) = psci::start_cpu(*affinity, cpu) {
             fail(Some(&vm.machine), format_args!("CPU {cpu} does not start: {error}"));
@@ -123,7 +135,12 @@ fn start_secondaries(vm: &Vm) {
 fn greet(machine: &Machine, carve_out: &CarveOut) {
     let ram: u64 = machine.ram.iter().map(|bank| bank.end - bank.start).sum();
     let (_, pages) = frames::usage();
-    log::info!("gnomon {}: {} CPUs, {} MiB of RAM", env!("CARGO_PKG_VERSION"), machine.cpus.len(), ram >> 20);
+    log::info!(
+        "gnomon {}: {} CPUs, {} MiB of RAM",
+        env!("CARGO_PKG_VERSION"),
+        machine.cpus.len(),
+        ram >> 20
+    );
     log::info!(
         "carve-out {:#x}-{:#x}, {pages} table pages; DMA of L1's devices is not confined",
         carve_out.whole.start,

@@ -38,7 +38,10 @@ impl CarveOut {
     pub fn of(ram: &Range<u64>) -> Self {
         let bytes = CARVE_OUT_BASE_BYTES + (ram.end - ram.start) / RAM_SHARE;
         let end = (ram.start + bytes).next_multiple_of(BLOCK_BYTES);
-        Self { whole: ram.start..end, frames: heap_range().end..end }
+        Self {
+            whole: ram.start..end,
+            frames: heap_range().end..end,
+        }
     }
 }
 

@@ -26,7 +26,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let is_first = !HAS_PANICKED.swap(true, Ordering::AcqRel);
     if let Some(mut uart) = dev::uart::without_lock() {
         let _ = match info.location() {
-            Some(at) => writeln!(uart, "\ngnomon: panic: {} at {}:{}", info.message(), at.file(), at.line()),
+            Some(at) => writeln!(
+                uart,
+                "\ngnomon: panic: {} at {}:{}",
+                info.message(),
+                at.file(),
+                at.line()
+            ),
             None => writeln!(uart, "\ngnomon: panic: {}", info.message()),
         };
     }

@@ -41,14 +41,21 @@ pub struct CpuPower {
 impl CpuPower {
     /// Off.
     pub const fn new() -> Self {
-        Self { state: AtomicU8::new(OFF), entry: AtomicU64::new(0), argument: AtomicU64::new(0) }
+        Self {
+            state: AtomicU8::new(OFF),
+            entry: AtomicU64::new(0),
+            argument: AtomicU64::new(0),
+        }
     }
 
     /// Asks the CPU to start its vCPU at `entry` with `argument` in `x0`; fails unless it is off.
     pub fn switch_on(&self, entry: u64, argument: u64) -> Result<(), ErrorCode> {
         // Taken to "pending" only when the entry is in place, so that the target never sees a stale one; two callers
         // cannot both come from "off", because the exchange decides which of them owns the fields.
-        match self.state.compare_exchange(OFF, CLAIMED, Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .state
+            .compare_exchange(OFF, CLAIMED, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => {}
             Err(ON) => return Err(ErrorCode::AlreadyOn),
             Err(_) => return Err(ErrorCode::OnPending),
@@ -64,7 +71,10 @@ impl CpuPower {
         if self.state.load(Ordering::Acquire) != ON_PENDING {
             return None;
         }
-        let request = (self.entry.load(Ordering::Relaxed), self.argument.load(Ordering::Relaxed));
+        let request = (
+            self.entry.load(Ordering::Relaxed),
+            self.argument.load(Ordering::Relaxed),
+        );
         self.state.store(ON, Ordering::Release);
         Some(request)
     }
@@ -112,7 +122,10 @@ fn execute(vcpu: &mut VCpu, function: &Function) -> u64 {
         Function::MigrateInfoType => NO_TRUSTED_OS,
         Function::CpuOn { target_cpu, entry } => cpu_on(vcpu.vm, *target_cpu, *entry),
         Function::CpuOff => cpu_off(vcpu),
-        Function::AffinityInfo { mpidr, lowest_affinity_level: 0 } => match find(vcpu.vm, *mpidr) {
+        Function::AffinityInfo {
+            mpidr,
+            lowest_affinity_level: 0,
+        } => match find(vcpu.vm, *mpidr) {
             Some(cpu) => vcpu.vm.power[cpu].affinity_info() as u64,
             None => error(ErrorCode::InvalidParameters),
         },
@@ -148,7 +161,11 @@ fn features(feature: &PsciFeature) -> u64 {
                 | SystemReset
         ),
     };
-    if is_supported { SUCCESS } else { error(ErrorCode::NotSupported) }
+    if is_supported {
+        SUCCESS
+    } else {
+        error(ErrorCode::NotSupported)
+    }
 }
 
 fn find(vm: &Vm, mpidr: Mpidr) -> Option<usize> {
@@ -156,11 +173,16 @@ fn find(vm: &Vm, mpidr: Mpidr) -> Option<usize> {
         | u64::from(mpidr.aff2) << 16
         | u64::from(mpidr.aff1) << 8
         | u64::from(mpidr.aff0);
-    vm.machine.cpus.iter().position(|affinity| affinity & AFFINITY == wanted)
+    vm.machine
+        .cpus
+        .iter()
+        .position(|affinity| affinity & AFFINITY == wanted)
 }
 
 fn cpu_on(vm: &Vm, target: Mpidr, entry: EntryPoint) -> u64 {
-    let Some(cpu) = find(vm, target) else { return error(ErrorCode::InvalidParameters) };
+    let Some(cpu) = find(vm, target) else {
+        return error(ErrorCode::InvalidParameters);
+    };
     match vm.power[cpu].switch_on(entry.entry_point_address(), entry.context_id()) {
         Ok(()) => {
             vm.gic.send_sgi(cpu, interrupts::KICK);
@@ -188,7 +210,8 @@ pub extern "C" fn run_vcpu(cpu: usize) -> ! {
             break request;
         }
         barrier::wfi();
-        interrupts::handle(vcpu, &mut GuestFrame::default());
+        let due = interrupts::take(vcpu, &mut GuestFrame::default());
+        interrupts::do_own_work(vcpu, due);
     };
     switch::reset(vcpu);
     interrupts::reset(vcpu);

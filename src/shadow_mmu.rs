@@ -48,9 +48,18 @@ impl Mmu {
             .map(|range| (range, Stage2Attrs::RAM))
             .chain(devices.iter().map(|range| (range, Stage2Attrs::DEVICE)));
         for (range, attrs) in maps {
-            host.map_range(range.start, Pa::new(range.start), range.end - range.start, &attrs, &mut memory)?;
+            host.map_range(
+                range.start,
+                Pa::new(range.start),
+                range.end - range.start,
+                &attrs,
+                &mut memory,
+            )?;
         }
-        Ok(Self { host, shadows: Box::new(ShadowPool::new()) })
+        Ok(Self {
+            host,
+            shadows: Box::new(ShadowPool::new()),
+        })
     }
 
     /// VTTBR_EL2 of the host context.
@@ -102,14 +111,23 @@ pub fn release(vcpu: &mut VCpu) {
 /// Gives up shadows that L1 seems to be done with. `now` is the counter's value, which advances `frequency` times a
 /// second.
 pub fn sweep(vm: &Vm, now: u64, frequency: u64) {
-    let patience = Patience { suspect_after: frequency, drop_after: 60 * frequency };
-    vm.mmu.lock().with_shadows(|shadows, env| shadows.sweep(now, patience, env));
+    let patience = Patience {
+        suspect_after: frequency,
+        drop_after: 60 * frequency,
+    };
+    vm.mmu
+        .lock()
+        .with_shadows(|shadows, env| shadows.sweep(now, patience, env));
 }
 
 /// Handles a fault on the shadow that `vcpu` uses; `sctlr_el2` is L1's, which says in what byte order its tables are.
 pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAction {
-    let Some(slot) = vcpu.shadow else { return FaultAction::Retry };
-    let guest = GuestStage2 { limits: limits(vcpu.vncr.get(vncr::HCR_EL2), sctlr_el2) };
+    let Some(slot) = vcpu.shadow else {
+        return FaultAction::Retry;
+    };
+    let guest = GuestStage2 {
+        limits: limits(vcpu.vncr.get(vncr::HCR_EL2), sctlr_el2),
+    };
     let mut mmu = vcpu.vm.mmu.lock();
     mmu.with_shadows(|shadows, env| shadows.handle_fault(slot, fault, &guest, env))
 }

@@ -43,9 +43,14 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     // SAFETY: an entry point from assembly; the vectors of a guest are only reached after the vCPU is installed.
     let vcpu = unsafe { percpu::vcpu() };
     let started = timer::now();
-    let exit = Exit { esr: Esr(ESR_EL2.get()), far: FAR_EL2.get(), hpfar: HPFAR_EL2.get() };
+    let exit = Exit {
+        esr: Esr(ESR_EL2.get()),
+        far: FAR_EL2.get(),
+        hpfar: HPFAR_EL2.get(),
+    };
     let party = dispatch(vcpu, frame, &exit);
-    vcpu.exits.record(party, exit.esr.ec(), timer::now().wrapping_sub(started));
+    vcpu.exits
+        .record(party, exit.esr.ec(), timer::now().wrapping_sub(started));
 }
 
 fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
@@ -133,18 +138,23 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
     let vcpu = unsafe { percpu::vcpu() };
     let started = timer::now();
     let was = vcpu.context;
-    interrupts::handle(vcpu, frame);
+    let due = interrupts::take(vcpu, frame);
     let party = match (was, vcpu.context) {
         (Context::Host, _) => Party::L1,
         (Context::Nested, Context::Nested) => Party::L2,
         (Context::Nested, Context::Host) => Party::L2Forwarded,
     };
     vcpu.exits.record(party, INTERRUPT, timer::now().wrapping_sub(started));
+    interrupts::do_own_work(vcpu, due);
 }
 
 /// A physical SError: QEMU raises none, and on hardware it would be the machine's own failure.
 pub extern "C" fn guest_serror(frame: &mut GuestFrame) {
-    panic!("SError while a guest ran at {:#x}: ESR_EL2 {:#x}", frame.elr, ESR_EL2.get());
+    panic!(
+        "SError while a guest ran at {:#x}: ESR_EL2 {:#x}",
+        frame.elr,
+        ESR_EL2.get()
+    );
 }
 
 /// An exception from AArch32, which neither L1 nor its guests are offered: a guest that went there anyway by an ERET of
@@ -160,4 +170,3 @@ pub extern "C" fn guest_aarch32(frame: &mut GuestFrame) {
 fn faulting_ipa(exit: &Exit) -> u64 {
     hpfar::faulting_ipa(exit.hpfar, exit.far)
 }
-

@@ -52,7 +52,11 @@ pub fn system_register(vcpu: &mut VCpu, frame: &mut GuestFrame, reg: SysReg, is_
     let key = 1 << 63 | (vcpu.context as u64) << 32 | u64::from(reg.bits()) << 1 | u64::from(is_read);
     if is_first(key) {
         let what = if is_read { "read" } else { "wrote" };
-        log::warn!("{} {what} {reg} at {:#x}, which is not emulated: UNDEF", who(vcpu), frame.elr);
+        log::warn!(
+            "{} {what} {reg} at {:#x}, which is not emulated: UNDEF",
+            who(vcpu),
+            frame.elr
+        );
     }
     inject::undefined(vcpu, frame);
 }
@@ -62,7 +66,11 @@ pub fn exception(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     let Esr(esr) = exit.esr;
     if is_first(1 << 61 | (vcpu.context as u64) << 32 | u64::from(exit.esr.ec())) {
         let name = ec::name(exit.esr.ec());
-        log::warn!("{} caused {name} (ESR_EL2 {esr:#x}) at {:#x}, which is not emulated: UNDEF", who(vcpu), frame.elr);
+        log::warn!(
+            "{} caused {name} (ESR_EL2 {esr:#x}) at {:#x}, which is not emulated: UNDEF",
+            who(vcpu),
+            frame.elr
+        );
     }
     inject::undefined(vcpu, frame);
 }

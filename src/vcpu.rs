@@ -13,7 +13,12 @@ use shadow::{ShadowKey, SlotId};
 use syndrome::regs::cnthctl_el2;
 use vgic::VirtualInterface;
 
-use crate::{arch::sysreg::*, exits::{self, ExitCounters}, nested::timer::Timers, vm::Vm};
+use crate::{
+    arch::sysreg::*,
+    exits::{self, ExitCounters},
+    nested::timer::Timers,
+    vm::Vm,
+};
 use context::El1Registers;
 use vncr::VncrPage;
 

@@ -7,12 +7,7 @@ use spin::{Mutex, Once};
 use vgic::{Vgic, VgicConfig};
 
 use crate::{
-    arch::sysreg::*,
-    dev::gicv3::Gic,
-    interrupts,
-    layout::CPU_COUNT_MAX,
-    nested::controls,
-    psci::CpuPower,
+    arch::sysreg::*, dev::gicv3::Gic, interrupts, layout::CPU_COUNT_MAX, nested::controls, psci::CpuPower,
     shadow_mmu::Mmu,
 };
 
@@ -56,8 +51,13 @@ impl Vm {
             for (slot, affinity) in mpidr.iter_mut().zip(&machine.cpus) {
                 *slot = *affinity;
             }
-            let config =
-                VgicConfig { cpus: machine.cpus.len(), mpidr, spi_count: gic.spi_count(), lr_count, id_bits: 10 };
+            let config = VgicConfig {
+                cpus: machine.cpus.len(),
+                mpidr,
+                spi_count: gic.spi_count(),
+                lr_count,
+                id_bits: 10,
+            };
             // On the heap from the start: it is too large to be handed from stack frame to stack frame.
             let mut vgic = Box::new(Vgic::unconfigured());
             if let Err(error) = vgic.configure(&config) {

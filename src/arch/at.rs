@@ -2,7 +2,10 @@
 
 use core::arch::asm;
 
-use super::{barrier::isb, sysreg::{PAR_EL1, Readable}};
+use super::{
+    barrier::isb,
+    sysreg::{PAR_EL1, Readable},
+};
 
 /// Which of the stage-1 `AT S1E1*` and `AT S1E0*` instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

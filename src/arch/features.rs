@@ -14,12 +14,48 @@ struct Required {
 }
 
 const REQUIRED: [Required; 6] = [
-    Required { name: "FEAT_NV2", crm: 7, op2: 2, shift: 24, min: 2 },
-    Required { name: "FEAT_S2FWB", crm: 7, op2: 2, shift: 40, min: 1 },
-    Required { name: "FEAT_VHE", crm: 7, op2: 1, shift: 8, min: 1 },
-    Required { name: "FEAT_XNX", crm: 7, op2: 1, shift: 28, min: 1 },
-    Required { name: "FEAT_VMID16", crm: 7, op2: 1, shift: 4, min: 2 },
-    Required { name: "48-bit physical addresses", crm: 7, op2: 0, shift: 0, min: 5 },
+    Required {
+        name: "FEAT_NV2",
+        crm: 7,
+        op2: 2,
+        shift: 24,
+        min: 2,
+    },
+    Required {
+        name: "FEAT_S2FWB",
+        crm: 7,
+        op2: 2,
+        shift: 40,
+        min: 1,
+    },
+    Required {
+        name: "FEAT_VHE",
+        crm: 7,
+        op2: 1,
+        shift: 8,
+        min: 1,
+    },
+    Required {
+        name: "FEAT_XNX",
+        crm: 7,
+        op2: 1,
+        shift: 28,
+        min: 1,
+    },
+    Required {
+        name: "FEAT_VMID16",
+        crm: 7,
+        op2: 1,
+        shift: 4,
+        min: 2,
+    },
+    Required {
+        name: "48-bit physical addresses",
+        crm: 7,
+        op2: 0,
+        shift: 0,
+        min: 5,
+    },
 ];
 
 /// A feature that is missing.

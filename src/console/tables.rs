@@ -9,32 +9,23 @@
 
 use core::{fmt, ops::Range};
 
-use shadow::{FindError, ShadowKey, SlotId};
+use shadow::{FindError, Shadow, ShadowKey, SlotId};
+use syndrome::regs::hcr_el2;
 use vmsa::{
     Entry, Ipa, L1, Pa, Phys, ReadTable, Unreadable,
     stage1::visit_el2,
-    stage2::{self, Stage2Config, Stage2Limits},
+    stage2::{self, Stage2Config},
 };
 
 use super::{error::CommandError, system::System};
 use crate::{
     mm::{self, phys, stage1},
-    shadow_mmu::Mmu,
+    shadow_mmu::{self, Mmu},
 };
 
 /// Levels and input address bits of EL2's stage 1.
 const EL2_LEVELS: u32 = 4;
 const EL2_VA_BITS: u32 = 48;
-
-/// The machine that L1 is shown, as far as reading its stage 2 goes. Byte order is taken as little-endian.
-const GUEST_LIMITS: Stage2Limits = Stage2Limits {
-    pa_bits: 48,
-    big_endian: false,
-    fwb: true,
-    has_4k: true,
-    has_16k: true,
-    has_64k: true,
-};
 
 /// A page table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,16 +59,8 @@ pub struct Visited {
     pub version: Version,
 }
 
-/// Tells whether a table has changed between two looks.
-///
-/// Whatever is mapped in a shadow is mapped by a fault, and what is removed changes the amount that is mapped. A fault
-/// that maps nothing counts too, so a difference does not prove a change, but equality proves that there was none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version {
-    faults: u64,
-    table_pages: u64,
-    mapped: [u64; 4],
-}
+/// Tells whether a shadow has changed between two looks; 0 for tables whose changes gnomon does not see or make.
+pub type Version = u64;
 
 impl Table {
     /// The table that the user means by `name`.
@@ -108,8 +91,8 @@ impl Table {
         match self {
             Self::El2 => Ok(None),
             Self::Host => host_config(system).map(Some),
-            Self::Shadow(context) => context.shadow_config(&*system.mmu()?).map(Some),
-            Self::Guest(context) => context.guest_config().map(Some),
+            Self::Shadow(context) => Ok(Some(context.shadow(&*system.mmu()?)?.table().config())),
+            Self::Guest(context) => context.guest_config(&*system.mmu()?).map(Some),
         }
     }
 
@@ -126,36 +109,31 @@ impl Table {
             Self::El2 => Ok(Visited {
                 next: visit_el2(stage1::root(), &own, from, budget, f),
                 end: 1 << EL2_VA_BITS,
-                version: Version::default(),
+                version: 0,
             }),
             Self::Host => {
                 // It does not change after boot, so it can be read even when the lock is lost to a panic.
                 let _order = system.mmu();
                 let config = host_config(system)?;
-                Ok(Visited::of(
-                    &config,
-                    stage2::visit(&config, &own, from, budget, f),
-                    Version::default(),
-                ))
+                Ok(Visited::of(&config, stage2::visit(&config, &own, from, budget, f), 0))
             }
             Self::Shadow(context) => {
                 let mmu = system.mmu()?;
-                let config = context.shadow_config(&mmu)?;
-                let version = context.version(&mmu);
+                let table = context.shadow(&mmu)?.table();
+                let config = table.config();
                 Ok(Visited::of(
                     &config,
                     stage2::visit(&config, &own, from, budget, f),
-                    version,
+                    table.generation(),
                 ))
             }
             Self::Guest(context) => {
                 let mmu = system.mmu()?;
-                context.check(&mmu)?;
-                let config = context.guest_config()?;
+                let config = context.guest_config(&mmu)?;
                 Ok(Visited::of(
                     &config,
                     stage2::visit(&config, &GuestRam, from, budget, f),
-                    Version::default(),
+                    0,
                 ))
             }
         }
@@ -188,32 +166,20 @@ impl Context {
         })
     }
 
-    /// Checks that the shadow is still this guest's.
-    fn check(&self, mmu: &Mmu) -> Result<(), CommandError<'static>> {
-        self.shadow_config(mmu).map(|_| ())
-    }
-
-    fn shadow_config(&self, mmu: &Mmu) -> Result<Stage2Config, CommandError<'static>> {
-        let shadow = mmu.shadows.get(self.slot).filter(|shadow| shadow.key() == self.key);
-        shadow
-            .map(|shadow| shadow.table().config())
-            .ok_or(CommandError::ShadowGone)
-    }
-
-    fn guest_config(&self) -> Result<Stage2Config, CommandError<'static>> {
+    /// How L1's table is walked: by its registers as the key has them, and in the byte order of the last fault.
+    fn guest_config(&self, mmu: &Mmu) -> Result<Stage2Config, CommandError<'static>> {
         if !self.key.enabled() {
             return Err(CommandError::Stage2Off);
         }
-        Stage2Config::from_registers(self.key.vtcr(), self.key.vttbr(), &GUEST_LIMITS)
-            .map_err(CommandError::NotWalkable)
+        let shadow = self.shadow(mmu)?;
+        let limits = shadow.limits().copied().unwrap_or_else(|| shadow_mmu::limits(0, 0));
+        Stage2Config::from_registers(self.key.vtcr(), self.key.vttbr(), &limits).map_err(CommandError::NotWalkable)
     }
 
-    fn version(&self, mmu: &Mmu) -> Version {
-        mmu.shadows.get(self.slot).map_or(Version::default(), |shadow| Version {
-            faults: shadow.faults(),
-            table_pages: shadow.table().table_pages(),
-            mapped: shadow.table().mapped(),
-        })
+    /// The shadow, if it is still this guest's.
+    fn shadow<'m>(&self, mmu: &'m Mmu) -> Result<&'m Shadow, CommandError<'static>> {
+        let shadow = mmu.shadows.get(self.slot).filter(|shadow| shadow.key() == self.key);
+        shadow.ok_or(CommandError::ShadowGone)
     }
 }
 
@@ -229,7 +195,8 @@ impl Visited {
 
 /// The host stage 2 by the registers that every CPU runs L1 with.
 fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
-    Stage2Config::from_registers(system.vm.vtcr, system.vm.host_vttbr, &GUEST_LIMITS).map_err(CommandError::NotWalkable)
+    let limits = shadow_mmu::limits(hcr_el2::FWB, 0);
+    Stage2Config::from_registers(system.vm.vtcr, system.vm.host_vttbr, &limits).map_err(CommandError::NotWalkable)
 }
 
 /// gnomon's own memory: where its tables are.

@@ -15,7 +15,10 @@ use tock_registers::{
     registers::{ReadOnly, ReadWrite},
 };
 
-use crate::{arch::{barrier, sysreg}, layout::CPU_COUNT_MAX};
+use crate::{
+    arch::{barrier, sysreg},
+    layout::CPU_COUNT_MAX,
+};
 
 register_structs! {
     Distributor {
@@ -104,7 +107,11 @@ impl Gic {
     pub unsafe fn new(gicd: &Range<u64>, gicr: &Range<u64>, affinities: &[u64]) -> Self {
         // SAFETY: the caller vouches for the address.
         let distributor = unsafe { &*(gicd.start as *const Distributor) };
-        let mut gic = Self { distributor, redistributors: [None; CPU_COUNT_MAX], affinities: [0; CPU_COUNT_MAX] };
+        let mut gic = Self {
+            distributor,
+            redistributors: [None; CPU_COUNT_MAX],
+            affinities: [0; CPU_COUNT_MAX],
+        };
         for (slot, affinity) in gic.affinities.iter_mut().zip(affinities) {
             *slot = affinity & AFFINITY;
         }
@@ -211,14 +218,13 @@ impl Gic {
     /// Interrupts CPU `cpu` with SGI `sgi`.
     pub fn send_sgi(&self, cpu: usize, sgi: u8) {
         let affinity = self.affinities.get(cpu).copied().unwrap_or(0);
-        let (aff0, aff1, aff2, aff3) =
-            (affinity & 0xff, affinity >> 8 & 0xff, affinity >> 16 & 0xff, affinity >> 32 & 0xff);
-        let value = aff3 << 48
-            | (aff0 >> 4) << 44
-            | aff2 << 32
-            | u64::from(sgi) << 24
-            | aff1 << 16
-            | 1 << (aff0 & 0xf);
+        let (aff0, aff1, aff2, aff3) = (
+            affinity & 0xff,
+            affinity >> 8 & 0xff,
+            affinity >> 16 & 0xff,
+            affinity >> 32 & 0xff,
+        );
+        let value = aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | u64::from(sgi) << 24 | aff1 << 16 | 1 << (aff0 & 0xf);
         // What the target is to find must be in memory before the interrupt is.
         barrier::dsb_ishst();
         sysreg::ICC_SGI1R_EL1.set(value);
@@ -228,7 +234,11 @@ impl Gic {
     /// Enables or disables shared interrupt `intid`.
     pub fn set_enabled(&self, intid: u32, is_enabled: bool) {
         let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
-        let registers = if is_enabled { &self.distributor.isenabler } else { &self.distributor.icenabler };
+        let registers = if is_enabled {
+            &self.distributor.isenabler
+        } else {
+            &self.distributor.icenabler
+        };
         if let (true, Some(register)) = (intid >= FIRST_SPI, registers.get(word)) {
             register.set(bit);
         }
@@ -246,9 +256,11 @@ impl Gic {
     /// Sends shared interrupt `intid` to CPU `cpu`.
     pub fn set_route(&self, intid: u32, cpu: usize) {
         let affinity = self.affinities.get(cpu).copied();
-        if let (true, Some(register), Some(affinity)) =
-            (intid >= FIRST_SPI, self.distributor.irouter.get(intid as usize), affinity)
-        {
+        if let (true, Some(register), Some(affinity)) = (
+            intid >= FIRST_SPI,
+            self.distributor.irouter.get(intid as usize),
+            affinity,
+        ) {
             register.set(affinity);
         }
     }
@@ -257,9 +269,14 @@ impl Gic {
     pub fn set_active(&self, cpu: usize, intid: u32, is_active: bool) {
         let bit = 1 << (intid % 32);
         let register = if intid < FIRST_SPI {
-            self.redistributor(cpu).map(|frame| if is_active { &frame.isactiver } else { &frame.icactiver })
+            self.redistributor(cpu)
+                .map(|frame| if is_active { &frame.isactiver } else { &frame.icactiver })
         } else {
-            let registers = if is_active { &self.distributor.isactiver } else { &self.distributor.icactiver };
+            let registers = if is_active {
+                &self.distributor.isactiver
+            } else {
+                &self.distributor.icactiver
+            };
             registers.get(intid as usize / 32)
         };
         if let Some(register) = register {
@@ -269,7 +286,11 @@ impl Gic {
 
     /// Sets or clears the pending latch of shared interrupt `intid`.
     pub fn set_pending(&self, intid: u32, is_pending: bool) {
-        let registers = if is_pending { &self.distributor.ispendr } else { &self.distributor.icpendr };
+        let registers = if is_pending {
+            &self.distributor.ispendr
+        } else {
+            &self.distributor.icpendr
+        };
         if let (true, Some(register)) = (intid >= FIRST_SPI, registers.get(intid as usize / 32)) {
             register.set(1 << (intid % 32));
         }

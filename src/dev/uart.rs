@@ -32,18 +32,28 @@ impl Uart {
     unsafe fn new(base: u64) -> Option<Self> {
         let registers = NonNull::new(base as *mut PL011Registers)?;
         // SAFETY: the caller vouches for the address.
-        Some(Self(arm_pl011_uart::Uart::new(unsafe { UniqueMmioPointer::new(registers) })))
+        Some(Self(arm_pl011_uart::Uart::new(unsafe {
+            UniqueMmioPointer::new(registers)
+        })))
     }
 
     fn enable(&mut self) {
-        let config = LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
+        let config = LineConfig {
+            data_bits: DataBits::Bits8,
+            parity: Parity::None,
+            stop_bits: StopBits::One,
+        };
         // Only an impossible divisor fails, and this one is not.
         let _ = self.0.enable(config, BAUD_RATE, CLOCK_HZ);
     }
 
     /// Whether the UART interrupts when bytes have arrived, also when the FIFO does not fill up.
     pub fn set_receive_interrupt(&mut self, is_on: bool) {
-        let masks = if is_on { Interrupts::RXI | Interrupts::RTI } else { Interrupts::empty() };
+        let masks = if is_on {
+            Interrupts::RXI | Interrupts::RTI
+        } else {
+            Interrupts::empty()
+        };
         self.0.set_interrupt_masks(masks);
     }
 

@@ -20,7 +20,11 @@ struct Frames {
     total_count: usize,
 }
 
-static FRAMES: Mutex<Frames> = Mutex::new(Frames { head: END, free_count: 0, total_count: 0 });
+static FRAMES: Mutex<Frames> = Mutex::new(Frames {
+    head: END,
+    free_count: 0,
+    total_count: 0,
+});
 
 /// Gives the allocator its memory.
 ///

@@ -14,6 +14,8 @@ static HEAP: LockedHeap<32> = LockedHeap::empty();
 /// `range` is mapped, writable, and used by nothing else from now on. Called once.
 pub unsafe fn init(range: Range<u64>) {
     // SAFETY: the caller vouches for the range.
-    unsafe { HEAP.lock().init(range.start as usize, (range.end - range.start) as usize) }
+    unsafe {
+        HEAP.lock()
+            .init(range.start as usize, (range.end - range.start) as usize)
+    }
 }
-

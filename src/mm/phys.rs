@@ -9,6 +9,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use machine::RAM_BANKS_MAX;
 use spin::Once;
 use vmsa::{Ipa, L1, Pa, Unreadable};
 
@@ -17,12 +18,9 @@ use super::PAGE_BYTES;
 /// L1's RAM: what [`read_guest`] and its siblings reach. One contiguous range per bank.
 static GUEST_RAM: Once<GuestRam> = Once::new();
 
-/// Banks of RAM a machine may have.
-const BANKS_MAX: usize = 8;
-
 #[derive(Clone, Debug, Default)]
 struct GuestRam {
-    banks: [Range<u64>; BANKS_MAX],
+    banks: [Range<u64>; RAM_BANKS_MAX],
 }
 
 /// Says which RAM is L1's. Later calls have no effect.
@@ -39,7 +37,9 @@ pub fn set_guest_ram(banks: &[Range<u64>]) {
 /// Whether `bytes` from `pa` on are all L1's RAM.
 pub fn is_guest_ram(pa: u64, bytes: u64) -> bool {
     let Some(end) = pa.checked_add(bytes) else { return false };
-    GUEST_RAM.get().is_some_and(|ram| ram.banks.iter().any(|bank| bank.start <= pa && end <= bank.end))
+    GUEST_RAM
+        .get()
+        .is_some_and(|ram| ram.banks.iter().any(|bank| bank.start <= pa && end <= bank.end))
 }
 
 /// Reads a word of a table frame.
@@ -77,7 +77,9 @@ pub fn read_guest(at: Ipa<L1>) -> Result<u64, Unreadable> {
 
 /// Replaces a word of L1's RAM if it is still `old`; says whether it was.
 pub fn compare_exchange_guest(at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
-    Ok(guest_word(at)?.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+    Ok(guest_word(at)?
+        .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok())
 }
 
 /// Copies `bytes` into L1's RAM at `to`, before L1 runs.

@@ -4,7 +4,10 @@
 //! page of each stack is left out. RAM beyond the carve-out is mapped because it is L1's, and gnomon reads L1's
 //! tables there; the devices mapped are those gnomon drives.
 
-use core::{ops::Range, sync::atomic::{AtomicU64, Ordering}};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aarch64_paging::{
     MapError,
@@ -15,7 +18,11 @@ use aarch64_paging::{
 use vmsa::Pa;
 
 use crate::{
-    arch::{barrier, cache, sysreg::{Readable, SCTLR_EL2, TTBR0_EL2, Writeable}, tlbi},
+    arch::{
+        barrier, cache,
+        sysreg::{Readable, SCTLR_EL2, TTBR0_EL2, Writeable},
+        tlbi,
+    },
     layout,
 };
 
@@ -45,12 +52,18 @@ pub const BOOT_MEMORY_BLOCK: u64 = 0x1 | (1 << 2) | (1 << 6) | (3 << 8) | (1 << 
 /// A 1 GiB block of the boot map: valid, access flag, Device, never executed.
 pub const BOOT_DEVICE_BLOCK: u64 = 0x1 | (1 << 6) | (1 << 10) | (1 << 54);
 
-const COMMON: El23Attributes = El23Attributes::VALID.union(El23Attributes::ACCESSED).union(El23Attributes::USER_RES1);
-const NORMAL: El23Attributes = COMMON.union(El23Attributes::ATTRIBUTE_INDEX_1).union(El23Attributes::INNER_SHAREABLE);
+const COMMON: El23Attributes = El23Attributes::VALID
+    .union(El23Attributes::ACCESSED)
+    .union(El23Attributes::USER_RES1);
+const NORMAL: El23Attributes = COMMON
+    .union(El23Attributes::ATTRIBUTE_INDEX_1)
+    .union(El23Attributes::INNER_SHAREABLE);
 const TEXT: El23Attributes = NORMAL.union(El23Attributes::READ_ONLY);
 const RODATA: El23Attributes = TEXT.union(El23Attributes::XN);
 const DATA: El23Attributes = NORMAL.union(El23Attributes::XN);
-const DEVICE: El23Attributes = COMMON.union(El23Attributes::ATTRIBUTE_INDEX_0).union(El23Attributes::XN);
+const DEVICE: El23Attributes = COMMON
+    .union(El23Attributes::ATTRIBUTE_INDEX_0)
+    .union(El23Attributes::XN);
 
 /// The root of the final map, for secondary CPUs; read by `boot/entry.S`.
 pub static SECONDARY_TTBR0: AtomicU64 = AtomicU64::new(0);

@@ -33,7 +33,9 @@ const PAR_S: u64 = 1 << 9;
 
 /// Executes `instruction` on `va` for L1, result in `PAR_EL1`. Says whether it is an AT that L1 has.
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
-    let Some(stage1) = stage1_instruction(instruction) else { return false };
+    let Some(stage1) = stage1_instruction(instruction) else {
+        return false;
+    };
     if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
         at::stage1(stage1, va);
     } else {
@@ -74,11 +76,20 @@ fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
 
 /// Makes the guest's tables that a walk for `va` reads present in its shadow, as far as L1's stage 2 has them.
 fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u64) {
-    let registers = Stage1Registers { tcr: guest.tcr, ttbr0: guest.ttbr0, ttbr1: guest.ttbr1 };
+    let registers = Stage1Registers {
+        tcr: guest.tcr,
+        ttbr0: guest.ttbr0,
+        ttbr1: guest.ttbr1,
+    };
     let is_big_endian = guest.sctlr & sctlr::EE != 0;
     visit_tables(&registers, va, |ipa| {
         let ipa = Ipa::new(ipa);
-        let fault = ShadowFault { ipa, access: Access::Read, kind: FaultKind::Translation, is_s1ptw: true };
+        let fault = ShadowFault {
+            ipa,
+            access: Access::Read,
+            kind: FaultKind::Translation,
+            is_s1ptw: true,
+        };
         match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
             FaultAction::Retry => {}
             FaultAction::Inject(_) | FaultAction::NotMemory { .. } => return None,

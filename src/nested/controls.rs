@@ -28,12 +28,7 @@ const HCR_BASE: u64 = hcr_el2::VM
 
 /// The host context: virtual EL2 on FEAT_NV2, with L1's stage-1 TLBI and AT instructions trapped, because they may
 /// speak of its guest's regime.
-const HCR_HOST: u64 = HCR_BASE
-    | hcr_el2::NV
-    | hcr_el2::NV2
-    | hcr_el2::AT
-    | hcr_el2::TTLB
-    | HCR_ENABLES;
+const HCR_HOST: u64 = HCR_BASE | hcr_el2::NV | hcr_el2::NV2 | hcr_el2::AT | hcr_el2::TTLB | HCR_ENABLES;
 
 /// What L1's guest may use if L1 lets it: pointer authentication.
 const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
@@ -49,9 +44,7 @@ const CNTHCTL_BASE: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN
 
 /// L1 uses the physical counter and timer as its own, and its accesses to its guest's timers (`CNT*_EL02`) trap, so
 /// that they take effect at once.
-const CNTHCTL_HOST: u64 = CNTHCTL_BASE
-    | cnthctl_el2::EL1NVPCT
-    | cnthctl_el2::EL1NVVCT;
+const CNTHCTL_HOST: u64 = CNTHCTL_BASE | cnthctl_el2::EL1NVPCT | cnthctl_el2::EL1NVVCT;
 
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
@@ -75,8 +68,14 @@ pub fn load_host(vcpu: &VCpu) {
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
 pub fn load_nested(vcpu: &VCpu) {
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, vcpu.vncr.get(vncr::HCR_EL2)));
-    MDCR_EL2.set(merge::mdcr_for_nested(vcpu.vm.mdcr_hpmn | MDCR_BASE, vcpu.emulated.mdcr));
+    HCR_EL2.set(merge::hcr_for_nested(
+        HCR_BASE | HCR_ENABLES,
+        vcpu.vncr.get(vncr::HCR_EL2),
+    ));
+    MDCR_EL2.set(merge::mdcr_for_nested(
+        vcpu.vm.mdcr_hpmn | MDCR_BASE,
+        vcpu.emulated.mdcr,
+    ));
     CPTR_EL2.set(merge::cptr_for_nested(CPTR_BASE, vcpu.vel2.cpacr));
     CNTHCTL_EL2.set(merge::cnthctl_for_nested(CNTHCTL_BASE, vcpu.emulated.cnthctl));
     VPIDR_EL2.set(vcpu.vncr.get(vncr::VPIDR_EL2));
@@ -98,5 +97,8 @@ pub fn cptr_host() -> u64 {
 
 /// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
 pub fn load_nested_translation(vcpu: &VCpu) {
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, vcpu.vncr.get(vncr::HCR_EL2)));
+    HCR_EL2.set(merge::hcr_for_nested(
+        HCR_BASE | HCR_ENABLES,
+        vcpu.vncr.get(vncr::HCR_EL2),
+    ));
 }

@@ -79,7 +79,11 @@ pub fn reset(vcpu: &mut VCpu) {
     vcpu.emulated = Default::default();
     vcpu.emulated.mdcr = vcpu.vm.mdcr_hpmn;
     vcpu.timers = Default::default();
-    El1Registers { sctlr: SCTLR_RESET, ..El1Registers::default() }.load();
+    El1Registers {
+        sctlr: SCTLR_RESET,
+        ..El1Registers::default()
+    }
+    .load();
     CNTKCTL_EL1.set(0);
     MDSCR_EL1.set(0);
     timer::reset_hardware();

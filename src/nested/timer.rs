@@ -45,12 +45,18 @@ pub fn now() -> u64 {
 
 /// `CNTP` of L1's guest, as its page has it.
 pub fn guest_physical(vcpu: &VCpu) -> Timer {
-    Timer { ctl: vcpu.vncr.get(vncr::CNTP_CTL_EL0), cval: vcpu.vncr.get(vncr::CNTP_CVAL_EL0) }
+    Timer {
+        ctl: vcpu.vncr.get(vncr::CNTP_CTL_EL0),
+        cval: vcpu.vncr.get(vncr::CNTP_CVAL_EL0),
+    }
 }
 
 /// `CNTV` of L1's guest, as its page has it; counts [`now`] less L1's `CNTVOFF_EL2`.
 pub fn guest_virtual(vcpu: &VCpu) -> Timer {
-    Timer { ctl: vcpu.vncr.get(vncr::CNTV_CTL_EL0), cval: vcpu.vncr.get(vncr::CNTV_CVAL_EL0) }
+    Timer {
+        ctl: vcpu.vncr.get(vncr::CNTV_CTL_EL0),
+        cval: vcpu.vncr.get(vncr::CNTV_CVAL_EL0),
+    }
 }
 
 /// The virtual counter of L1's guest.
@@ -73,11 +79,17 @@ pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
 }
 
 fn hardware_physical() -> Timer {
-    Timer { ctl: CNTP_CTL_EL0.get(), cval: CNTP_CVAL_EL0.get() }
+    Timer {
+        ctl: CNTP_CTL_EL0.get(),
+        cval: CNTP_CVAL_EL0.get(),
+    }
 }
 
 fn hardware_virtual() -> Timer {
-    Timer { ctl: CNTV_CTL_EL0.get(), cval: CNTV_CVAL_EL0.get() }
+    Timer {
+        ctl: CNTV_CTL_EL0.get(),
+        cval: CNTV_CVAL_EL0.get(),
+    }
 }
 
 fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
@@ -103,8 +115,15 @@ pub fn disarm() {
 
 /// Gives the hardware's timers to L1's guest.
 pub fn switch_to_nested(vcpu: &mut VCpu) {
-    vcpu.timers = Timers { hyp_physical: hardware_physical(), hyp_virtual: hardware_virtual() };
-    load_hardware(guest_physical(vcpu), guest_virtual(vcpu), vcpu.vncr.get(vncr::CNTVOFF_EL2));
+    vcpu.timers = Timers {
+        hyp_physical: hardware_physical(),
+        hyp_virtual: hardware_virtual(),
+    };
+    load_hardware(
+        guest_physical(vcpu),
+        guest_virtual(vcpu),
+        vcpu.vncr.get(vncr::CNTVOFF_EL2),
+    );
 }
 
 /// Gives the hardware's timers to L1.
@@ -138,9 +157,12 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
             vcpu.vncr.get(vncr::CNTVOFF_EL2),
             (intid::PHYSICAL, intid::VIRTUAL),
         ),
-        Context::Nested => {
-            (vcpu.timers.hyp_physical, vcpu.timers.hyp_virtual, 0, (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL))
-        }
+        Context::Nested => (
+            vcpu.timers.hyp_physical,
+            vcpu.timers.hyp_virtual,
+            0,
+            (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL),
+        ),
     };
     let virtual_now = now.wrapping_sub(offset);
     vgic.set_level(vcpu.cpu, lines.0, physical.is_asserted(now), gic);

@@ -32,7 +32,10 @@ pub fn from_host(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
 
 /// An access of L1's to its VNCR page faulted: the page is gnomon's own and mapped as long as it runs.
 pub fn vncr_fault(vcpu: &VCpu, exit: &Exit) -> ! {
-    panic!("the VNCR page of CPU {} faults: ESR_EL2 {:#x}, FAR_EL2 {:#x}", vcpu.cpu, exit.esr.0, exit.far);
+    panic!(
+        "the VNCR page of CPU {} faults: ESR_EL2 {:#x}, FAR_EL2 {:#x}",
+        vcpu.cpu, exit.esr.0, exit.far
+    );
 }
 
 /// L1's guest touched what its shadow does not allow.
@@ -42,7 +45,12 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
         return from_nested_otherwise(vcpu, frame, exit);
     };
     let ipa = nested_ipa(exit, &abort);
-    let fault = ShadowFault { ipa: Ipa::<L2>::new(ipa), access: abort.access, kind, is_s1ptw: abort.is_s1ptw };
+    let fault = ShadowFault {
+        ipa: Ipa::<L2>::new(ipa),
+        access: abort.access,
+        kind,
+        is_s1ptw: abort.is_s1ptw,
+    };
     match shadow_mmu::handle_fault(vcpu, vcpu.vel2.sctlr, &fault) {
         FaultAction::Retry => Party::L2,
         FaultAction::Inject(fault) => {
@@ -58,7 +66,11 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
 
 /// Abort kinds that a shadow, as gnomon builds it, cannot raise.
 fn from_nested_otherwise(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
-    unhandled::count(vcpu, "an abort of a kind that", syndrome::SysReg::new(0, 0, 0, 0, exit.esr.ec()));
+    unhandled::count(
+        vcpu,
+        "an abort of a kind that",
+        syndrome::SysReg::new(0, 0, 0, 0, exit.esr.ec()),
+    );
     inject::external_abort(vcpu, frame, exit);
     Party::L2
 }
@@ -76,12 +88,28 @@ impl Abort {
             let abort = exit.esr.instruction_abort();
             let is_el0 = frame.spsr & pstate::M == pstate::EL0T;
             // The walk of an instruction fetch reads tables.
-            let access = if abort.s1ptw { Access::Read } else { Access::Execute { el0: is_el0 } };
-            Self { access, is_s1ptw: abort.s1ptw, status: abort.ifsc }
+            let access = if abort.s1ptw {
+                Access::Read
+            } else {
+                Access::Execute { el0: is_el0 }
+            };
+            Self {
+                access,
+                is_s1ptw: abort.s1ptw,
+                status: abort.ifsc,
+            }
         } else {
             let abort = exit.esr.data_abort();
-            let access = if abort.needs_write() { Access::Write } else { Access::Read };
-            Self { access, is_s1ptw: abort.s1ptw, status: abort.dfsc }
+            let access = if abort.needs_write() {
+                Access::Write
+            } else {
+                Access::Read
+            };
+            Self {
+                access,
+                is_s1ptw: abort.s1ptw,
+                status: abort.dfsc,
+            }
         }
     }
 }
@@ -113,14 +141,19 @@ fn nested_ipa(exit: &Exit, abort: &Abort) -> u64 {
 fn access_device(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, ipa: u64) {
     let machine = &vcpu.vm.machine;
     let device = if machine.gicd.contains(&ipa) {
-        Device::Distributor { offset: ipa - machine.gicd.start }
+        Device::Distributor {
+            offset: ipa - machine.gicd.start,
+        }
     } else if machine.gicr.contains(&ipa) {
         let offset = ipa - machine.gicr.start;
         let cpu = (offset / REDISTRIBUTOR_BYTES) as usize;
         if cpu >= machine.cpus.len() {
             return inject::external_abort(vcpu, frame, exit);
         }
-        Device::Redistributor { cpu, offset: offset % REDISTRIBUTOR_BYTES }
+        Device::Redistributor {
+            cpu,
+            offset: offset % REDISTRIBUTOR_BYTES,
+        }
     } else {
         return inject::external_abort(vcpu, frame, exit);
     };

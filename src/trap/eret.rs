@@ -1,10 +1,6 @@
 //! ERET at virtual EL2: within the host context, or down to what L1 runs.
 
-use syndrome::{
-    esr::EretKind,
-    exception,
-    vncr,
-};
+use syndrome::{esr::EretKind, exception, vncr};
 
 use super::Exit;
 use crate::{

@@ -54,7 +54,8 @@ pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap
 }
 
 fn id_register(reg: SysReg) -> Option<u64> {
-    reg.is_id_group3().then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
+    reg.is_id_group3()
+        .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
 }
 
 macro_rules! mapped {

@@ -36,7 +36,13 @@ fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, k
         // EL1 enters like an EL2 that hosts: PSTATE.PAN follows SCTLR_EL1.SPAN.
         Target::El1 => (exception::to_virtual(old_pstate), hcr_el2::E2H | hcr_el2::TGE),
     };
-    let entered = exception::enter_vel2(&Entry { pstate: old, sctlr_el2, hcr_el2, kind, has_mte: false });
+    let entered = exception::enter_vel2(&Entry {
+        pstate: old,
+        sctlr_el2,
+        hcr_el2,
+        kind,
+        has_mte: false,
+    });
     SPSR_EL1.set(match target {
         Target::Vel2 => entered.spsr_el2,
         Target::El1 => old_pstate,
@@ -108,15 +114,22 @@ pub fn stage2_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u
 
 /// An access to where nothing is: a synchronous external abort, to the guest that made it or to whom it is routed.
 pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    let kind = if exit.esr.ec() == ec::IABT_LOW { AbortKind::Instruction } else { AbortKind::Data };
-    let is_to_l1 = vcpu.context == Context::Nested
-        && vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::TEA | hcr_el2::TGE) != 0;
+    let kind = if exit.esr.ec() == ec::IABT_LOW {
+        AbortKind::Instruction
+    } else {
+        AbortKind::Data
+    };
+    let is_to_l1 = vcpu.context == Context::Nested && vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::TEA | hcr_el2::TGE) != 0;
     if is_to_l1 {
         to_vel2(vcpu, frame, Kind::Sync);
         ESR_EL1.set(Esr::external_abort(kind, Origin::Lower).0);
         FAR_EL1.set(exit.far);
     } else {
-        let origin = if frame.spsr & pstate::M == pstate::EL0T { Origin::Lower } else { Origin::Same };
+        let origin = if frame.spsr & pstate::M == pstate::EL0T {
+            Origin::Lower
+        } else {
+            Origin::Same
+        };
         synchronous(vcpu, frame, Esr::external_abort(kind, origin), Some(exit.far));
     }
 }

@@ -35,7 +35,9 @@ impl VncrPage {
     /// Reads the register at byte offset `offset`.
     #[inline(always)]
     pub fn get(&self, offset: usize) -> u64 {
-        self.words.get(offset / 8).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.words
+            .get(offset / 8)
+            .map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// Writes the register at byte offset `offset`.

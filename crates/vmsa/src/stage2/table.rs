@@ -39,6 +39,8 @@ pub struct Stage2Table {
     pub(super) root: Stage2Desc,
     pub(super) table_pages: u64,
     pub(super) mapped: [u64; 4],
+    /// Changes of what is mapped so far.
+    pub(super) generation: u64,
 }
 
 /// Who holds the descriptor of a table, with its occupancy.
@@ -65,6 +67,7 @@ impl Stage2Table {
             root: TableRef::empty(root).desc(),
             table_pages: 1,
             mapped: [0; 4],
+            generation: 0,
         })
     }
 
@@ -93,6 +96,12 @@ impl Stage2Table {
     #[must_use]
     pub fn table_pages(&self) -> u64 {
         self.table_pages
+    }
+
+    /// A number that differs whenever what is mapped, or how, has changed in between.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The bytes mapped by leaves of each level.
@@ -137,7 +146,7 @@ impl Stage2Table {
                 self.store(holder, table.with_added(index_of(ia, level)), env);
                 self.mapped[level.index()] += place.size();
             }
-            Slot::Leaf(slot) if slot.desc == new => {}
+            Slot::Leaf(slot) if slot.desc == new => return Ok(()),
             Slot::Leaf(slot) => slot.change_leaf(new, env),
             Slot::Table(slot, _) => {
                 let subtree = TableRef::from_desc(slot.desc);
@@ -147,6 +156,7 @@ impl Stage2Table {
                 self.mapped[level.index()] += place.size();
             }
         }
+        self.generation += 1;
         Ok(())
     }
 
@@ -286,6 +296,7 @@ impl Stage2Table {
         let table = TableRef::full(page);
         slot.break_entry(env).fill(table.desc(), env);
         self.table_pages += 1;
+        self.generation += 1;
         self.mapped[level.index()] -= size;
         self.mapped[child.index()] += size;
         Ok(table)

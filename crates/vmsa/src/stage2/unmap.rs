@@ -90,6 +90,7 @@ impl Stage2Table {
                 Slot::Leaf(slot) => {
                     slot.clear_leaf(env);
                     leaves.add(place);
+                    self.generation += 1;
                     self.mapped[level.index()] -= place.size();
                     (place.size(), true)
                 }

@@ -1,0 +1,35 @@
+//! What the firmware decides at boot, as pure logic; needs `alloc`.
+//!
+//! The boot loader hands over one device tree and, in RAM, the files it names. From the tree's bytes this crate works
+//! out what the [`Machine`] is, which RAM and devices are L1's, where L1's kernel and its own tree go ([`Plan`]), and
+//! writes that tree ([`l1_tree`]). It touches no memory but its arguments: the image reads the blob and copies.
+//!
+//! The tree is QEMU's, but a truncated or foreign one must end in a message. [`Tree`] is the gate: whatever passes it
+//! can be read without a panic, and every range in a [`Machine`] ends within the address space.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod error;
+mod image_header;
+pub mod l1_tree;
+mod machine;
+mod nodes;
+mod options;
+mod placement;
+pub mod ranges;
+#[cfg(test)]
+mod testing;
+mod tree;
+
+pub use error::MachineError;
+pub use image_header::ImageHeader;
+pub use machine::{Machine, RAM_BANKS_MAX};
+pub use nodes::{Module, Uart};
+pub use options::{Options, UnknownOption};
+pub use placement::{LoadError, Payload, Plan};
+pub use tree::{BLOB_ALIGN, HEADER_BYTES, Tree, blob_bytes};
