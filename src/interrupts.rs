@@ -59,7 +59,10 @@ impl PhysicalGic for &Gic {
         Gic::is_pending(self, cpu, pintid)
     }
     fn kick(&mut self, cpu: usize) {
-        Gic::send_sgi(self, cpu, KICK);
+        // This CPU looks at its interrupts on its way back to the guest anyway.
+        if !self.is_this_cpu(cpu) {
+            Gic::send_sgi(self, cpu, KICK);
+        }
     }
 }
 
@@ -191,6 +194,16 @@ pub fn timers_changed(vcpu: &mut VCpu) {
     with_vgic(vcpu, |_, _, _| ());
 }
 
+/// Whether an interrupt would be signalled to L1, in the host context, if it had interrupts unmasked.
+pub fn is_pending_for_l1(vcpu: &mut VCpu) -> bool {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    fold(vcpu, &mut vgic, &mut hw);
+    let is_pending = vgic.has_deliverable(vcpu.cpu, &vcpu.vif);
+    refill(vcpu, &mut vgic, &mut hw);
+    is_pending
+}
+
 /// Lets L1 have the CPU if an interrupt is pending for it while its guest runs: an exception into virtual EL2, where the
 /// hardware then signals the interrupt.
 pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
@@ -203,7 +216,8 @@ pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     }
 }
 
-/// Part of [`enter_nested`](crate::nested::switch::enter_nested): the timers' interrupts change their meaning, and the interface its owner.
+/// Part of [`enter_nested`](crate::nested::switch::enter_nested): the timers' interrupts change their meaning, and the
+/// interface its owner.
 pub fn switch_to_nested(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
@@ -220,7 +234,8 @@ pub fn switch_to_nested(vcpu: &mut VCpu) {
     }
 }
 
-/// Part of [`leave_nested`](crate::nested::switch::leave_nested), while the context is still nested: takes the guest's interface out of the hardware.
+/// Part of [`leave_nested`](crate::nested::switch::leave_nested), while the context is still nested: takes the guest's
+/// interface out of the hardware.
 pub fn save_nested(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();

@@ -83,11 +83,16 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     create_vcpus(vm);
     join(0);
     start_secondaries(vm);
+    log::info!(
+        "L1 starts at {:#x}, device tree at {:#x}, {} ticks after reset",
+        entry.pc,
+        entry.device_tree,
+        nested::timer::now(),
+    );
     console::init();
     vm.gic.set_route(vm.machine.debug_uart.intid, 0);
     vm.gic.set_enabled(vm.machine.debug_uart.intid, true);
 
-    log::info!("L1 starts at {:#x}, device tree at {:#x}", entry.pc, entry.device_tree);
     if vm.power[0].switch_on(entry.pc, entry.device_tree).is_err() {
         panic!("the boot CPU is on before it was switched on");
     }

@@ -130,11 +130,7 @@ fn execute(vcpu: &mut VCpu, function: &Function) -> u64 {
             None => error(ErrorCode::InvalidParameters),
         },
         Function::AffinityInfo { .. } => error(ErrorCode::InvalidParameters),
-        // A standby state: nothing is lost, and any interrupt ends it.
-        Function::CpuSuspend { .. } => {
-            barrier::wfi();
-            SUCCESS
-        }
+        Function::CpuSuspend { .. } => suspend(vcpu),
         Function::SystemOff | Function::SystemOff2 { .. } => end("L1 powered off"),
         Function::SystemReset | Function::SystemReset2 { .. } => end("L1 reset"),
         _ => error(ErrorCode::NotSupported),
@@ -190,6 +186,15 @@ fn cpu_on(vm: &Vm, target: Mpidr, entry: EntryPoint) -> u64 {
         }
         Err(code) => error(code),
     }
+}
+
+/// Every state is a standby state: nothing is lost, and any interrupt ends it. A virtual one is no wake-up event at EL2,
+/// so it must not be there before the CPU sleeps; later it comes by way of a physical one.
+fn suspend(vcpu: &mut VCpu) -> u64 {
+    if vcpu.context == Context::Nested || !interrupts::is_pending_for_l1(vcpu) {
+        barrier::wfi();
+    }
+    SUCCESS
 }
 
 fn cpu_off(vcpu: &mut VCpu) -> u64 {

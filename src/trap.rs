@@ -10,7 +10,7 @@ mod smc;
 mod sysreg;
 
 use syndrome::{
-    Esr, SysReg,
+    Esr,
     esr::{ec, hpfar},
     forward::{self, L1Controls},
     idreg,
@@ -160,10 +160,10 @@ pub extern "C" fn guest_serror(frame: &mut GuestFrame) {
 /// An exception from AArch32, which neither L1 nor its guests are offered: a guest that went there anyway by an ERET of
 /// its own finds itself back with an illegal execution state.
 pub extern "C" fn guest_aarch32(frame: &mut GuestFrame) {
-    frame.spsr = pstate::EL1H | pstate::DAIF | pstate::IL;
     // SAFETY: as in `guest_sync`.
     let vcpu = unsafe { percpu::vcpu() };
-    unhandled::count(vcpu, "AArch32 state", SysReg::new(0, 0, 0, 0, 0));
+    unhandled::aarch32(vcpu, frame);
+    frame.spsr = pstate::EL1H | pstate::DAIF | pstate::IL;
 }
 
 /// HPFAR_EL2 and FAR_EL2 together: the IPA that faulted.

@@ -1,10 +1,13 @@
-//! What gnomon does not emulate: counted, logged once each, and answered with an Undefined exception.
+//! What gnomon does not emulate: counted, logged once each, and answered with an exception.
 //!
 //! Nothing a guest does is silently ignored. The log says each thing once, so that no guest can flood it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use syndrome::{Esr, SysReg, esr::ec};
+use syndrome::{SysReg, esr::ec};
 
 use crate::{
     trap::Exit,
@@ -39,38 +42,67 @@ fn who(vcpu: &VCpu) -> &'static str {
     }
 }
 
-/// Counts `what`, of which `reg` is the particular.
-pub fn count(vcpu: &VCpu, what: &'static str, reg: SysReg) {
-    let key = 1 << 62 | (vcpu.context as u64) << 40 | what.as_ptr() as u64 & 0xff_ffff << 16 | u64::from(reg.bits());
-    if is_first(key) {
-        log::warn!("{} used {what} {reg}, which is not emulated", who(vcpu));
-    }
-}
-
-/// A system register or instruction.
+/// A system register or instruction: undefined.
 pub fn system_register(vcpu: &mut VCpu, frame: &mut GuestFrame, reg: SysReg, is_read: bool) {
-    let key = 1 << 63 | (vcpu.context as u64) << 32 | u64::from(reg.bits()) << 1 | u64::from(is_read);
-    if is_first(key) {
-        let what = if is_read { "read" } else { "wrote" };
-        log::warn!(
-            "{} {what} {reg} at {:#x}, which is not emulated: UNDEF",
-            who(vcpu),
-            frame.elr
-        );
-    }
+    let what = if is_read { "read" } else { "wrote" };
+    let key = key(vcpu, Kind::Register, u64::from(reg.bits()) << 1 | u64::from(is_read));
+    note(vcpu, key, format_args!("{what} {reg} at {:#x}", frame.elr));
     inject::undefined(vcpu, frame);
 }
 
-/// An exception class.
+/// An exception class: undefined.
 pub fn exception(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    let Esr(esr) = exit.esr;
-    if is_first(1 << 61 | (vcpu.context as u64) << 32 | u64::from(exit.esr.ec())) {
-        let name = ec::name(exit.esr.ec());
-        log::warn!(
-            "{} caused {name} (ESR_EL2 {esr:#x}) at {:#x}, which is not emulated: UNDEF",
-            who(vcpu),
+    let class = exit.esr.ec();
+    let key = key(vcpu, Kind::Exception, u64::from(class));
+    note(
+        vcpu,
+        key,
+        format_args!(
+            "caused {} (ESR_EL2 {:#x}) at {:#x}",
+            ec::name(class),
+            exit.esr.0,
             frame.elr
-        );
-    }
+        ),
+    );
     inject::undefined(vcpu, frame);
+}
+
+/// An abort of a kind that gnomon's tables do not cause: an external abort.
+pub fn abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    let key = key(vcpu, Kind::Abort, exit.esr.0 & 0x3f);
+    note(
+        vcpu,
+        key,
+        format_args!("had an abort (ESR_EL2 {:#x}) at {:#x}", exit.esr.0, frame.elr),
+    );
+    inject::external_abort(vcpu, frame, exit);
+}
+
+/// AArch32 state, which the guest's next instruction will find illegal.
+pub fn aarch32(vcpu: &VCpu, frame: &GuestFrame) {
+    note(
+        vcpu,
+        key(vcpu, Kind::Aarch32, 0),
+        format_args!("was in AArch32 state at {:#x}", frame.elr),
+    );
+}
+
+/// What is counted, for [`key`].
+#[derive(Clone, Copy)]
+enum Kind {
+    Register = 1,
+    Exception,
+    Abort,
+    Aarch32,
+}
+
+/// A number for each thing that is logged once; never zero.
+fn key(vcpu: &VCpu, kind: Kind, particular: u64) -> u64 {
+    (kind as u64) << 56 | (vcpu.context as u64) << 48 | particular
+}
+
+fn note(vcpu: &VCpu, key: u64, what: fmt::Arguments<'_>) {
+    if is_first(key) {
+        log::warn!("{} {what}, which is not emulated", who(vcpu));
+    }
 }

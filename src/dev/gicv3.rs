@@ -200,6 +200,11 @@ impl Gic {
         self.redistributor(cpu).is_some()
     }
 
+    /// Whether CPU `cpu` is the one that asks.
+    pub fn is_this_cpu(&self, cpu: usize) -> bool {
+        self.affinities.get(cpu) == Some(&(sysreg::MPIDR_EL1.get() & AFFINITY))
+    }
+
     /// Takes this CPU's most urgent pending interrupt: it becomes active, and its priority is dropped at once.
     pub fn acknowledge(&self) -> Option<u32> {
         let intid = sysreg::ICC_IAR1_EL1.get() as u32;

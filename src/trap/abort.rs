@@ -42,7 +42,8 @@ pub fn vncr_fault(vcpu: &VCpu, exit: &Exit) -> ! {
 pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     let abort = Abort::decode(exit, frame);
     let Some(kind) = shadow_fault_kind(abort.status) else {
-        return from_nested_otherwise(vcpu, frame, exit);
+        unhandled::abort(vcpu, frame, exit);
+        return Party::L2;
     };
     let ipa = nested_ipa(exit, &abort);
     let fault = ShadowFault {
@@ -62,17 +63,6 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
             Party::L2
         }
     }
-}
-
-/// Abort kinds that a shadow, as gnomon builds it, cannot raise.
-fn from_nested_otherwise(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
-    unhandled::count(
-        vcpu,
-        "an abort of a kind that",
-        syndrome::SysReg::new(0, 0, 0, 0, exit.esr.ec()),
-    );
-    inject::external_abort(vcpu, frame, exit);
-    Party::L2
 }
 
 /// What of an abort's syndrome a stage-2 fault handler needs, instruction and data aborts alike.
