@@ -111,6 +111,8 @@ impl Session<'_> {
                 "--quiet",
                 "--workspace",
                 "--exclude",
+                "gnomon",
+                "--exclude",
                 SYSTEM_TESTS,
                 "--no-fail-fast",
             ];

@@ -240,6 +240,12 @@ impl Machine {
             .with_context(|| format!("gnomon's console does not answer\n{}", self.report()))
     }
 
+    /// The socket of gnomon's debug console, for those who want its bytes as they are.
+    #[must_use]
+    pub fn console_socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
     /// Waits until the machine has powered off, failed, or the limit is over. It is not
     /// running any more afterwards.
     ///

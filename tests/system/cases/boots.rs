@@ -1,0 +1,118 @@
+//! An L2 boots under gnomon: on every number of CPUs, with little memory, with a newer kernel, from
+//! the ELF; and what L1 and L2 say is what they say without gnomon.
+
+use std::env;
+use std::path::Path;
+use std::process::{self, Command};
+use std::sync::OnceLock;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use system_tests::ptdump::{Dump, split_by_name};
+use system_tests::story;
+use xtask::console::Console;
+use xtask::firmware;
+use xtask::process::capture;
+use xtask::project::Project;
+
+use crate::entry::{self, LIMIT, Run};
+use crate::{Result, expect_none, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("l2_boots_on_2_cpus", || judge(on_2_cpus()?, 2)),
+        trial("l2_boots_on_1_cpu_in_1_gib", || {
+            judge(&entry::run("smp1-1g", &["--smp", "1", "--memory", "1G"])?, 1)
+        }),
+        trial("l2_boots_on_4_cpus_and_the_console_socket_shows_its_shadow", on_4_cpus),
+        trial("l2_boots_with_a_7_kernel", with_a_7_kernel),
+        trial("l2_boots_when_gnomon_is_started_as_an_elf", from_the_elf),
+        trial("native_prints_the_same_lines", native_prints_the_same_lines),
+    ]
+}
+
+/// The default machine, which others are compared with.
+fn on_2_cpus() -> Result<&'static Run> {
+    static RUN: OnceLock<std::result::Result<Run, String>> = OnceLock::new();
+    let run = RUN.get_or_init(|| entry::run("smp2-4g", &[]).map_err(|error| format!("{error:#}")));
+    run.as_ref().map_err(|error| error.into())
+}
+
+fn judge(run: &Run, cpu_count: u32) -> Result {
+    let mut complaints = story::complaints(&run.stdout, cpu_count);
+    complaints.extend(run.complaint_about_status(0));
+    if !complaints.is_empty() {
+        complaints.push(run.logs());
+    }
+    expect_none(&complaints)
+}
+
+/// `gnomon.hold` keeps L2 there while a program looks at its tables over `--console`.
+fn on_4_cpus() -> Result {
+    // Short, because the path of a unix socket must be, and this test program's own.
+    let path = env::temp_dir().join(format!("gnomon-smp4-{}.sock", process::id()));
+    let socket = path.display().to_string();
+    let arguments = ["--smp", "4", "--append", "gnomon.hold=20", "--console", &socket];
+    let run = entry::run_with("smp4", &arguments, |_| {
+        let mut console = Console::connect(&path, LIMIT)?;
+        let tables = split_by_name(&console.command("ptdump shadow")?);
+        let mut enabled = tables.iter().filter(|(name, _)| name.ends_with("-s2-enabled"));
+        let (name, lines) = enabled.next().context("there is no shadow while L2 is up")?;
+        let dump = Dump::parse(lines).with_context(|| name.clone())?;
+        ensure!(
+            dump.mapped().next().is_some(),
+            "the shadow {name} is empty while L2 is up"
+        );
+        Ok(())
+    })?;
+    judge(&run, 4)
+}
+
+fn with_a_7_kernel() -> Result {
+    let project = Project::new();
+    // No network and no cached package is a failure, not a reason to skip.
+    let kernel = capture(Command::new(project.root().join("scripts/setup")).arg("--kernel-7"))?;
+    let run = entry::run("kernel-7", &["--kernel", kernel.trim()])?;
+    let releases = story::lines(&run.stdout);
+    let mut complaints = Vec::new();
+    for who in ["L1 UP 7.", "L2 UP 7."] {
+        if !releases.iter().any(|line| line.starts_with(who)) {
+            complaints.push(format!("`{who}` is missing: another kernel ran"));
+        }
+    }
+    expect_none(&complaints)?;
+    judge(&run, 2)
+}
+
+/// Without Linux's boot protocol: QEMU passes no device tree address.
+fn from_the_elf() -> Result {
+    let elf = match env::var_os(firmware::IMAGE_VARIABLE) {
+        // `xtask test` has built both.
+        Some(image) => Path::new(&image).with_extension(""),
+        None => firmware::build(&Project::new())?.elf,
+    };
+    let run = entry::run("elf", &["--image", &elf.display().to_string()])?;
+    judge(&run, 2)?;
+    expect_same(&run, on_2_cpus()?)
+}
+
+fn native_prints_the_same_lines() -> Result {
+    let run = entry::run("native", &["--native"])?;
+    judge(&run, 2)?;
+    expect_same(&run, on_2_cpus()?)
+}
+
+fn expect_same(this: &Run, other: &Run) -> Result {
+    let (these, others) = (story::normalised(&this.stdout), story::normalised(&other.stdout));
+    if these == others {
+        return Ok(());
+    }
+    Err(format!(
+        "the lines differ:\n{}\nand\n{}\n{}; {}",
+        these.join("\n"),
+        others.join("\n"),
+        this.logs(),
+        other.logs()
+    )
+    .into())
+}

@@ -1,0 +1,456 @@
+//! While an L2 is up: what the console shows of its tables, running and stopped; and what is left
+//! when it is gone.
+//!
+//! All trials are about one machine. L1 stays at its shell and starts an L2 that stays at its own,
+//! so that nothing depends on how long looking takes. [`Scene::play`] gathers, each trial judges
+//! one statement about what was gathered.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use system_tests::compose;
+use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
+use system_tests::ptdump::{Dump, Leaf, split_by_name};
+use xtask::console::Console;
+use xtask::machine::{Builder, Machine, Outcome};
+
+use crate::entry::LIMIT;
+use crate::{Result, expect_none, trial};
+
+/// RAM of QEMU's `virt` board in L2: 256 MiB, of which the payload's memory check alone touches 64.
+const L2_RAM: (u64, u64) = (0x4000_0000, 0x5000_0000);
+const L2_TOUCHED_BYTES: u64 = 64 << 20;
+
+/// RAM of the machine (4 GiB), what gnomon may keep of it at its start, and devices L1 must not have.
+const RAM: (u64, u64) = (0x4000_0000, 0x1_4000_0000);
+const CARVE_OUT_BYTES_MAX: u64 = 96 << 20;
+const L1_UART: u64 = 0x0900_0000;
+const DEBUG_UART: u64 = 0x0904_0000;
+const GICD: u64 = 0x0800_0000;
+
+/// A shell loop that prints for ever, in the background.
+const TICKS: &str = "while :; do echo tick; done &\n";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        on_the_scene("while_l2_is_up_every_table_is_listed", every_table_is_listed),
+        on_the_scene(
+            "while_l2_is_up_every_dump_is_in_linux_7_2_format",
+            every_dump_is_in_linux_format,
+        ),
+        on_the_scene("while_l2_is_up_its_ram_is_in_the_shadow", ram_is_in_the_shadow),
+        on_the_scene("while_l2_is_up_the_shadow_agrees_with_guest_and_host", shadow_agrees),
+        on_the_scene("while_l2_is_up_the_shadow_listing_agrees_with_the_dump", listing_agrees),
+        on_the_scene(
+            "while_l2_is_up_levels_and_ipa_range_follow_l1s_vtcr",
+            levels_and_ipa_range,
+        ),
+        on_the_scene(
+            "while_l2_is_up_the_host_maps_l1s_ram_and_nothing_of_gnomons",
+            host_maps_ram,
+        ),
+        on_the_scene("while_l2_is_up_exits_add_up_and_grow", exits_add_up),
+        on_the_scene("stop_freezes_l1_and_l2_until_cont", stop_freezes),
+        on_the_scene("after_l2_its_shadow_is_gone_or_empty", shadow_is_gone),
+    ]
+}
+
+fn on_the_scene(name: &str, judge: fn(&Scene) -> Result) -> Trial {
+    trial(name, move || judge(Scene::get()?))
+}
+
+/// What was gathered.
+struct Scene {
+    /// `ptdump` with L2 running.
+    tables: Vec<String>,
+    /// `exits`, twice, with L2 running.
+    exits: [Vec<String>; 2],
+    stopped: Stopped,
+    progress: Progress,
+    /// `shadow` and `ptdump shadow` after L2 has ended, if the scene came that far.
+    after: AnyResult<[Vec<String>; 2], String>,
+}
+
+/// With all vCPUs stopped: everything said here is about the same moment.
+struct Stopped {
+    name: ShadowName,
+    /// `shadow`
+    shadows: Vec<String>,
+    /// `ptdump shadow`
+    dumps: Vec<String>,
+    /// `ptdump` of L2's shadow, L1's table for it, and `host`, without and with `-f`.
+    shadow: [Vec<String>; 2],
+    guest: [Vec<String>; 2],
+    host: [Vec<String>; 2],
+    /// `levels` and `ipa_range` of the same.
+    sizes: Vec<(String, String, String)>,
+    /// `exits`, twice.
+    exits: [Vec<String>; 2],
+}
+
+/// How many lines L1's console had printed at some moments.
+struct Progress {
+    /// Before and after some commands, while running.
+    running: [usize; 2],
+    /// Before and after the same commands, while stopped.
+    stopped: [usize; 2],
+}
+
+impl Scene {
+    /// The scene, played once.
+    fn get() -> Result<&'static Self> {
+        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
+        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
+        scene.as_ref().map_err(|error| error.into())
+    }
+
+    fn play() -> AnyResult<Self> {
+        let mut machine = Builder::new("l2-up").append("gnomon.l2=off").interactive().start()?;
+        machine.set_limit(LIMIT);
+        machine.wait_for("L1 OK")?;
+        in_shell(&mut machine, "L1")?;
+        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
+        machine.wait_for("L2 OK")?;
+        in_shell(&mut machine, "L2")?;
+
+        let mut console = machine.debug_console()?;
+        let tables = console.command("ptdump")?;
+        let exits = [console.command("exits")?, console.command("exits")?];
+        machine.send(TICKS)?;
+        machine.wait_for("tick")?;
+        let before = machine.console_lines().len();
+        gather_all(&mut console)?;
+        let running = [before, machine.console_lines().len()];
+        expect_answer(&mut console, "stop", "stopped")?;
+        // What L1 sent before it stopped is on its way; one more answer, and it has arrived.
+        console.command("help")?;
+        let before = machine.console_lines().len();
+        let stopped = gather_all(&mut console)?;
+        let progress = Progress {
+            running,
+            stopped: [before, machine.console_lines().len()],
+        };
+        expect_answer(&mut console, "cont", "running")?;
+        machine.send("kill $!\n")?;
+        in_shell(&mut machine, "L2 again")?;
+
+        let after = end_l2(&mut machine, &mut console).map_err(|error| format!("{error:#}"));
+        if after.is_ok() {
+            machine.send("exit\n")?;
+            let outcome = machine.wait_until_off()?;
+            ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
+        }
+        Ok(Self {
+            tables,
+            exits,
+            stopped,
+            progress,
+            after,
+        })
+    }
+}
+
+/// Waits for a shell by letting it say something that nobody typed.
+fn in_shell(machine: &mut Machine, who: &str) -> AnyResult<()> {
+    machine.send(&echo(who))?;
+    machine.wait_for(&said(who)).map(drop)
+}
+
+fn echo(who: &str) -> String {
+    format!("echo {who} counts $((6 * 7))\n")
+}
+
+fn said(who: &str) -> String {
+    format!("{who} counts 42")
+}
+
+fn expect_answer(console: &mut Console, command: &str, wanted: &str) -> AnyResult<()> {
+    let answer = console.command(command)?;
+    ensure!(answer == [wanted], "`{command}` was answered by {answer:?}");
+    Ok(())
+}
+
+/// Asks the console for everything about the running L2's tables.
+fn gather_all(console: &mut Console) -> AnyResult<Stopped> {
+    let exits = console.command("exits")?;
+    let shadows = console.command("shadow")?;
+    let rows = listing::parse_shadows(&shadows)?;
+    let enabled = rows.iter().filter(|row| row.name.is_enabled);
+    let row = enabled
+        .max_by_key(|row| row.refs)
+        .context("there is no shadow while L2 is up")?;
+    let (number, name) = (row.number, row.name.clone());
+    let mut both = |table: &str| -> AnyResult<[Vec<String>; 2]> {
+        Ok([
+            console.command(&format!("ptdump {table}"))?,
+            console.command(&format!("ptdump -f {table}"))?,
+        ])
+    };
+    // A table is found by its number as well as by its name.
+    let shadow = both(&format!("shadow/{number}"))?;
+    let guest = both(&format!("guest/{}", name.text))?;
+    let host = both("host")?;
+    let mut sizes = Vec::new();
+    for table in [format!("shadow/{number}"), format!("guest/{number}"), "host".to_owned()] {
+        let levels = console.command(&format!("levels {table}"))?.join("\n");
+        let range = console.command(&format!("ipa_range {table}"))?.join("\n");
+        sizes.push((table, levels, range));
+    }
+    Ok(Stopped {
+        name,
+        shadows,
+        dumps: console.command("ptdump shadow")?,
+        shadow,
+        guest,
+        host,
+        sizes,
+        exits: [exits, console.command("exits")?],
+    })
+}
+
+/// Lets L2 power off and L1's QEMU end, and looks at what is left of its shadow.
+fn end_l2(machine: &mut Machine, console: &mut Console) -> AnyResult<[Vec<String>; 2]> {
+    machine.send("exit\n")?;
+    machine.wait_for(&said("L1 again"))?;
+    Ok([console.command("shadow")?, console.command("ptdump shadow")?])
+}
+
+fn dump(lines: &[String]) -> AnyResult<Dump> {
+    Dump::parse(lines).with_context(|| lines.join("\n"))
+}
+
+fn every_table_is_listed(scene: &Scene) -> Result {
+    let name = &scene.stopped.name.text;
+    let wanted = [
+        "host".to_owned(),
+        "el2".to_owned(),
+        format!("shadow/{name}"),
+        format!("guest/{name}"),
+    ];
+    let missing = wanted.iter().filter(|table| !scene.tables.contains(table));
+    expect_none(
+        &missing
+            .map(|table| format!("{table} is not in {:?}", scene.tables))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Parsing is strict; in addition, `-f` is the same dump with the last range, up to the end.
+fn every_dump_is_in_linux_format(scene: &Scene) -> Result {
+    let stopped = &scene.stopped;
+    for (_, lines) in split_by_name(&stopped.dumps) {
+        dump(&lines)?;
+    }
+    let tables = [&stopped.shadow, &stopped.guest, &stopped.host];
+    for ([without, with], (table, _, ipa_range)) in tables.into_iter().zip(&stopped.sizes) {
+        let (without, with) = (dump(without)?, dump(with)?);
+        let bits: u32 = ipa_range.trim().parse().context("ipa_range is no number")?;
+        let [first @ .., last] = &with.ranges[..] else {
+            return Err(format!("{table}: -f prints no last range").into());
+        };
+        if first != without.ranges || last.end != 1 << bits {
+            return Err(format!("{table}: -f must add one range, which ends at {bits} bits, not {last:x?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn ram_is_in_the_shadow(scene: &Scene) -> Result {
+    let shadow = dump(&scene.stopped.shadow[0])?;
+    let bytes = shadow.mapped_bytes_in(L2_RAM.0, L2_RAM.1);
+    if bytes < L2_TOUCHED_BYTES {
+        return Err(format!("{bytes:#x} bytes of L2's RAM are mapped, and its check has touched more").into());
+    }
+    let beyond = shadow.mapped_bytes_in(L2_RAM.1, u64::MAX);
+    if beyond > 0 {
+        return Err(format!("{beyond:#x} bytes are mapped beyond L2's RAM").into());
+    }
+    Ok(())
+}
+
+/// The shadow is the guest's table composed with the host's, as far as text tells.
+fn shadow_agrees(scene: &Scene) -> Result {
+    let stopped = &scene.stopped;
+    let (shadow, guest, host) = (
+        dump(&stopped.shadow[0])?,
+        dump(&stopped.guest[0])?,
+        dump(&stopped.host[0])?,
+    );
+    let host_ram = host
+        .mapped()
+        .filter(|(range, _)| range.start >= RAM.0 && range.end <= RAM.1);
+    let host_level = host_ram.map(|(range, _)| range.level).max().unwrap_or(3);
+    let found = compose::disagreements(&shadow, &guest, host_level);
+    expect_none(&found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    // Without a block there, nothing was shown about blocks.
+    if guest.mapped_bytes_at(2) == 0 {
+        return Err("L1 has no blocks for L2: is transparent_hugepage off in L1?".into());
+    }
+    Ok(())
+}
+
+fn listing_agrees(scene: &Scene) -> Result {
+    let stopped = &scene.stopped;
+    let rows = listing::parse_shadows(&stopped.shadows)?;
+    let dumps = split_by_name(&stopped.dumps);
+    let names = |name: &ShadowName| format!("shadow/{}", name.text);
+    let listed: Vec<String> = rows.iter().map(|row| names(&row.name)).collect();
+    let dumped: Vec<String> = dumps.iter().map(|(name, _)| name.clone()).collect();
+    if listed != dumped {
+        return Err(format!("`shadow` lists {listed:?}, `ptdump shadow` {dumped:?}").into());
+    }
+    let mut wrong = Vec::new();
+    for (row, (_, lines)) in rows.iter().zip(&dumps) {
+        wrong.extend(complaints_about_row(row, &dump(lines)?));
+    }
+    let mut vmids: Vec<u64> = rows.iter().map(|row| row.vmid).collect();
+    vmids.sort_unstable();
+    vmids.dedup();
+    if vmids.len() != rows.len() {
+        wrong.push("two shadows have one VMID".to_owned());
+    }
+    expect_none(&wrong)
+}
+
+fn complaints_about_row(row: &ShadowRow, dump: &Dump) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut check = |is_right: bool, what: &str| {
+        if !is_right {
+            wrong.push(format!("{}: {what}: {row:?}", row.name.text));
+        }
+    };
+    let mapped = [3, 2, 1].map(|level| dump.mapped_bytes_at(level));
+    check(row.mapped == mapped, "the bytes mapped are not those of the dump");
+    check(row.vmid > 0, "VMID 0 is nobody's");
+    check(row.refs <= 2, "more references than vCPUs");
+    check(row.table_pages > 0, "no table page, not even the root");
+    let ranges_count = dump.mapped().count() as u64;
+    check(row.faults >= ranges_count, "fewer faults than ranges");
+    wrong
+}
+
+/// L1's `VTCR_EL2` is in the name, and is what L1's own table is walked by.
+fn levels_and_ipa_range(scene: &Scene) -> Result {
+    let name = &scene.stopped.name;
+    let mut wrong = Vec::new();
+    for (table, levels, ipa_range) in &scene.stopped.sizes {
+        // Linux's debugfs files print "%1d" and "%2u".
+        let (Ok(level_count), Ok(bits)) = (levels.parse::<u64>(), ipa_range.parse::<u64>()) else {
+            wrong.push(format!("{table}: levels {levels:?}, ipa_range {ipa_range:?}"));
+            continue;
+        };
+        if table.starts_with("guest/") && (level_count, bits) != (name.levels(), name.ipa_bits()) {
+            wrong.push(format!(
+                "{table}: {level_count} levels, {bits} bits; VTCR_EL2 is {:#x}",
+                name.vtcr
+            ));
+        }
+        if !(1..=4).contains(&level_count) || !(32..=48).contains(&bits) {
+            wrong.push(format!("{table}: {level_count} levels, {bits} bits"));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn host_maps_ram(scene: &Scene) -> Result {
+    const RWX: Leaf = Leaf {
+        read: true,
+        write: true,
+        execute_el1: true,
+        execute_el0: true,
+        accessed: true,
+        is_block: true,
+    };
+    let host = dump(&scene.stopped.host[0])?;
+    let mut wrong = Vec::new();
+    let missing = (RAM.1 - RAM.0) - host.mapped_bytes_in(RAM.0, RAM.1);
+    if !(1..=CARVE_OUT_BYTES_MAX).contains(&missing) {
+        wrong.push(format!("{missing:#x} bytes of RAM are not L1's"));
+    }
+    for (range, leaf) in host
+        .mapped()
+        .filter(|(range, _)| range.start >= RAM.0 && range.end <= RAM.1)
+    {
+        if leaf != RWX {
+            wrong.push(format!("RAM is to be blocks that allow everything: {range:x?}"));
+        }
+    }
+    let is_mapped = |address| host.at(address).is_some_and(|range| range.leaf.is_some());
+    for (address, what, wanted) in [
+        (RAM.0, "the start of RAM, which is gnomon's", false),
+        (DEBUG_UART, "the debug UART", false),
+        (GICD, "the GIC distributor", false),
+        (L1_UART, "L1's UART", true),
+    ] {
+        if is_mapped(address) != wanted {
+            wrong.push(format!("{what} at {address:#x}: mapped is {}", !wanted));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn exits_add_up(scene: &Scene) -> Result {
+    let [first, second] = scene.exits.each_ref().map(|lines| listing::parse_exits(lines));
+    let (first, second) = (first?, second?);
+    let mut wrong = listing::exit_complaints(&first);
+    for (cause, whose) in [("ERET", "L1"), ("DABT_LOW", "L2"), ("IRQ", "L1")] {
+        if !first
+            .iter()
+            .any(|row| row.cause == cause && row.whose == whose && row.count > 0)
+        {
+            wrong.push(format!("no {cause} of {whose} in a run with an L2"));
+        }
+    }
+    if exit_count(&second) <= exit_count(&first) {
+        wrong.push("a running machine has exits between two looks".to_owned());
+    }
+    expect_none(&wrong)
+}
+
+fn exit_count(rows: &[ExitRow]) -> u64 {
+    rows.iter()
+        .filter(|row| row.cause == "total")
+        .map(|row| row.count)
+        .sum()
+}
+
+/// L2 prints without pause. While stopped, nothing comes and no exit is counted; it does before,
+/// and (without which the scene would have ended early) afterwards.
+fn stop_freezes(scene: &Scene) -> Result {
+    let mut wrong = Vec::new();
+    let [before, after] = scene.progress.running;
+    if after <= before {
+        wrong.push("L2 printed nothing while running: this shows nothing about stop".to_owned());
+    }
+    let [before, after] = scene.progress.stopped;
+    if after != before {
+        wrong.push(format!("{} lines came from L1 while it was stopped", after - before));
+    }
+    let [before, after] = &scene.stopped.exits;
+    if before != after {
+        wrong.push(format!("exits were counted while stopped: {before:?} and {after:?}"));
+    }
+    expect_none(&wrong)
+}
+
+/// L1's KVM invalidates everything of a VM it tears down.
+fn shadow_is_gone(scene: &Scene) -> Result {
+    let [shadows, dumps] = scene.after.as_ref()?;
+    let rows = listing::parse_shadows(shadows)?;
+    let mut wrong = Vec::new();
+    for row in rows.iter().filter(|row| row.name.is_enabled) {
+        if row.mapped != [0; 3] || row.refs > 0 {
+            wrong.push(format!("L2 is gone, and still there is {row:?}"));
+        }
+    }
+    for (name, lines) in split_by_name(dumps)
+        .iter()
+        .filter(|(name, _)| name.ends_with("-s2-enabled"))
+    {
+        if dump(lines)?.mapped().next().is_some() {
+            wrong.push(format!("L2 is gone, and {name} maps:\n{}", lines.join("\n")));
+        }
+    }
+    expect_none(&wrong)
+}

@@ -1,0 +1,43 @@
+//! The system tests: gnomon in QEMU, one machine at a time, with the guests that users run.
+//!
+//! A case starts a machine, through `scripts/run` where what it shows is the contract of that
+//! script and through the host tool's library where it needs a hand on the consoles, gathers what
+//! was printed, and lets the readers in `src/` judge it. Logs are under `target/system-tests`, a
+//! directory a machine. Waits are always for something that is printed; their limits are there
+//! for machines that hang, far above what a slow host needs.
+//!
+//! Several trials may be about one machine: they share what was gathered in one run, so that each
+//! statement is counted by itself and the run is paid for once.
+
+mod bad_input;
+mod boots;
+mod console;
+mod entry;
+mod l2_up;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Why a case failed, for the harness.
+type Result<T = ()> = std::result::Result<T, Failed>;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // A machine alone is as fast as two are together, and slow enough.
+    arguments.test_threads.get_or_insert(1);
+    let trials = [bad_input::trials(), boots::trials(), console::trials(), l2_up::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// A trial by that name.
+fn trial(name: &str, run: impl FnOnce() -> Result + Send + 'static) -> Trial {
+    Trial::test(name, run)
+}
+
+/// Passes when there is nothing to complain about.
+fn expect_none(complaints: &[String]) -> Result {
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(complaints.join("\n").into())
+    }
+}

@@ -1,0 +1,20 @@
+//! What the system tests know about text: readers for everything that gnomon, L1 and L2 print.
+//!
+//! The cases themselves are in `cases/`, one machine each; they gather text and ask the readers
+//! here what it means. Nothing in this crate runs a program or waits, so each reader has unit
+//! tests of its own, and none of it shares code with the firmware: a mistake in gnomon's
+//! formatter must not be repeated by what checks it.
+//!
+//! - [`ptdump`]: a stage-2 dump by Linux 7.2's grammar, column by column;
+//! - [`compose`]: whether a shadow says no more than the guest's own table allows;
+//! - [`listing`]: the answers of `shadow` and `exits`;
+//! - [`story`]: the lines that L1 and L2 tell their life with;
+//! - [`dtb`]: a flattened device tree, damaged where QEMU does not look.
+
+#![forbid(unsafe_code)]
+
+pub mod compose;
+pub mod dtb;
+pub mod listing;
+pub mod ptdump;
+pub mod story;

@@ -1,0 +1,450 @@
+//! A stage-2 page-table dump, read by the grammar of Linux 7.2's `stage2_page_tables`.
+//!
+//! ```text
+//! ---[ Guest IPA ]---
+//! 0x0000000008000000-0x0000000008020000         128K 3   R W PXNUXN AF    
+//! ```
+//!
+//! A line is the range with an exclusive end, three blanks, the size right-aligned in nine
+//! columns, its unit, a blank, the level. Attributes follow only where the entry has any of the
+//! bits shown; each field is a blank and text of a fixed width, so trailing blanks count.
+//!
+//! Beside the columns, a dump must make sense: ranges follow one another without a gap from
+//! address 0, sizes are right and in the largest exact unit, leaves are aligned to their level,
+//! `BLK` stands where a block can, and neighbours that Linux would have printed as one are one.
+//! The granule is 4 KiB, which is what gnomon's tables and those of the default payload have.
+
+use std::fmt;
+
+/// The line that begins a dump.
+pub const HEADER: &str = "---[ Guest IPA ]---";
+
+/// A dump of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// In address order, each beginning where the last one ends.
+    pub ranges: Vec<Range>,
+}
+
+/// Neighbouring entries that look the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Level of the entries, 0 to 3.
+    pub level: u8,
+    /// `None` where nothing is mapped.
+    pub leaf: Option<Leaf>,
+}
+
+/// What mapped entries allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of the dump, independent of the others"
+)]
+pub struct Leaf {
+    /// `R`
+    pub read: bool,
+    /// `W`
+    pub write: bool,
+    /// `px`: EL1 may execute.
+    pub execute_el1: bool,
+    /// `ux`: EL0 may execute.
+    pub execute_el0: bool,
+    /// `AF`
+    pub accessed: bool,
+    /// `BLK`
+    pub is_block: bool,
+}
+
+/// Why a text is no dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadDump {
+    /// Line of the dump, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: &'static str,
+    /// The line itself.
+    pub text: String,
+}
+
+impl fmt::Display for BadDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, {}: {:?}", self.line, self.why, self.text)
+    }
+}
+
+impl std::error::Error for BadDump {}
+
+impl Leaf {
+    /// Whether it allows everything that `other` allows.
+    #[must_use]
+    pub fn allows(&self, other: &Self) -> bool {
+        (self.read || !other.read)
+            && (self.write || !other.write)
+            && (self.execute_el1 || !other.execute_el1)
+            && (self.execute_el0 || !other.execute_el0)
+    }
+}
+
+impl Range {
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+impl Dump {
+    /// Reads the lines of one dump, header first.
+    ///
+    /// # Errors
+    ///
+    /// [`BadDump`] for the first line that Linux would not have printed.
+    pub fn parse<S: AsRef<str>>(lines: &[S]) -> Result<Self, BadDump> {
+        let mut dump = Self::default();
+        for (index, line) in lines.iter().enumerate() {
+            let text = line.as_ref();
+            let read = if index == 0 {
+                if text == HEADER { Ok(()) } else { Err("not the header") }
+            } else {
+                parse_line(text).and_then(|range| dump.add(range))
+            };
+            read.map_err(|why| BadDump {
+                line: index + 1,
+                why,
+                text: text.to_owned(),
+            })?;
+        }
+        if lines.is_empty() {
+            return Err(BadDump {
+                line: 1,
+                why: "the header is missing",
+                text: String::new(),
+            });
+        }
+        Ok(dump)
+    }
+
+    /// Adds a range that stands behind all others.
+    fn add(&mut self, range: Range) -> Result<(), &'static str> {
+        check(&range)?;
+        if range.start != self.ranges.last().map_or(0, |last| last.end) {
+            return Err("it does not begin where the last range ends");
+        }
+        let is_alike = |last: &Range| last.level == range.level && last.leaf == range.leaf;
+        if self.ranges.last().is_some_and(is_alike) {
+            return Err("it looks like the last range, which Linux would have continued");
+        }
+        self.ranges.push(range);
+        Ok(())
+    }
+
+    /// The ranges where something is mapped.
+    pub fn mapped(&self) -> impl Iterator<Item = (Range, Leaf)> {
+        self.ranges.iter().filter_map(|range| Some((*range, range.leaf?)))
+    }
+
+    /// Bytes mapped by leaves of `level`.
+    #[must_use]
+    pub fn mapped_bytes_at(&self, level: u8) -> u64 {
+        let ranges = self.mapped().filter(|(range, _)| range.level == level);
+        ranges.map(|(range, _)| range.bytes()).sum()
+    }
+
+    /// Bytes mapped in `start..end`.
+    #[must_use]
+    pub fn mapped_bytes_in(&self, start: u64, end: u64) -> u64 {
+        let parts = self
+            .mapped()
+            .map(|(range, _)| (range.start.max(start), range.end.min(end)));
+        parts.map(|(start, end)| end.saturating_sub(start)).sum()
+    }
+
+    /// The range that covers `address`; `None` beyond the last one printed.
+    #[must_use]
+    pub fn at(&self, address: u64) -> Option<&Range> {
+        self.ranges
+            .iter()
+            .find(|range| (range.start..range.end).contains(&address))
+    }
+}
+
+/// Splits a listing of several dumps: each is a line with the table's name, then the dump.
+#[must_use]
+pub fn split_by_name(lines: &[String]) -> Vec<(String, Vec<String>)> {
+    let mut tables: Vec<(String, Vec<String>)> = Vec::new();
+    for line in lines {
+        let is_name = !line.starts_with("0x") && line != HEADER;
+        match tables.last_mut() {
+            Some((_, dump)) if !is_name => dump.push(line.clone()),
+            _ => tables.push((line.clone(), Vec::new())),
+        }
+    }
+    tables
+}
+
+/// Bytes that an entry of `level` covers with a 4 KiB granule.
+fn entry_bytes(level: u8) -> u64 {
+    1 << (12 + 9 * u32::from(3 - level))
+}
+
+/// The rules that hold for a range by itself.
+fn check(range: &Range) -> Result<(), &'static str> {
+    if range.end <= range.start {
+        return Err("the range does not end behind its start");
+    }
+    let bytes = entry_bytes(range.level);
+    if !range.start.is_multiple_of(bytes) || !range.end.is_multiple_of(bytes) {
+        return Err("the range is not made of entries of its level");
+    }
+    match range.leaf {
+        Some(leaf) if leaf.is_block != (range.level < 3) => Err("BLK belongs to leaves above level 3"),
+        Some(_) if range.level == 0 => Err("there are no blocks at level 0"),
+        _ => Ok(()),
+    }
+}
+
+/// Reads one range line.
+fn parse_line(line: &str) -> Result<Range, &'static str> {
+    let mut columns = Columns(line);
+    columns.expect("0x")?;
+    let start = columns.hex16()?;
+    columns.expect("-0x")?;
+    let end = columns.hex16()?;
+    columns.expect("   ")?;
+    let number = columns.take(9)?;
+    let unit = columns.take(1)?;
+    if end <= start || format!("{number}{unit}") != size_text(end - start) {
+        return Err("the size is not the range's");
+    }
+    columns.expect(" ")?;
+    let level = match columns.take(1)? {
+        "0" => 0,
+        "1" => 1,
+        "2" => 2,
+        "3" => 3,
+        _ => return Err("there is no such level"),
+    };
+    let leaf = if columns.0.is_empty() {
+        None
+    } else {
+        Some(columns.leaf()?)
+    };
+    if columns.0.is_empty() {
+        Ok(Range {
+            start,
+            end,
+            level,
+            leaf,
+        })
+    } else {
+        Err("something follows the last column")
+    }
+}
+
+/// A size as Linux prints it: the largest unit in which it is whole, right-aligned in nine columns.
+fn size_text(bytes: u64) -> String {
+    let mut size = bytes >> 10;
+    let mut units = ["K", "M", "G", "T", "P", "E"].into_iter();
+    let mut unit = units.next();
+    while size != 0 && size.is_multiple_of(1024) {
+        match units.next() {
+            Some(larger) => (size, unit) = (size >> 10, Some(larger)),
+            None => break,
+        }
+    }
+    format!("{size:>9}{}", unit.unwrap_or_default())
+}
+
+/// The rest of a line, taken apart from the left.
+struct Columns<'a>(&'a str);
+
+impl<'a> Columns<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a str, &'static str> {
+        let (head, rest) = self.0.split_at_checked(count).ok_or("the line is too short")?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn expect(&mut self, text: &str) -> Result<(), &'static str> {
+        self.0 = self.0.strip_prefix(text).ok_or("the columns are not Linux's")?;
+        Ok(())
+    }
+
+    fn hex16(&mut self) -> Result<u64, &'static str> {
+        let digits = self.take(16)?;
+        let is_lower_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        if !digits.bytes().all(is_lower_hex) {
+            return Err("an address is not 16 lower-case hexadecimal digits");
+        }
+        u64::from_str_radix(digits, 16).map_err(|_| "an address is no number")
+    }
+
+    /// A field that reads `set` or, when it is not set, is blank.
+    fn flag(&mut self, set: &str) -> Result<bool, &'static str> {
+        self.expect(" ")?;
+        let text = self.take(set.len())?;
+        if text == set {
+            Ok(true)
+        } else if text.trim().is_empty() {
+            Ok(false)
+        } else {
+            Err("an attribute is not one of Linux's")
+        }
+    }
+
+    fn leaf(&mut self) -> Result<Leaf, &'static str> {
+        // Linux would print `F`, but no table here has invalid entries that are not zero.
+        if self.flag("F")? {
+            return Err("an entry is invalid but not zero");
+        }
+        let read = self.flag("R")?;
+        let write = self.flag("W")?;
+        self.expect(" ")?;
+        let (execute_el1, execute_el0) = match self.take(6)? {
+            "px ux " => (true, true),
+            "PXNux " => (false, true),
+            "PXNUXN" => (false, false),
+            "px UXN" => (true, false),
+            _ => return Err("there is no such execute permission"),
+        };
+        Ok(Leaf {
+            read,
+            write,
+            execute_el1,
+            execute_el0,
+            accessed: self.flag("AF")?,
+            is_block: self.flag("BLK")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "0x0000000000000000-0x0000000000020000         128K 3   R W PXNUXN AF    ";
+    const HOLE: &str = "0x0000000000020000-0x0000000000200000        1920K 3";
+    const BLOCK: &str = "0x0000000000200000-0x0000000000600000           4M 2   R   px ux     BLK";
+
+    fn why(lines: &[&str]) -> &'static str {
+        Dump::parse(lines).unwrap_err().why
+    }
+
+    #[test]
+    fn every_column_is_read() {
+        let dump = Dump::parse(&[HEADER, PAGE, HOLE, BLOCK]).unwrap();
+        let [page, hole, block] = dump.ranges[..] else {
+            panic!("{dump:?}")
+        };
+        let leaf = page.leaf.unwrap();
+        assert_eq!((page.start, page.end, page.level), (0, 0x2_0000, 3));
+        assert!(leaf.read && leaf.write && leaf.accessed);
+        assert!(!leaf.execute_el0 && !leaf.execute_el1 && !leaf.is_block);
+        assert_eq!((hole.level, hole.leaf), (3, None));
+        let leaf = block.leaf.unwrap();
+        assert!(leaf.read && !leaf.write && !leaf.accessed);
+        assert!(leaf.execute_el0 && leaf.execute_el1 && leaf.is_block);
+    }
+
+    #[test]
+    fn trailing_blanks_are_part_of_a_line() {
+        assert!(Dump::parse(&[HEADER, PAGE.trim_end()]).is_err());
+        let longer = format!("{PAGE} ");
+        assert_eq!(why(&[HEADER, &longer]), "something follows the last column");
+    }
+
+    #[test]
+    fn a_column_out_of_place_is_refused() {
+        for (from, to) in [
+            ("   R", "  R "),
+            (" PXN", "PXN "),
+            ("AF", "af"),
+            ("-0x", "-0X"),
+            (" 128K", "0128K"),
+        ] {
+            let line = PAGE.replacen(from, to, 1);
+            assert!(Dump::parse(&[HEADER, &line]).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_in_the_largest_exact_unit() {
+        for (bytes, text) in [
+            (4096, "        4K"),
+            (1 << 20, "        1M"),
+            (1916 << 10, "     1916K"),
+            (1006 << 20, "     1006M"),
+            (1 << 30, "        1G"),
+            (1 << 50, "        1P"),
+        ] {
+            assert_eq!(size_text(bytes), text);
+        }
+        let line = "0x0000000000000000-0x0000000040000000        1024M 1";
+        assert_eq!(why(&[HEADER, line]), "the size is not the range's");
+    }
+
+    #[test]
+    fn a_dump_begins_with_its_header_and_at_address_zero() {
+        assert_eq!(why(&[PAGE]), "not the header");
+        assert_eq!(why(&[HEADER, HOLE]), "it does not begin where the last range ends");
+        assert_eq!(why(&[]), "the header is missing");
+        assert_eq!(Dump::parse(&[HEADER]), Ok(Dump::default()));
+    }
+
+    #[test]
+    fn neighbours_that_look_alike_are_one_range() {
+        let next = "0x0000000000020000-0x0000000000021000           4K 3   R W PXNUXN AF    ";
+        assert!(why(&[HEADER, PAGE, next]).contains("would have continued"));
+    }
+
+    #[test]
+    fn entries_fit_their_level() {
+        for (line, reason) in [
+            (
+                "0x0000000000000000-0x0000000000020000         128K 2",
+                "made of entries",
+            ),
+            (
+                "0x0000000000000000-0x0000000000200000           2M 2   R W PXNUXN AF    ",
+                "BLK belongs",
+            ),
+            (
+                "0x0000000000000000-0x0000000000001000           4K 3   R W PXNUXN AF BLK",
+                "BLK belongs",
+            ),
+            (
+                "0x0000000000000000-0x0000008000000000         512G 0   R W PXNUXN AF BLK",
+                "no blocks at level 0",
+            ),
+        ] {
+            assert!(why(&[HEADER, line]).contains(reason), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn sums_and_lookups_see_only_what_is_mapped() {
+        let dump = Dump::parse(&[HEADER, PAGE, HOLE, BLOCK]).unwrap();
+        assert_eq!(dump.mapped_bytes_at(3), 0x2_0000);
+        assert_eq!(dump.mapped_bytes_at(2), 0x40_0000);
+        assert_eq!(dump.mapped_bytes_in(0x1_0000, 0x20_1000), 0x1_0000 + 0x1000);
+        assert_eq!(dump.at(0x20_0000).map(|range| range.level), Some(2));
+        assert_eq!(dump.at(0x60_0000), None);
+    }
+
+    #[test]
+    fn several_dumps_are_told_apart_by_their_names() {
+        let lines: Vec<String> = ["shadow/a", HEADER, PAGE, "shadow/b", HEADER]
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let tables = split_by_name(&lines);
+        let names: Vec<&str> = tables.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names, ["shadow/a", "shadow/b"]);
+        assert_eq!((tables[0].1.len(), tables[1].1.len()), (2, 1));
+    }
+}
