@@ -112,7 +112,7 @@ pub fn do_own_work(vcpu: &mut VCpu, due: ConsoleDue) {
     sweep_shadows_if_due(vcpu);
 }
 
-/// Once a second, CPU 0 gives up shadows that L1 is done with.
+/// At most once a second, and only while CPU 0 takes interrupts, shadows that L1 is done with are given up.
 fn sweep_shadows_if_due(vcpu: &mut VCpu) {
     let now = timer::now();
     if vcpu.cpu != 0 || now < vcpu.next_sweep {
@@ -368,7 +368,7 @@ list_registers! {
 
 /// List registers the hardware has.
 pub fn lr_count() -> usize {
-    (ICH_VTR_EL2.get() & 0x1f) as usize + 1
+    ((ICH_VTR_EL2.get() & 0x1f) as usize + 1).min(vgic::MAX_LIST_REGISTERS)
 }
 
 /// Prepares a vCPU that is about to be switched on: nothing pending for it, its timers unmapped.

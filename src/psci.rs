@@ -99,7 +99,7 @@ const CLAIMED: u8 = 3;
 pub fn call(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     let result = match frame.x[0] as u32 {
         SMCCC_VERSION => SMCCC_VERSION_1_1,
-        SMCCC_ARCH_FEATURES => error(ErrorCode::NotSupported),
+        SMCCC_ARCH_FEATURES => arch_features(frame.x[1] as u32),
         _ => {
             let arguments = [frame.x[0], frame.x[1], frame.x[2], frame.x[3]];
             match Function::try_from(&arguments) {
@@ -109,6 +109,14 @@ pub fn call(vcpu: &mut VCpu, frame: &mut GuestFrame) {
         }
     };
     frame.x[0] = result;
+}
+
+/// No workaround is offered: what the CPU needs, QEMU does not have.
+fn arch_features(function: u32) -> u64 {
+    match function {
+        SMCCC_VERSION | SMCCC_ARCH_FEATURES => SUCCESS,
+        _ => error(ErrorCode::NotSupported),
+    }
 }
 
 fn error(code: ErrorCode) -> u64 {
@@ -131,8 +139,8 @@ fn execute(vcpu: &mut VCpu, function: &Function) -> u64 {
         },
         Function::AffinityInfo { .. } => error(ErrorCode::InvalidParameters),
         Function::CpuSuspend { .. } => suspend(vcpu),
-        Function::SystemOff | Function::SystemOff2 { .. } => end("L1 powered off"),
-        Function::SystemReset | Function::SystemReset2 { .. } => end("L1 reset"),
+        Function::SystemOff => end("L1 powered off"),
+        Function::SystemReset => end("L1 reset"),
         _ => error(ErrorCode::NotSupported),
     }
 }

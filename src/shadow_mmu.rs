@@ -113,7 +113,7 @@ pub fn release(vcpu: &mut VCpu) {
 pub fn sweep(vm: &Vm, now: u64, frequency: u64) {
     let patience = Patience {
         suspect_after: frequency,
-        drop_after: 60 * frequency,
+        drop_after: 20 * frequency,
     };
     vm.mmu
         .lock()

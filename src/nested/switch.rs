@@ -45,6 +45,8 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     El1Registers::save().to_vncr(&vcpu.vncr);
     vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
     vcpu.vncr.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
+    // L1's own value takes effect at its next ERET: until it has put it into its page, there is the guest's.
+    MDSCR_EL1.set(0);
     save_virtual_serror(vcpu);
     interrupts::save_nested(vcpu);
     vcpu.context = Context::Host;

@@ -12,7 +12,10 @@ use vmsa::{Ipa, L2};
 
 use super::{Exit, faulting_ipa};
 use crate::{
-    arch::at,
+    arch::{
+        at,
+        sysreg::{PAR_EL1, Readable, Writeable},
+    },
     dev::gicv3::REDISTRIBUTOR_BYTES,
     exits::Party,
     interrupts, shadow_mmu, unhandled,
@@ -45,7 +48,7 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
         unhandled::abort(vcpu, frame, exit);
         return Party::L2;
     };
-    let ipa = nested_ipa(exit, &abort);
+    let ipa = nested_ipa(exit, &abort, frame);
     let fault = ShadowFault {
         ipa: Ipa::<L2>::new(ipa),
         access: abort.access,
@@ -117,9 +120,13 @@ fn shadow_fault_kind(status: FaultStatus) -> Option<ShadowFaultKind> {
 ///
 /// HPFAR_EL2 is UNKNOWN for a permission fault that is not on a walk (DDI 0487, "HPFAR_EL2"), so stage 1 is asked
 /// again, with the guest's registers still loaded. If its tables changed meanwhile, the guest's retry sorts it out.
-fn nested_ipa(exit: &Exit, abort: &Abort) -> u64 {
+fn nested_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
     if abort.status.kind == FaultKind::Permission && !abort.is_s1ptw {
-        let par = at::stage1(at::Stage1::E1R, exit.far);
+        let is_el0 = frame.spsr & pstate::M == pstate::EL0T;
+        let read = if is_el0 { at::Stage1::E0R } else { at::Stage1::E1R };
+        let guests = PAR_EL1.get();
+        let par = at::stage1(read, exit.far);
+        PAR_EL1.set(guests);
         if par & PAR_F == 0 {
             return par & PAR_PA | exit.far & PAGE_OFFSET;
         }

@@ -19,6 +19,9 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     match exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2)) {
         // The fast path: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with nothing to switch.
         Ok(target) if target.is_host_context() => {
+            // FEAT_NV2 keeps L1's MDSCR_EL1 in memory. Where its single-stepping begins is an ERET, so here is the place
+            // to bring it into force.
+            MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
             frame.elr = pc;
             frame.spsr = exception::to_physical(spsr);
         }

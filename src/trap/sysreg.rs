@@ -33,24 +33,27 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     } else {
         write(vcpu, reg, frame.get(rt)).is_some()
     };
+    finish(vcpu, frame, access, is_done);
+}
+
+/// Goes on behind an access that was emulated; another one is undefined.
+fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: bool) {
     if is_done {
         frame.skip_instruction();
     } else {
-        unhandled::system_register(vcpu, frame, reg, is_read);
+        unhandled::system_register(vcpu, frame, access.reg, access.is_read);
     }
 }
 
 /// An access from the nested context that L1 did not ask to see.
 pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
-    let value = if is_read { id_register(reg) } else { None };
-    match value {
-        Some(value) => {
-            frame.set(rt, value);
-            frame.skip_instruction();
-        }
-        None => unhandled::system_register(vcpu, frame, reg, is_read),
-    }
+    let is_done = if is_read {
+        id_register(reg).map(|value| frame.set(rt, value)).is_some()
+    } else {
+        write_sgi(vcpu, reg, frame.get(rt)).is_some()
+    };
+    finish(vcpu, frame, access, is_done);
 }
 
 fn id_register(reg: SysReg) -> Option<u64> {
@@ -164,12 +167,22 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
             timer::write_guest_timer(vcpu, reg, value);
             interrupts::timers_changed(vcpu);
         }
-        SysReg::ICC_SGI1R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Sgi1, value),
-        SysReg::ICC_SGI0R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Sgi0, value),
-        SysReg::ICC_ASGI1R_EL1 => interrupts::send_sgi(vcpu, SgiRegister::Asgi1, value),
         SysReg::ICC_DIR_EL1 => interrupts::deactivate(vcpu, value),
         SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => {}
-        _ => return None,
+        _ => return write_sgi(vcpu, reg, value),
     }
+    Some(())
+}
+
+/// The registers that generate SGIs trap at every level below EL2, because physical interrupts are EL2's. Where L1 leaves
+/// interrupts to what runs below it, that is one more way to send them.
+fn write_sgi(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
+    let register = match reg {
+        SysReg::ICC_SGI1R_EL1 => SgiRegister::Sgi1,
+        SysReg::ICC_SGI0R_EL1 => SgiRegister::Sgi0,
+        SysReg::ICC_ASGI1R_EL1 => SgiRegister::Asgi1,
+        _ => return None,
+    };
+    interrupts::send_sgi(vcpu, register, value);
     Some(())
 }

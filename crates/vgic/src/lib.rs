@@ -43,7 +43,9 @@
 //! for a vCPU that looks at its own interrupts, if the firmware saves first where
 //! [`access_needs_lists`] says so; for another vCPU's running interrupts it lags by one exit.
 //!
-//! # How the firmware uses it
+//! # How it is used
+//!
+//! The least that is needed; saving and loading more often is always right, and costs register accesses only.
 //!
 //! - On the way into L1's own context: if [`Vgic::needs_load`], read the list registers named by
 //!   [`Vgic::used`], [`Vgic::load`], write them all. Otherwise touch nothing.

@@ -8,7 +8,7 @@ pub const ENTRY: Entry = Entry {
     name: "ipa_range",
     usage: "ipa_range TABLE",
     help: "bits of a stage 2's input addresses",
-    example: "ipa_range shadow/0",
+    example: "ipa_range shadow/1",
     words: ptdump::table_names,
     run,
 };

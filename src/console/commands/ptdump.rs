@@ -16,7 +16,7 @@ pub const ENTRY: Entry = Entry {
     name: "ptdump",
     usage: "ptdump [-f] [TABLE]",
     help: "lists the tables, or dumps one, or all with 'shadow', as Linux does; -f prints the last range too",
-    example: "ptdump shadow/0 | grep BLK",
+    example: "ptdump shadow/1 | grep BLK",
     words,
     run,
 };

@@ -1,6 +1,5 @@
 //! Input that gnomon cannot work with: one clear line that says what to do, and the end.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,30 +19,35 @@ const ERROR: &str = "gnomon: error: ";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("bad_input_no_payload", || {
-            refused("bad-no-payload", &["--no-payload"], &["kernel", "guest-loader"])
-        }),
+        refusal("bad_input_no_payload", &["--no-payload"], &["kernel", "guest-loader"]),
         trial("bad_input_kernel_that_is_no_image", kernel_that_is_no_image),
         trial("bad_input_64_mib_of_ram", too_little_ram),
         trial(
             "bad_input_64_mib_of_ram_with_the_default_payload",
             too_little_ram_for_the_payload,
         ),
-        trial("bad_input_cpu_without_nested_virtualisation", || {
-            refused("bad-cpu", &["--", "-cpu", "cortex-a72"], &["FEAT_NV2", "-cpu max"])
-        }),
-        trial("bad_input_no_second_uart", || {
-            refused("bad-one-uart", &["--no-debug-uart"], &["UART", "-serial"])
-        }),
-        trial("bad_input_unknown_option", || {
-            refused("bad-option", &["--hyp", "colour=red"], &["colour=red", "log="])
-        }),
-        trial("bad_input_machine_without_el2", || {
-            let arguments = ["--", "-M", "virt,virtualization=off"];
-            refused("bad-el1", &arguments, &["EL2", "virtualization=on"])
-        }),
+        refusal(
+            "bad_input_cpu_without_nested_virtualisation",
+            &["--", "-cpu", "cortex-a72"],
+            &["FEAT_NV2", "-cpu max"],
+        ),
+        refusal("bad_input_no_second_uart", &["--no-debug-uart"], &["UART", "-serial"]),
+        refusal(
+            "bad_input_unknown_option",
+            &["--hyp", "colour=red"],
+            &["colour=red", "log="],
+        ),
+        refusal(
+            "bad_input_machine_without_el2",
+            &["--", "-M", "virt,virtualization=off"],
+            &["EL2", "virtualization=on"],
+        ),
         trial("bad_input_malformed_device_tree", malformed_device_tree),
     ]
+}
+
+fn refusal(name: &'static str, arguments: &'static [&str], words: &'static [&str]) -> Trial {
+    trial(name, move |name| refused(name, arguments, words))
 }
 
 /// Runs with `arguments`, which gnomon must refuse by one line that has all of `words`.
@@ -77,36 +81,35 @@ fn complaints_about_refusal(run: &Run, words: &[&str]) -> Vec<String> {
 }
 
 /// A small file for a machine's modules.
-fn module(name: &str, contents: &[u8]) -> AnyResult<String> {
-    let path = input_path(name)?;
+fn module(file: &str, contents: &[u8]) -> AnyResult<String> {
+    let path = input_path(file)?;
     fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path.display().to_string())
 }
 
 /// A place for a file made for a machine; not in its log directory, which is emptied first.
-fn input_path(name: &str) -> AnyResult<PathBuf> {
-    let dir = entry::inputs_dir()?;
-    Ok(dir.join(name))
+fn input_path(file: &str) -> AnyResult<PathBuf> {
+    Ok(entry::inputs_dir()?.join(file))
 }
 
-fn kernel_that_is_no_image() -> Result {
+fn kernel_that_is_no_image(name: &str) -> Result {
     let kernel = module("text", &b"no arm64 Image ".repeat(1000))?;
     let arguments = ["--kernel", &kernel, "--initrd", &kernel];
-    refused("bad-kernel", &arguments, &["kernel", "arm64 Image"])
+    refused(name, &arguments, &["kernel", "arm64 Image"])
 }
 
 /// A payload small enough for QEMU to load, so that gnomon has the last word.
-fn too_little_ram() -> Result {
+fn too_little_ram(name: &str) -> Result {
     let mut image = arm64_image::header_bytes(0x1000).to_vec();
     image.resize(0x1000, 0);
     let kernel = module("tiny-image", &image)?;
     let arguments = ["--memory", "64M", "--kernel", &kernel, "--initrd", &kernel];
-    refused("bad-ram", &arguments, &["64 MiB", "-m"])
+    refused(name, &arguments, &["64 MiB", "-m"])
 }
 
 /// The default payload does not even fit: the host tool says so before QEMU could.
-fn too_little_ram_for_the_payload() -> Result {
-    let run = entry::run("bad-ram-payload", &["--memory", "64M"])?;
+fn too_little_ram_for_the_payload(name: &str) -> Result {
+    let run = entry::run(name, &["--memory", "64M"])?;
     let mut complaints = Vec::from_iter(run.complaint_about_status(1));
     let errors = run.stderr.lines().filter(|line| line.starts_with("error: "));
     if !errors.clone().any(|line| line.contains("--memory")) || errors.count() != 1 {
@@ -117,7 +120,7 @@ fn too_little_ram_for_the_payload() -> Result {
 
 /// QEMU refuses a truncated tree itself. A property without a name in a node that QEMU has no
 /// business with comes through.
-fn malformed_device_tree() -> Result {
+fn malformed_device_tree(name: &str) -> Result {
     let path = input_path("malformed.dtb")?;
     let mut dump = Command::new(qemu::PROGRAM);
     let board = format!("virt,virtualization=on,gic-version=3,dumpdtb={}", path.display());
@@ -140,6 +143,6 @@ fn malformed_device_tree() -> Result {
     dtb::pack(&mut tree)?;
     dtb::misname_property(&mut tree, "pl061@")?;
     fs::write(&path, tree)?;
-    let arguments = ["--", "-dtb", OsStr::to_str(path.as_os_str()).unwrap_or_default()];
-    refused("bad-device-tree", &arguments, &["malformed device tree", "-dtb"])
+    let arguments = ["--", "-dtb", &path.display().to_string()];
+    refused(name, &arguments, &["malformed device tree", "-dtb"])
 }

@@ -20,9 +20,9 @@ use crate::{Result, expect_none, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("l2_boots_on_2_cpus", || judge(on_2_cpus()?, 2)),
-        trial("l2_boots_on_1_cpu_in_1_gib", || {
-            judge(&entry::run("smp1-1g", &["--smp", "1", "--memory", "1G"])?, 1)
+        trial(ON_2_CPUS, |_| judge(on_2_cpus()?, 2)),
+        trial("l2_boots_on_1_cpu_in_1_gib", |name| {
+            judge(&entry::run(name, &["--smp", "1", "--memory", "1G"])?, 1)
         }),
         trial("l2_boots_on_4_cpus_and_the_console_socket_shows_its_shadow", on_4_cpus),
         trial("l2_boots_with_a_7_kernel", with_a_7_kernel),
@@ -31,10 +31,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
+const ON_2_CPUS: &str = "l2_boots_on_2_cpus";
+
 /// The default machine, which others are compared with.
 fn on_2_cpus() -> Result<&'static Run> {
     static RUN: OnceLock<std::result::Result<Run, String>> = OnceLock::new();
-    let run = RUN.get_or_init(|| entry::run("smp2-4g", &[]).map_err(|error| format!("{error:#}")));
+    let run = RUN.get_or_init(|| entry::run(ON_2_CPUS, &[]).map_err(|error| format!("{error:#}")));
     run.as_ref().map_err(|error| error.into())
 }
 
@@ -48,31 +50,28 @@ fn judge(run: &Run, cpu_count: u32) -> Result {
 }
 
 /// `gnomon.hold` keeps L2 there while a program looks at its tables over `--console`.
-fn on_4_cpus() -> Result {
+fn on_4_cpus(name: &str) -> Result {
     // Short, because the path of a unix socket must be, and this test program's own.
     let path = env::temp_dir().join(format!("gnomon-smp4-{}.sock", process::id()));
     let socket = path.display().to_string();
     let arguments = ["--smp", "4", "--append", "gnomon.hold=20", "--console", &socket];
-    let run = entry::run_with("smp4", &arguments, |_| {
+    let run = entry::run_with(name, &arguments, |_| {
         let mut console = Console::connect(&path, LIMIT)?;
         let tables = split_by_name(&console.command("ptdump shadow")?);
         let mut enabled = tables.iter().filter(|(name, _)| name.ends_with("-s2-enabled"));
-        let (name, lines) = enabled.next().context("there is no shadow while L2 is up")?;
-        let dump = Dump::parse(lines).with_context(|| name.clone())?;
-        ensure!(
-            dump.mapped().next().is_some(),
-            "the shadow {name} is empty while L2 is up"
-        );
+        let (table, lines) = enabled.next().context("there is no shadow while L2 is up")?;
+        let dump = Dump::parse(lines).with_context(|| table.clone())?;
+        ensure!(dump.mapped().next().is_some(), "{table} is empty while L2 is up");
         Ok(())
     })?;
     judge(&run, 4)
 }
 
-fn with_a_7_kernel() -> Result {
+fn with_a_7_kernel(name: &str) -> Result {
     let project = Project::new();
     // No network and no cached package is a failure, not a reason to skip.
     let kernel = capture(Command::new(project.root().join("scripts/setup")).arg("--kernel-7"))?;
-    let run = entry::run("kernel-7", &["--kernel", kernel.trim()])?;
+    let run = entry::run(name, &["--kernel", kernel.trim()])?;
     let releases = story::lines(&run.stdout);
     let mut complaints = Vec::new();
     for who in ["L1 UP 7.", "L2 UP 7."] {
@@ -85,19 +84,19 @@ fn with_a_7_kernel() -> Result {
 }
 
 /// Without Linux's boot protocol: QEMU passes no device tree address.
-fn from_the_elf() -> Result {
+fn from_the_elf(name: &str) -> Result {
     let elf = match env::var_os(firmware::IMAGE_VARIABLE) {
         // `xtask test` has built both.
         Some(image) => Path::new(&image).with_extension(""),
         None => firmware::build(&Project::new())?.elf,
     };
-    let run = entry::run("elf", &["--image", &elf.display().to_string()])?;
+    let run = entry::run(name, &["--image", &elf.display().to_string()])?;
     judge(&run, 2)?;
     expect_same(&run, on_2_cpus()?)
 }
 
-fn native_prints_the_same_lines() -> Result {
-    let run = entry::run("native", &["--native"])?;
+fn native_prints_the_same_lines(name: &str) -> Result {
+    let run = entry::run(name, &["--native"])?;
     judge(&run, 2)?;
     expect_same(&run, on_2_cpus()?)
 }

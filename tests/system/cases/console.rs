@@ -43,11 +43,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// One machine for all of it: what survives one thing must survive the next.
-fn survives_bad_input() -> Result {
-    let mut machine = Builder::new("console-bad-input")
-        .append("gnomon.l2=off")
-        .interactive()
-        .start()?;
+fn survives_bad_input(name: &str) -> Result {
+    let mut machine = Builder::new(name).append("gnomon.l2=off").interactive().start()?;
     machine.set_limit(crate::entry::LIMIT);
     machine.wait_for("L1 OK")?;
 

@@ -76,10 +76,9 @@ pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce(&Pa
         .stderr(File::create(&stderr)?)
         .process_group(0);
     let mut script = Script(command.spawn().context("cannot start scripts/run")?);
-    let watched =
-        script
-            .wait_for_line(&stdout, "L2 OK")
-            .and_then(|is_there| if is_there { on_l2_ok(&log_dir) } else { Ok(()) });
+    let watched = script
+        .wait_for_line(&stdout, "L2 OK")
+        .and_then(|is_there| if is_there { on_l2_ok(&log_dir) } else { Ok(()) });
     let status = script.wait()?;
     watched?;
     for log in ["debug.log", "qemu.sh"] {

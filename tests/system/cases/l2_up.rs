@@ -5,7 +5,10 @@
 //! so that nothing depends on how long looking takes. [`Scene::play`] gathers, each trial judges
 //! one statement about what was gathered.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
@@ -32,6 +35,13 @@ const GICD: u64 = 0x0800_0000;
 /// A shell loop that prints for ever, in the background.
 const TICKS: &str = "while :; do echo tick; done &\n";
 
+/// As many lines of it as make a silence telling.
+const TICK_COUNT: usize = 20;
+
+/// How long gnomon may take to find out that L1 is done with a guest, which L1 need not say.
+const GONE_LIMIT: Duration = Duration::from_mins(3);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         on_the_scene("while_l2_is_up_every_table_is_listed", every_table_is_listed),
@@ -56,8 +66,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn on_the_scene(name: &str, judge: fn(&Scene) -> Result) -> Trial {
-    trial(name, move || judge(Scene::get()?))
+fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
+    trial(name, move |_| {
+        let scene = Scene::get()?;
+        judge(scene).map_err(|why| {
+            let why = why.message().unwrap_or("it does not hold");
+            format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
+        })
+    })
 }
 
 /// What was gathered.
@@ -70,6 +86,7 @@ struct Scene {
     progress: Progress,
     /// `shadow` and `ptdump shadow` after L2 has ended, if the scene came that far.
     after: AnyResult<[Vec<String>; 2], String>,
+    log_dir: PathBuf,
 }
 
 /// With all vCPUs stopped: everything said here is about the same moment.
@@ -106,7 +123,10 @@ impl Scene {
     }
 
     fn play() -> AnyResult<Self> {
-        let mut machine = Builder::new("l2-up").append("gnomon.l2=off").interactive().start()?;
+        let mut machine = Builder::new("while_l2_is_up")
+            .append("gnomon.l2=off")
+            .interactive()
+            .start()?;
         machine.set_limit(LIMIT);
         machine.wait_for("L1 OK")?;
         in_shell(&mut machine, "L1")?;
@@ -119,14 +139,15 @@ impl Scene {
         let exits = [console.command("exits")?, console.command("exits")?];
         machine.send(TICKS)?;
         machine.wait_for("tick")?;
-        let before = machine.console_lines().len();
-        gather_all(&mut console)?;
-        let running = [before, machine.console_lines().len()];
+        let (rounds, running) = look_until_l2_prints(&mut machine, &mut console)?;
         expect_answer(&mut console, "stop", "stopped")?;
         // What L1 sent before it stopped is on its way; one more answer, and it has arrived.
         console.command("help")?;
         let before = machine.console_lines().len();
         let stopped = gather_all(&mut console)?;
+        for _ in 1..rounds {
+            gather_all(&mut console)?;
+        }
         let progress = Progress {
             running,
             stopped: [before, machine.console_lines().len()],
@@ -147,6 +168,7 @@ impl Scene {
             stopped,
             progress,
             after,
+            log_dir: machine.log_dir().to_path_buf(),
         })
     }
 }
@@ -163,6 +185,23 @@ fn echo(who: &str) -> String {
 
 fn said(who: &str) -> String {
     format!("{who} counts 42")
+}
+
+/// Gathers everything over and over until L2 has printed [`TICK_COUNT`] lines meanwhile. Returns how
+/// often, and the number of lines before and after.
+fn look_until_l2_prints(machine: &mut Machine, console: &mut Console) -> AnyResult<(usize, [usize; 2])> {
+    let deadline = Instant::now() + LIMIT;
+    let before = machine.console_lines().len();
+    let mut rounds = 0;
+    loop {
+        gather_all(console)?;
+        rounds += 1;
+        let after = machine.console_lines().len();
+        if after >= before + TICK_COUNT {
+            return Ok((rounds, [before, after]));
+        }
+        ensure!(Instant::now() < deadline, "L2 prints nothing while the console is used");
+    }
 }
 
 fn expect_answer(console: &mut Console, command: &str, wanted: &str) -> AnyResult<()> {
@@ -213,7 +252,20 @@ fn gather_all(console: &mut Console) -> AnyResult<Stopped> {
 fn end_l2(machine: &mut Machine, console: &mut Console) -> AnyResult<[Vec<String>; 2]> {
     machine.send("exit\n")?;
     machine.wait_for(&said("L1 again"))?;
-    Ok([console.command("shadow")?, console.command("ptdump shadow")?])
+    let deadline = Instant::now() + GONE_LIMIT;
+    loop {
+        let (shadows, dumps) = (console.command("shadow")?, console.command("ptdump shadow")?);
+        let rows = listing::parse_shadows(&shadows)?;
+        if !rows.iter().any(is_left_over) || Instant::now() > deadline {
+            return Ok([shadows, dumps]);
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Whether it is what an L2 has left behind.
+fn is_left_over(row: &ShadowRow) -> bool {
+    row.name.is_enabled && (row.mapped != [0; 3] || row.refs > 0)
 }
 
 fn dump(lines: &[String]) -> AnyResult<Dump> {
@@ -434,15 +486,13 @@ fn stop_freezes(scene: &Scene) -> Result {
     expect_none(&wrong)
 }
 
-/// L1's KVM invalidates everything of a VM it tears down.
+/// L1's KVM frees the tables of a VM it tears down without a word to the TLB; gnomon finds out.
 fn shadow_is_gone(scene: &Scene) -> Result {
     let [shadows, dumps] = scene.after.as_ref()?;
     let rows = listing::parse_shadows(shadows)?;
     let mut wrong = Vec::new();
-    for row in rows.iter().filter(|row| row.name.is_enabled) {
-        if row.mapped != [0; 3] || row.refs > 0 {
-            wrong.push(format!("L2 is gone, and still there is {row:?}"));
-        }
+    for row in rows.iter().filter(|row| is_left_over(row)) {
+        wrong.push(format!("L2 is gone, and still there is {row:?}"));
     }
     for (name, lines) in split_by_name(dumps)
         .iter()

@@ -28,9 +28,9 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 
-/// A trial by that name.
-fn trial(name: &str, run: impl FnOnce() -> Result + Send + 'static) -> Trial {
-    Trial::test(name, run)
+/// A trial by that name, which it gets for its logs.
+fn trial(name: &'static str, run: impl FnOnce(&'static str) -> Result + Send + 'static) -> Trial {
+    Trial::test(name, move || run(name))
 }
 
 /// Passes when there is nothing to complain about.

@@ -1,8 +1,8 @@
 //! Where QEMU's guest loader puts L1's kernel and ramdisk.
 //!
-//! gnomon keeps the first 64 MiB of RAM. QEMU itself puts the machine's device
+//! gnomon keeps the first 64 MiB of RAM and one part in 256 of it. QEMU itself puts the machine's device
 //! tree at half of RAM or 128 MiB, whichever is less, and refuses to start when
-//! anything overlaps it. So L1's kernel comes 2 MiB above that, and the ramdisk
+//! anything overlaps it. So L1's kernel comes 2 MiB above both, and the ramdisk
 //! well above what the kernel says it occupies.
 
 use std::fmt;
@@ -16,6 +16,10 @@ const ALIGNMENT: u64 = 2 * MIB;
 
 /// QEMU's `virt`: the device tree goes no further than this from the start of RAM.
 const DEVICE_TREE_OFFSET_LIMIT: u64 = 128 * MIB;
+
+/// What gnomon keeps of any machine, and the share of RAM that it keeps beside.
+const CARVE_OUT_BYTES: u64 = 64 * MIB;
+const CARVE_OUT_SHARE: u64 = 256;
 
 /// Kept free between the kernel and the ramdisk: Linux may use a little beyond its
 /// `image_size` before it reads its memory map, and a wrong size should show as a fault.
@@ -61,7 +65,7 @@ pub fn place(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes:
     if end <= ram_base + memory.bytes() {
         return Ok(placement);
     }
-    // Above 256 MiB nothing depends on the size of RAM any more, so this is enough.
+    // Between 256 MiB and 16 GiB nothing depends on the size of RAM, so this is enough.
     let ample = MemorySize::from_mib(256);
     let (_, end) = place_at(ram_base, ample, kernel_bytes, initrd_bytes);
     let need = MemorySize::from_mib((end - ram_base).div_ceil(MIB).next_multiple_of(64));
@@ -74,7 +78,14 @@ pub fn place(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes:
 /// The placement, and the first address after everything.
 fn place_at(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes: u64) -> (Placement, u64) {
     let device_tree = ram_base + (memory.bytes() / 2).min(DEVICE_TREE_OFFSET_LIMIT);
-    let kernel = device_tree.next_multiple_of(ALIGNMENT) + ALIGNMENT;
+    let carve_out = CARVE_OUT_BYTES + memory.bytes() / CARVE_OUT_SHARE;
+    // A machine so small that this would push the kernel out of RAM is gnomon's to refuse.
+    let taken = if carve_out > DEVICE_TREE_OFFSET_LIMIT {
+        ram_base + carve_out
+    } else {
+        device_tree
+    };
+    let kernel = taken.next_multiple_of(ALIGNMENT) + ALIGNMENT;
     let initrd = (kernel + kernel_bytes + GAP).next_multiple_of(ALIGNMENT);
     (Placement { kernel, initrd }, initrd + initrd_bytes)
 }
@@ -91,6 +102,12 @@ mod tests {
         assert_eq!(placement.kernel, 0x4820_0000);
         assert!(placement.initrd >= placement.kernel + 45 * MIB + GAP);
         assert_eq!((placement.kernel % ALIGNMENT, placement.initrd % ALIGNMENT), (0, 0));
+    }
+
+    #[test]
+    fn the_kernel_is_clear_of_a_large_carve_out() {
+        let placement = place(BASE, MemorySize::from_mib(64 << 10), 45 * MIB, 100 * MIB).unwrap();
+        assert!(placement.kernel >= BASE + CARVE_OUT_BYTES + (64 << 30) / CARVE_OUT_SHARE);
     }
 
     #[test]
