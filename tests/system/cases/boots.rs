@@ -37,7 +37,7 @@ const ON_2_CPUS: &str = "l2_boots_on_2_cpus";
 fn on_2_cpus() -> Result<&'static Run> {
     static RUN: OnceLock<std::result::Result<Run, String>> = OnceLock::new();
     let run = RUN.get_or_init(|| entry::run(ON_2_CPUS, &[]).map_err(|error| format!("{error:#}")));
-    run.as_ref().map_err(|error| error.into())
+    run.as_ref().map_err(Into::into)
 }
 
 fn judge(run: &Run, cpu_count: u32) -> Result {
@@ -55,7 +55,7 @@ fn on_4_cpus(name: &str) -> Result {
     let path = env::temp_dir().join(format!("gnomon-smp4-{}.sock", process::id()));
     let socket = path.display().to_string();
     let arguments = ["--smp", "4", "--append", "gnomon.hold=20", "--console", &socket];
-    let run = entry::run_with(name, &arguments, |_| {
+    let run = entry::run_with(name, &arguments, || {
         let mut console = Console::connect(&path, LIMIT)?;
         let tables = split_by_name(&console.command("ptdump shadow")?);
         let mut enabled = tables.iter().filter(|(name, _)| name.ends_with("-s2-enabled"));

@@ -1,14 +1,14 @@
 //! Running gnomon as a user does: `scripts/run --headless`, its output and its exit status.
 
 use std::fs::{self, File};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
 
 /// How long a machine may take that boots an L2. The slowest measured took a quarter of it.
@@ -17,7 +17,7 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(10);
 /// What the script may need beside the machine: building, making the payload.
 const GRACE: Duration = Duration::from_mins(5);
 
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The script keeps the machine's logs in one place, so there is one run at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -47,7 +47,7 @@ impl Run {
         })
     }
 
-    /// The same with the place of the logs, for the end of a failure.
+    /// Where to look, for the end of a failure.
     pub(crate) fn logs(&self) -> String {
         format!("logs are in {}", self.log_dir.display())
     }
@@ -55,12 +55,12 @@ impl Run {
 
 /// Runs `scripts/run --headless` with `arguments` to its end.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Result<Run> {
-    run_with(name, arguments, |_| Ok(()))
+    run_with(name, arguments, || Ok(()))
 }
 
 /// As [`run`], and calls `on_l2_ok` when L2 has said `L2 OK`. What that returns is the result, if
 /// it is an error.
-pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce(&Path) -> Result<()>) -> Result<Run> {
+pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce() -> Result<()>) -> Result<Run> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let project = Project::new();
     let log_dir = log_dir(name)?;
@@ -73,12 +73,11 @@ pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce(&Pa
         .env_remove(CALLER_DIR_VARIABLE)
         .stdin(Stdio::null())
         .stdout(File::create(&stdout)?)
-        .stderr(File::create(&stderr)?)
-        .process_group(0);
+        .stderr(File::create(&stderr)?);
     let mut script = Script(command.spawn().context("cannot start scripts/run")?);
     let watched = script
         .wait_for_line(&stdout, "L2 OK")
-        .and_then(|is_there| if is_there { on_l2_ok(&log_dir) } else { Ok(()) });
+        .and_then(|is_there| if is_there { on_l2_ok() } else { Ok(()) });
     let status = script.wait()?;
     watched?;
     for log in ["debug.log", "qemu.sh"] {
@@ -117,37 +116,35 @@ fn read(path: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The script and all it has started, which end with it.
+/// The script under way. It ends by itself, in time, and its QEMU with it.
 struct Script(Child);
 
 impl Script {
-    /// Waits until the file has a line that begins with `text`, or the script has ended.
+    /// Waits until the file has a line that begins with `text`; false if the script ended without.
     fn wait_for_line(&mut self, path: &Path, text: &str) -> Result<bool> {
-        let deadline = Instant::now() + LIMIT + GRACE;
-        loop {
-            let has_ended = self.0.try_wait()?.is_some();
-            if read(path)?.lines().any(|line| line.starts_with(text)) {
-                return Ok(true);
-            }
-            if has_ended {
-                return Ok(false);
-            }
-            if Instant::now() > deadline {
-                bail!("scripts/run did not keep its own --timeout");
-            }
-            thread::sleep(POLL_INTERVAL);
-        }
+        let has_line = || read(path).map(|printed| printed.lines().any(|line| line.starts_with(text)));
+        let mut is_there = false;
+        self.wait_until(|| {
+            is_there = has_line()?;
+            Ok(is_there)
+        })?;
+        // The line may be the last thing that was printed.
+        Ok(is_there || has_line()?)
     }
 
     fn wait(&mut self) -> Result<ExitStatus> {
+        self.wait_until(|| Ok(false))?.context("the script is still running")
+    }
+
+    /// Waits until `is_enough` or the script has ended, and returns its status if it has.
+    fn wait_until(&mut self, mut is_enough: impl FnMut() -> Result<bool>) -> Result<Option<ExitStatus>> {
         let deadline = Instant::now() + LIMIT + GRACE;
         loop {
-            if let Some(status) = self.0.try_wait()? {
+            let status = self.0.try_wait()?;
+            if status.is_some() || is_enough()? {
                 return Ok(status);
             }
-            if Instant::now() > deadline {
-                bail!("scripts/run did not keep its own --timeout");
-            }
+            ensure!(Instant::now() < deadline, "scripts/run did not keep its own --timeout");
             thread::sleep(POLL_INTERVAL);
         }
     }
@@ -155,12 +152,7 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        if self.0.try_wait().is_ok_and(|status| status.is_some()) {
-            return;
-        }
-        // The group is the script's own, made when it was started.
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

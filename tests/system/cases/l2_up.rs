@@ -119,7 +119,7 @@ impl Scene {
     fn get() -> Result<&'static Self> {
         static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
         let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(|error| error.into())
+        scene.as_ref().map_err(Into::into)
     }
 
     fn play() -> AnyResult<Self> {
