@@ -79,19 +79,15 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
         is_uart: false,
         is_timer: false,
     };
-    {
-        let mut hw = &vcpu.vm.gic;
-        let mut vgic = vcpu.vm.vgic.lock();
-        fold(vcpu, &mut vgic, &mut hw);
+    with_vgic(vcpu, |vcpu, vgic, hw| {
         while let Some(intid) = hw.acknowledge() {
             match intid {
                 CONSOLE_TIMER => due.is_timer = true,
                 _ if intid == vcpu.vm.machine.debug_uart.intid => due.is_uart = true,
-                _ => dispatch(vcpu, &mut vgic, intid),
+                _ => dispatch(vcpu, vgic, intid),
             }
         }
-        refill(vcpu, &mut vgic, &mut hw);
-    }
+    });
     interrupt_l1_if_due(vcpu, frame);
     due
 }
@@ -180,11 +176,11 @@ fn refill(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 }
 
 /// Runs `f` on the emulated GIC with this vCPU's list registers folded in, and loads them again afterwards.
-pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(usize, &mut Vgic, &mut &Gic) -> T) -> T {
+pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &Gic) -> T) -> T {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     fold(vcpu, &mut vgic, &mut hw);
-    let result = f(vcpu.cpu, &mut vgic, &mut hw);
+    let result = f(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
     result
 }
@@ -196,12 +192,7 @@ pub fn timers_changed(vcpu: &mut VCpu) {
 
 /// Whether an interrupt would be signalled to L1, in the host context, if it had interrupts unmasked.
 pub fn is_pending_for_l1(vcpu: &mut VCpu) -> bool {
-    let mut hw = &vcpu.vm.gic;
-    let mut vgic = vcpu.vm.vgic.lock();
-    fold(vcpu, &mut vgic, &mut hw);
-    let is_pending = vgic.has_deliverable(vcpu.cpu, &vcpu.vif);
-    refill(vcpu, &mut vgic, &mut hw);
-    is_pending
+    with_vgic(vcpu, |vcpu, vgic, _| vgic.has_deliverable(vcpu.cpu, &vcpu.vif))
 }
 
 /// Lets L1 have the CPU if an interrupt is pending for it while its guest runs: an exception into virtual EL2, where the
@@ -330,13 +321,15 @@ fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 
 /// L1 writes one of the registers that generate SGIs.
 pub fn send_sgi(vcpu: &mut VCpu, register: SgiRegister, value: u64) {
-    with_vgic(vcpu, |from, vgic, hw| vgic.send_sgi(from, register, value, hw));
+    with_vgic(vcpu, |vcpu, vgic, hw| vgic.send_sgi(vcpu.cpu, register, value, hw));
 }
 
 /// L1 deactivates an interrupt that is in none of its list registers, so that the hardware could not.
 pub fn deactivate(vcpu: &mut VCpu, value: u64) {
     const INTID: u64 = 0xff_ffff;
-    with_vgic(vcpu, |cpu, vgic, hw| vgic.deactivate(cpu, (value & INTID) as u32, hw));
+    with_vgic(vcpu, |vcpu, vgic, hw| {
+        vgic.deactivate(vcpu.cpu, (value & INTID) as u32, hw)
+    });
 }
 
 macro_rules! list_registers {

@@ -12,10 +12,8 @@ mod sysreg;
 use syndrome::{
     Esr,
     esr::{ec, hpfar},
-    forward::{self, L1Controls},
-    idreg,
+    forward, idreg,
     regs::pstate,
-    vncr,
 };
 
 use crate::{
@@ -87,7 +85,7 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         inject::undefined(vcpu, frame);
         return Party::L2;
     }
-    let controls = l1_controls(vcpu);
+    let controls = vcpu.l1_controls();
     if class == ec::HVC64 && forward::hvc_is_undefined(&controls) {
         inject::hvc_undefined(vcpu, frame);
         return Party::L2;
@@ -117,18 +115,6 @@ fn is_of_hidden_feature(esr: Esr) -> bool {
         ec::SVE | ec::SME => true,
         ec::SYS64 => idreg::is_hidden(esr.sysreg().reg),
         _ => false,
-    }
-}
-
-fn l1_controls(vcpu: &VCpu) -> L1Controls {
-    L1Controls {
-        hcr: vcpu.vncr.get(vncr::HCR_EL2),
-        hcrx: vcpu.vncr.get(vncr::HCRX_EL2),
-        mdcr: vcpu.emulated.mdcr,
-        cptr: vcpu.vel2.cpacr,
-        cnthctl: vcpu.emulated.cnthctl,
-        ich_hcr: vcpu.vncr.get(vncr::ICH_HCR_EL2),
-        hstr: vcpu.vncr.get(vncr::HSTR_EL2),
     }
 }
 

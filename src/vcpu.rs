@@ -10,7 +10,11 @@ pub mod inject;
 pub mod vncr;
 
 use shadow::{ShadowKey, SlotId};
-use syndrome::regs::cnthctl_el2;
+use syndrome::{
+    forward::L1Controls,
+    regs::{cnthctl_el2, hcr_el2},
+    vncr as offset,
+};
 use vgic::VirtualInterface;
 
 use crate::{
@@ -129,13 +133,25 @@ impl VCpu {
         self.vm.machine.cpus.get(self.cpu).copied().unwrap_or(0) | RES1
     }
 
+    /// What L1 traps of its guest, in the nested context.
+    pub fn l1_controls(&self) -> L1Controls {
+        L1Controls {
+            hcr: self.vncr.get(offset::HCR_EL2),
+            hcrx: self.vncr.get(offset::HCRX_EL2),
+            mdcr: self.emulated.mdcr,
+            cptr: self.vel2.cpacr,
+            cnthctl: self.emulated.cnthctl,
+            ich_hcr: self.vncr.get(offset::ICH_HCR_EL2),
+            hstr: self.vncr.get(offset::HSTR_EL2),
+        }
+    }
+
     /// The shadow that L1's registers name for its guest.
     pub fn shadow_key(&self) -> ShadowKey {
-        use syndrome::{regs::hcr_el2, vncr};
         ShadowKey::new(
-            self.vncr.get(vncr::VTTBR_EL2),
-            self.vncr.get(vncr::VTCR_EL2),
-            self.vncr.get(vncr::HCR_EL2) & (hcr_el2::VM | hcr_el2::DC) != 0,
+            self.vncr.get(offset::VTTBR_EL2),
+            self.vncr.get(offset::VTCR_EL2),
+            self.vncr.get(offset::HCR_EL2) & (hcr_el2::VM | hcr_el2::DC) != 0,
         )
     }
 }

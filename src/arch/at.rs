@@ -24,6 +24,11 @@ pub enum Stage1 {
     E1WP,
 }
 
+/// `PAR_EL1.F`: the translation failed.
+pub const PAR_F: u64 = 1 << 0;
+/// `PAR_EL1.S`, with `F`: it failed at stage 2.
+pub const PAR_S: u64 = 1 << 9;
+
 /// Executes `instruction` for `va` in the EL1&0 regime as loaded now, and returns `PAR_EL1`.
 ///
 /// The walk goes through stage 2; from EL2 a stage-2 fault is reported in `PAR_EL1` and taken nowhere.

@@ -26,11 +26,6 @@ use crate::{
     vcpu::{VCpu, context::El1Registers},
 };
 
-/// PAR_EL1.F: the translation failed.
-const PAR_F: u64 = 1 << 0;
-/// PAR_EL1.S, with F: it failed at stage 2.
-const PAR_S: u64 = 1 << 9;
-
 /// Executes `instruction` on `va` for L1, result in `PAR_EL1`. Says whether it is an AT that L1 has.
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
     let Some(stage1) = stage1_instruction(instruction) else {
@@ -64,7 +59,7 @@ fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     controls::load_nested_translation(vcpu);
     barrier::isb();
     let par = at::stage1(stage1, va);
-    if par & (PAR_F | PAR_S) == PAR_F | PAR_S {
+    if par & (at::PAR_F | at::PAR_S) == at::PAR_F | at::PAR_S {
         fill_shadow_for_walk(vcpu, &guest, l1.sctlr, va);
         at::stage1(stage1, va);
     }

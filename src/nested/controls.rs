@@ -68,10 +68,7 @@ pub fn load_host(vcpu: &VCpu) {
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
 pub fn load_nested(vcpu: &VCpu) {
-    HCR_EL2.set(merge::hcr_for_nested(
-        HCR_BASE | HCR_ENABLES,
-        vcpu.vncr.get(vncr::HCR_EL2),
-    ));
+    load_nested_translation(vcpu);
     MDCR_EL2.set(merge::mdcr_for_nested(
         vcpu.vm.mdcr_hpmn | MDCR_BASE,
         vcpu.emulated.mdcr,

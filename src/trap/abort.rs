@@ -22,8 +22,6 @@ use crate::{
     vcpu::{VCpu, context::GuestFrame, inject},
 };
 
-/// PAR_EL1.F: the translation failed.
-const PAR_F: u64 = 1;
 /// PAR_EL1.PA of a successful 48-bit translation.
 const PAR_PA: u64 = 0x0000_ffff_ffff_f000;
 const PAGE_OFFSET: u64 = 0xfff;
@@ -127,7 +125,7 @@ fn nested_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
         let guests = PAR_EL1.get();
         let par = at::stage1(read, exit.far);
         PAR_EL1.set(guests);
-        if par & PAR_F == 0 {
+        if par & at::PAR_F == 0 {
             return par & PAR_PA | exit.far & PAGE_OFFSET;
         }
     }
@@ -180,8 +178,8 @@ impl Device {
         let bytes = access.size.bytes();
         if access.wnr {
             let value = frame.get(access.srt) & access.size.mask();
-            interrupts::with_vgic(vcpu, |from, vgic, hw| match *self {
-                Self::Distributor { offset } => vgic.write_distributor(from, offset, bytes, value, hw),
+            interrupts::with_vgic(vcpu, |vcpu, vgic, hw| match *self {
+                Self::Distributor { offset } => vgic.write_distributor(vcpu.cpu, offset, bytes, value, hw),
                 Self::Redistributor { cpu, offset } => vgic.write_redistributor(cpu, offset, bytes, value, hw),
             });
         } else {

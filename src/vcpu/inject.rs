@@ -8,6 +8,7 @@ use syndrome::{
     Esr,
     esr::{AbortKind, Origin, ec, hpfar},
     exception::{self, Entry, Kind},
+    forward,
     regs::{hcr_el2, pstate},
     vncr,
 };
@@ -119,7 +120,7 @@ pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     } else {
         AbortKind::Data
     };
-    let is_to_l1 = vcpu.context == Context::Nested && vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::TEA | hcr_el2::TGE) != 0;
+    let is_to_l1 = vcpu.context == Context::Nested && forward::wants_external_abort(&vcpu.l1_controls());
     if is_to_l1 {
         to_vel2(vcpu, frame, Kind::Sync);
         ESR_EL1.set(Esr::external_abort(kind, Origin::Lower).0);
