@@ -8,6 +8,7 @@ mod exits;
 mod help;
 mod ipa_range;
 mod levels;
+mod panic;
 mod poweroff;
 mod ptdump;
 mod shadow;
@@ -56,6 +57,7 @@ const COMMANDS: &[Entry] = &[
     exits::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
+    panic::ENTRY,
     poweroff::ENTRY,
 ];
 

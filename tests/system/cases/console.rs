@@ -1,17 +1,11 @@
 //! The debug console and people: whatever is typed, it answers the next sensible line.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use xtask::console::{Console, PROMPT};
 use xtask::machine::{Builder, Machine, Outcome};
 
+use crate::line::{self, CTRL_C};
 use crate::{Result, expect_none, trial};
 
 /// How much nonsense is typed.
@@ -21,7 +15,7 @@ const GARBAGE_BYTES: usize = 100_000;
 const DUMPS: usize = 20;
 
 /// The commands that the console must have.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "help",
     "ptdump",
     "levels",
@@ -30,13 +24,9 @@ const COMMANDS: [&str; 9] = [
     "exits",
     "stop",
     "cont",
+    "panic",
     "poweroff",
 ];
-
-/// A long wait, for a console that does not come back.
-const LIMIT: Duration = Duration::from_mins(3);
-
-const CTRL_C: u8 = 0x03;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("console_survives_bad_input", survives_bad_input)]
@@ -49,7 +39,7 @@ fn survives_bad_input(name: &str) -> Result {
     machine.wait_for("L1 OK")?;
 
     let mut console = machine.debug_console()?;
-    console.set_limit(LIMIT);
+    console.set_limit(line::LIMIT);
     check_help(&mut console)?;
     expect_none(&complaints_about_errors(&mut console)?)?;
     drop(console);
@@ -101,6 +91,7 @@ fn complaints_about_errors(console: &mut Console) -> AnyResult<Vec<String>> {
         "shadow 1",
         "stop now",
         "cont",
+        "panic now",
         "poweroff please",
         "ptdump host | bogus",
         "ptdump host |",
@@ -127,7 +118,7 @@ fn type_garbage(machine: &Machine) -> AnyResult<()> {
             state.to_be_bytes()[0]
         })
         .collect();
-    let mut line = Line::connect(machine)?;
+    let mut line = line::to_console(machine)?;
     line.send(&garbage)?;
     // What was typed last decides whether the end of it is a line, so it is dropped. The answer to the
     // line after that shows that all has been read.
@@ -138,7 +129,7 @@ fn type_garbage(machine: &Machine) -> AnyResult<()> {
 
 /// Types many dumps ahead and ends the first one: none of the others may follow.
 fn cancel_dumps(machine: &Machine) -> AnyResult<()> {
-    let mut line = Line::connect(machine)?;
+    let mut line = line::to_console(machine)?;
     line.send(&b"ptdump host\r".repeat(DUMPS))?;
     line.read_until("---[ Guest IPA ]---")?;
     line.send(&[CTRL_C])?;
@@ -154,74 +145,9 @@ fn check_that_l1_lives(machine: &mut Machine) -> AnyResult<()> {
 }
 
 fn power_off(machine: &mut Machine) -> AnyResult<()> {
-    let mut line = Line::connect(machine)?;
+    let mut line = line::to_console(machine)?;
     line.send(b"poweroff\r")?;
     let outcome = machine.wait_until_off()?;
     ensure!(outcome == Outcome::PoweredOff, "`poweroff`, but {outcome}");
     Ok(())
-}
-
-/// The console's bytes as they are. What it prints is taken in all the time, by a thread: QEMU
-/// stands still while nobody does, and then takes in nothing either.
-struct Line {
-    stream: UnixStream,
-    received: Receiver<Vec<u8>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Line {
-    fn connect(machine: &Machine) -> AnyResult<Self> {
-        let path = machine.console_socket().context("the machine has no console socket")?;
-        let stream = UnixStream::connect(path)?;
-        let (sender, received) = mpsc::channel();
-        let mut source = stream.try_clone()?;
-        let reader = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            stream,
-            received,
-            reader: Some(reader),
-        })
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> AnyResult<()> {
-        self.stream.write_all(bytes).context("the console takes nothing more")
-    }
-
-    /// Reads until `text` has come; returns everything up to the end of what came with it.
-    fn read_until(&mut self, text: &str) -> AnyResult<String> {
-        let deadline = Instant::now() + LIMIT;
-        let mut plain: Vec<u8> = Vec::new();
-        loop {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            let piece = self.received.recv_timeout(rest).with_context(|| {
-                let end = &plain[plain.len().saturating_sub(80)..];
-                format!("waiting for {text:?}; last came {:?}", String::from_utf8_lossy(end))
-            })?;
-            // It may have begun in an earlier piece.
-            let begin = plain.len().saturating_sub(text.len());
-            plain.extend(piece.into_iter().filter(|byte| *byte != b'\r'));
-            if plain[begin..]
-                .windows(text.len())
-                .any(|window| window == text.as_bytes())
-            {
-                return Ok(String::from_utf8_lossy(&plain).into_owned());
-            }
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-    }
 }

@@ -9,11 +9,14 @@
 //! Several trials may be about one machine: they share what was gathered in one run, so that each
 //! statement is counted by itself and the run is paid for once.
 
+mod after_panic;
 mod bad_input;
 mod boots;
 mod console;
 mod entry;
 mod l2_up;
+mod line;
+mod terminal;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -24,7 +27,14 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // A machine alone is as fast as two are together, and slow enough.
     arguments.test_threads.get_or_insert(1);
-    let trials = [bad_input::trials(), boots::trials(), console::trials(), l2_up::trials()];
+    let trials = [
+        bad_input::trials(),
+        boots::trials(),
+        console::trials(),
+        terminal::trials(),
+        after_panic::trials(),
+        l2_up::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 

@@ -1,0 +1,68 @@
+//! After a panic of gnomon its console goes on, on the CPU that panicked, and shows what is left.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use system_tests::ptdump::Dump;
+use xtask::console::Console;
+use xtask::machine::{Builder, Outcome};
+
+use crate::{Result, line, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial(
+        "after_a_panic_the_console_still_shows_the_tables",
+        shows_the_tables,
+    )]
+}
+
+fn shows_the_tables(name: &str) -> Result {
+    let mut machine = Builder::new(name).append("gnomon.l2=off").interactive().start()?;
+    machine.set_limit(crate::entry::LIMIT);
+    machine.wait_for("L1 OK")?;
+
+    let mut console = machine.debug_console()?;
+    let host = console.command("ptdump host")?;
+    drop(console);
+    let mut line = line::to_console(&machine)?;
+    line.send(b"panic\r")?;
+    line.read_until("gnomon: panic: asked for at the console at ")?;
+    line.read_until("gnomon> ")?;
+    drop(line);
+
+    let mut console = machine.debug_console()?;
+    console.set_limit(Duration::from_mins(3));
+    let after = console.command("ptdump host")?;
+    ensure_same(&host, &after)?;
+    check_what_is_left(&mut console)?;
+
+    let mut line = line::to_console(&machine)?;
+    line.send(b"poweroff\r")?;
+    let outcome = machine.wait_until_off()?;
+    if !matches!(outcome, Outcome::Failed(_)) {
+        return Err(format!("a machine whose gnomon panicked ended as if nothing were: {outcome}").into());
+    }
+    Ok(())
+}
+
+fn ensure_same(before: &[String], after: &[String]) -> AnyResult<()> {
+    ensure!(before == after, "the host's table: before {before:?}, after {after:?}");
+    Ok(())
+}
+
+/// Tables can be read, nothing can be made to go on.
+fn check_what_is_left(console: &mut Console) -> AnyResult<()> {
+    let el2 = console.command("ptdump el2")?;
+    ensure!(el2.len() > 2, "`ptdump el2`: {el2:?}");
+    let shadow = console.command("ptdump shadow/0")?;
+    Dump::parse(&shadow).context("`ptdump shadow/0`")?;
+    for command in ["stop", "cont", "panic"] {
+        let answer = console.command(command)?;
+        ensure!(
+            matches!(&answer[..], [error] if error.starts_with("error: ")),
+            "`{command}` after a panic: {answer:?}"
+        );
+    }
+    Ok(())
+}
