@@ -19,7 +19,7 @@
 //! - [`download`], [`apt`], [`deb`]: Debian's archive;
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -30,6 +30,7 @@ pub mod doctor;
 pub mod download;
 pub mod elf;
 pub mod firmware;
+pub mod hotspots;
 pub mod lock;
 pub mod machine;
 pub mod memory;

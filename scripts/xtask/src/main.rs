@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{doctor, firmware, payload, run, setup, test};
+use xtask::{doctor, firmware, hotspots, payload, run, setup, test};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Run everything that must pass
     Test(TestArgs),
+    /// Count where gnomon's instructions go, by function
+    Profile(Box<ProfileArgs>),
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -116,6 +118,24 @@ struct RunArgs {
     extra: Vec<OsString>,
 }
 
+#[derive(Args)]
+struct ProfileArgs {
+    /// Count from the line of L1's console that contains this
+    #[arg(long, value_name = "TEXT", default_value = "L1 KVM:")]
+    from: String,
+    /// Count to the line of L1's console that contains this
+    #[arg(long, value_name = "TEXT", default_value = "L2 OK")]
+    to: String,
+    /// Functions to show
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    top: usize,
+    /// Count instructions for the function that was inlined, not for the one around it
+    #[arg(long)]
+    inlined: bool,
+    #[command(flatten)]
+    machine: RunArgs,
+}
+
 impl RunArgs {
     fn into_options(self) -> run::Options {
         run::Options {
@@ -183,6 +203,16 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 filter: arguments.filter,
             };
             Ok(u8::from(!test::run(&project, &options)?))
+        }
+        Command::Profile(arguments) => {
+            let options = hotspots::Options {
+                request: arguments.machine.into_options().request,
+                from: arguments.from,
+                to: arguments.to,
+                top: arguments.top,
+                inlined: arguments.inlined,
+            };
+            hotspots::run(&project, &options).map(|()| 0)
         }
         Command::Gdb => run::gdb(&project).map(|()| 0),
         Command::Doctor => Ok(u8::from(!doctor::doctor(&project)?)),
