@@ -147,6 +147,7 @@ pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
     const PA_BITS: u32 = 48;
     Stage2Limits {
         pa_bits: PA_BITS,
+        has_lpa2: false,
         big_endian: sctlr_el2 & sctlr::EE != 0,
         fwb: hcr_el2 & hcr_el2::FWB != 0,
         has_4k: true,

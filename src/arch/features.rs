@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use vmsa::stage1::Stage1Limits;
+
 use super::sysreg;
 
 /// A feature gnomon cannot do without, and how the register that reports it says so.
@@ -66,6 +68,11 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "this CPU has no {}: use QEMU 10.0 or newer with -cpu max", self.0)
     }
+}
+
+/// What stage 1 can do on this CPU. Nothing of that can be taken from L1, whose registers the hardware reads.
+pub fn stage1_limits() -> Stage1Limits {
+    Stage1Limits::from_id_registers(sysreg::read_id_register(7, 0), sysreg::read_id_register(7, 2))
 }
 
 /// Checks this CPU.

@@ -9,18 +9,14 @@
 //! is missing, it is faulted in, and the instruction is tried again.
 
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
-use syndrome::{
-    SysReg,
-    regs::{hcr_el2, sctlr},
-    vncr,
-};
+use syndrome::{SysReg, regs::hcr_el2, vncr};
 use vmsa::{
-    Ipa,
-    stage1::{Stage1Registers, visit_tables},
+    GuestVa, Ipa, L2, ReadTable, Unreadable,
+    stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
 };
 
 use crate::{
-    arch::{at, barrier, sysreg::*},
+    arch::{at, barrier, features, sysreg::*},
     nested::controls,
     shadow_mmu,
     vcpu::{VCpu, context::El1Registers},
@@ -75,21 +71,37 @@ fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u
         tcr: guest.tcr,
         ttbr0: guest.ttbr0,
         ttbr1: guest.ttbr1,
+        mair: guest.mair,
+        sctlr: guest.sctlr,
+        hcr: vcpu.vncr.get(vncr::HCR_EL2),
     };
-    let is_big_endian = guest.sctlr & sctlr::EE != 0;
-    visit_tables(&registers, va, |ipa| {
-        let ipa = Ipa::new(ipa);
+    let config = Stage1Config::from_registers(Regime::El1And0, &registers, &features::stage1_limits());
+    // What the address translates to is the hardware's to say.
+    let _ = walk(
+        &config,
+        GuestVa::new(va),
+        AccessKind::Read,
+        &FaultIn { vcpu, sctlr_el2 },
+    );
+}
+
+/// Memory of the guest, where each word that is read is first made present in the shadow.
+struct FaultIn<'a> {
+    vcpu: &'a VCpu,
+    sctlr_el2: u64,
+}
+
+impl ReadTable<L2> for FaultIn<'_> {
+    fn read(&self, at: Ipa<L2>) -> Result<u64, Unreadable> {
         let fault = ShadowFault {
-            ipa,
+            ipa: at,
             access: Access::Read,
             kind: FaultKind::Translation,
             is_s1ptw: true,
         };
-        match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
-            FaultAction::Retry => {}
-            FaultAction::Inject(_) | FaultAction::NotMemory { .. } => return None,
+        match shadow_mmu::handle_fault(self.vcpu, self.sctlr_el2, &fault) {
+            FaultAction::Retry => shadow_mmu::read_l2(self.vcpu, at).ok_or(Unreadable),
+            FaultAction::Inject(_) | FaultAction::NotMemory { .. } => Err(Unreadable),
         }
-        let stored = shadow_mmu::read_l2(vcpu, ipa)?;
-        Some(if is_big_endian { stored.swap_bytes() } else { stored })
-    });
+    }
 }

@@ -115,7 +115,7 @@ fn attrs() -> impl Strategy<Value = Stage2Attrs> {
 
 fn stage(granules: &'static [Granule]) -> impl Strategy<Value = Stage> {
     prop::sample::select(granules).prop_flat_map(|granule| {
-        let first = if granule == Granule::K4 { 1u8 } else { 2 };
+        let first = if granule == Granule::K4 { 1i8 } else { 2 };
         let leaf = (address(), address(), first..=3, attrs()).prop_map(move |(ia, output, level, attrs)| {
             let level = Level::new(level).unwrap();
             let size = granule.entry_bytes(level);
@@ -214,7 +214,7 @@ proptest! {
                 let (backing, pa) = host.look_up(l1).unwrap();
                 assert_eq!(base + offset, pa);
                 assert_eq!(desc.attrs(true).perms, leaf.attrs.perms.and(backing.attrs.perms));
-                assert_eq!(desc.tag(), leaf.level.get());
+                assert_eq!(i8::try_from(desc.tag()), Ok(leaf.level.get()));
                 let limit = leaf.size.min(backing.size);
                 assert!(entry.size <= limit);
                 let next_larger = entry.level.previous().map_or(u64::MAX, |level| Granule::K4.entry_bytes(level));

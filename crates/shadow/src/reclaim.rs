@@ -24,7 +24,7 @@ impl<const N: usize> ShadowPool<N> {
             leaf.pa,
             leaf.level,
             &leaf.attrs,
-            leaf.guest_level.get(),
+            leaf.guest_level.index() as u8,
             &mut env,
         )
     }

@@ -115,7 +115,7 @@ impl Shadow {
 /// leaf.
 fn guest_leaf_bytes(shadow: &Shadow, ipa: Ipa<L2>, mem: &impl ReadTable<Phys>) -> Option<u64> {
     let mapping = walk(&shadow.table.config(), ipa, mem).ok()?;
-    let level = Level::new(Stage2Desc::from_raw(mapping.raw).tag())?;
+    let level = Level::new(i8::try_from(Stage2Desc::from_raw(mapping.raw).tag()).ok()?)?;
     shadow
         .granule
         .has_leaf_at(level)

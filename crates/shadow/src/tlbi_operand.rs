@@ -24,7 +24,7 @@ impl Ttl {
             0b11 => Granule::K64,
             _ => return None,
         };
-        match Level::new((field & 0b11) as u8) {
+        match Level::new((field & 0b11) as i8) {
             Some(level) if granule.has_leaf_at(level) => Some(Self { granule, level }),
             _ => None,
         }

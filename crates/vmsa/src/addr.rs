@@ -26,6 +26,13 @@ pub enum L1 {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum L2 {}
 
+/// Marks a virtual address space: the input of whichever stage 1 is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Virt {}
+
+/// A virtual address of a guest, L1 or L2.
+pub type GuestVa = Addr<Virt>;
+
 /// A physical address.
 pub type Pa = Addr<Phys>;
 

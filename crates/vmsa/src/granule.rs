@@ -2,12 +2,13 @@
 
 use core::fmt;
 
-/// A translation lookup level, 0 to 3. Level −1 exists only with `FEAT_LPA2`, which is not
-/// modelled.
+/// A translation lookup level, −1 to 3. Level −1 exists only with `FEAT_LPA2` and the 4 KiB granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Level(u8);
+pub struct Level(i8);
 
 impl Level {
+    /// Level −1, the root of 4 KiB tables for addresses of 49 to 52 bits.
+    pub const MINUS_ONE: Self = Self(-1);
     /// Level 0, whose entries map 512 GiB each with the 4 KiB granule.
     pub const ZERO: Self = Self(0);
     /// Level 1, whose entries map 1 GiB each with the 4 KiB granule.
@@ -17,22 +18,41 @@ impl Level {
     /// Level 3, the last, whose entries are pages.
     pub const THREE: Self = Self(3);
 
-    /// The level with this number, `None` above 3.
+    /// How many levels there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// The level with this number, −1 to 3.
     #[must_use]
-    pub const fn new(number: u8) -> Option<Self> {
-        if number <= 3 { Some(Self(number)) } else { None }
+    pub const fn new(number: i8) -> Option<Self> {
+        if number >= -1 && number <= 3 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
-    /// The number, 0 to 3.
+    /// The number, −1 to 3.
     #[must_use]
-    pub const fn get(self) -> u8 {
+    pub const fn get(self) -> i8 {
         self.0
     }
 
-    /// The number as an array index, 0 to 3.
+    /// The number as an index of what there is one of for each level 0 to 3. Level −1, which has no leaves and is in no
+    /// table of ours, counts as level 0.
     #[must_use]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        if self.0 < 0 { 0 } else { self.0 as usize }
+    }
+
+    /// How many levels come before this one at most: 0 for level −1, 4 for level 3.
+    pub(crate) const fn depth(self) -> usize {
+        (self.0 + 1) as usize
+    }
+
+    /// How many levels a walk that starts here has.
+    #[must_use]
+    pub const fn count_to_last(self) -> u32 {
+        (4 - self.0) as u32
     }
 
     /// The level that a table descriptor at this one leads to: `None` at level 3.
@@ -41,13 +61,10 @@ impl Level {
         Self::new(self.0 + 1)
     }
 
-    /// The level looked up before this one: `None` at level 0.
+    /// The level looked up before this one: `None` at level −1.
     #[must_use]
     pub const fn previous(self) -> Option<Self> {
-        match self.0.checked_sub(1) {
-            Some(number) => Some(Self(number)),
-            None => None,
-        }
+        Self::new(self.0 - 1)
     }
 }
 
@@ -94,7 +111,7 @@ impl Granule {
     /// The number of address bits below those that index a table at `level`.
     #[must_use]
     pub const fn entry_shift(self, level: Level) -> u32 {
-        self.shift() + self.stride() * (3 - level.get() as u32)
+        self.shift() + self.stride() * (3 - level.get()) as u32
     }
 
     /// The bytes of input address space that one entry at `level` stands for.
@@ -103,8 +120,9 @@ impl Granule {
         1 << self.entry_shift(level)
     }
 
-    /// Whether a valid descriptor at `level` may be a leaf, a page or a block (DDI 0487,
-    /// "Translation table descriptor formats", without `FEAT_LPA2`).
+    /// Whether a valid descriptor at `level` may be a leaf, a page or a block, whatever the address size (DDI 0487,
+    /// "Translation table descriptor formats"). `FEAT_LPA` and `FEAT_LPA2` add one level each; see
+    /// [`TableFormat`](crate::TableFormat).
     #[must_use]
     pub const fn has_leaf_at(self, level: Level) -> bool {
         match self {
@@ -119,6 +137,20 @@ impl Granule {
         match self {
             Self::K4 => self.entry_bytes(Level::ONE),
             Self::K16 | Self::K64 => self.entry_bytes(Level::TWO),
+        }
+    }
+}
+
+impl Granule {
+    /// How many neighbouring leaves at `level` the Contiguous hint joins (DDI 0487, "The Contiguous bit"); `None` where
+    /// it has no meaning.
+    #[must_use]
+    pub const fn contiguous_count(self, level: Level) -> Option<u64> {
+        match (self, level.get()) {
+            (Self::K4, 1..=3) => Some(16),
+            (Self::K16, 3) => Some(128),
+            (Self::K16, 2) | (Self::K64, 2 | 3) => Some(32),
+            _ => None,
         }
     }
 }
@@ -146,9 +178,25 @@ mod tests {
     }
 
     #[test]
-    fn levels_end_at_zero_and_three() {
+    fn levels_end_at_minus_one_and_three() {
         assert_eq!(Level::THREE.next(), None);
-        assert_eq!(Level::ZERO.previous(), None);
-        assert_eq!(Level::new(4), None);
+        assert_eq!(Level::ZERO.previous(), Some(Level::MINUS_ONE));
+        assert_eq!(Level::MINUS_ONE.previous(), None);
+        assert_eq!((Level::new(-2), Level::new(4)), (None, None));
+        assert_eq!(Level::MINUS_ONE.count_to_last(), 5);
+        assert!(Level::MINUS_ONE < Level::ZERO);
+    }
+
+    #[test]
+    fn contiguous_runs_are_those_of_the_architecture() {
+        let bytes = |granule: Granule, level| granule.contiguous_count(level).map(|n| n * granule.entry_bytes(level));
+        assert_eq!(bytes(Granule::K4, Level::THREE), Some(64 << 10));
+        assert_eq!(bytes(Granule::K4, Level::TWO), Some(32 << 20));
+        assert_eq!(bytes(Granule::K4, Level::ONE), Some(16 << 30));
+        assert_eq!(bytes(Granule::K16, Level::THREE), Some(2 << 20));
+        assert_eq!(bytes(Granule::K16, Level::TWO), Some(1 << 30));
+        assert_eq!(bytes(Granule::K64, Level::THREE), Some(2 << 20));
+        assert_eq!(bytes(Granule::K64, Level::TWO), Some(16 << 30));
+        assert_eq!(bytes(Granule::K4, Level::ZERO), None);
     }
 }

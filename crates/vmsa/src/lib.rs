@@ -8,15 +8,19 @@
 //! * [`Addr`] and its markers keep the address spaces of nested translation apart: an L2 IPA cannot
 //!   be passed where an L1 IPA is wanted.
 //! * [`stage2`] reads any stage-2 tables (all granules, concatenated roots, both byte orders, with
-//!   and without `FEAT_S2FWB`) and writes our own (4 KiB granule, 48-bit IPA, `FEAT_S2FWB` form).
-//! * [`stage1`] visits the single-range EL2 stage 1, for dumps of the hypervisor's own map.
+//!   and without `FEAT_S2FWB`, `FEAT_LPA` and `FEAT_LPA2`) and writes our own (4 KiB granule, 48-bit
+//!   IPA, `FEAT_S2FWB` form).
+//! * [`stage1`] reads any stage-1 tables of the regimes EL1&0, EL2&0 and EL2.
 //! * [`ptdump`] prints either in Linux's ptdump format, byte for byte.
 //!
 //! "L0", "L1" and "L2" always mean depth of virtualisation; translation levels are always
 //! [`Level`]s.
 //!
-//! Not modelled: `FEAT_LPA2`, `FEAT_LPA` and `FEAT_D128` (so addresses have at most 48 bits and
-//! level −1 does not exist), `FEAT_TTST`. The hypervisor hides them from its guest.
+//! What a machine has of the optional features, the caller says ([`stage2::Stage2Limits`],
+//! [`stage1::Stage1Limits`]): the hypervisor hides some of them from its guest.
+//!
+//! Not modelled: `FEAT_D128`, indirect permissions and overlays (`FEAT_S1PIE`, `FEAT_S1POE` and
+//! their stage-2 kin), memory tagging's effect on addresses, `FEAT_TTST` at stage 2.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -25,7 +29,12 @@
 extern crate std;
 
 mod addr;
+mod descent;
+mod fault;
+mod format;
 mod granule;
+#[cfg(test)]
+mod matrix_tests;
 mod memory;
 pub mod ptdump;
 pub mod stage1;
@@ -34,7 +43,10 @@ pub mod stage2;
 pub mod testing;
 mod visit;
 
-pub use addr::{Addr, Ipa, L1, L2, Pa, Phys};
+pub use addr::{Addr, GuestVa, Ipa, L1, L2, Pa, Phys, Virt};
+pub use descent::Step;
+pub use fault::Fault;
+pub use format::{AddressField, DescriptorKind, TableFormat};
 pub use granule::{Granule, Level};
 pub use memory::{ReadTable, Unreadable};
 pub use visit::{Entry, EntryKind};

@@ -1,17 +1,28 @@
-//! Stage 1, as far as a nested hypervisor reads it: its own for dumps, a guest's for the tables a walk goes through.
+//! Stage-1 translation: virtual addresses to the address space of whoever made the tables.
+//!
+//! [`Stage1Config`] says what the registers of a regime mean, one [`Half`] of the address space at a time; [`walk`]
+//! translates one address, and [`visit`] goes over the tables of a half. Tables are read through
+//! [`ReadTable`] of the output space: L2's stage 1 is in memory of L2, which its reader finds through stage 2.
+//!
+//! Permissions are computed as the architecture does for the regime, hierarchical ones included; whether an access is
+//! allowed is asked of the result ([`Stage1Mapping::check`]), since the walk does not know the access.
 
-mod tables;
+mod attrs;
+mod config;
+mod mair;
+mod registers;
+mod walk;
 
-pub use tables::{Stage1Registers, visit_tables};
+pub use attrs::{AccessKind, Rights, Stage1Access, Stage1Attrs, Stage1Perms};
+pub use config::{Half, Stage1Config, Stage1Limits, Stage1Range};
+pub use mair::MairAttr;
+pub use registers::{Regime, Stage1Registers};
+pub use walk::{Stage1Mapping, visit, walk, walk_steps};
 
-use crate::{
-    Entry, Granule, Level, Pa, Phys, ReadTable,
-    visit::{Geometry, visit_entries},
-};
+use crate::{Entry, Granule, Level, Pa, Phys, ReadTable, TableFormat, descent::Shape, visit::visit_entries};
 
-/// Calls `f` for every leaf and every hole of the single-range EL2 stage 1 (`HCR_EL2.E2H` = 0, 4
-/// KiB granule, 48-bit VA, so a start at level 0) whose root table is at `root`. Parameters and
-/// result as in [`stage2::visit`](crate::stage2::visit).
+/// Calls `f` for every leaf and every hole of the hypervisor's own stage 1 (`HCR_EL2.E2H` = 0, 4 KiB granule, 48-bit VA,
+/// so a start at level 0) whose root table is at `root`. Parameters and result as in [`visit`].
 pub fn visit_el2(
     root: Pa,
     mem: &impl ReadTable<Phys>,
@@ -19,9 +30,10 @@ pub fn visit_el2(
     budget: usize,
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
-    let shape = Geometry {
-        granule: Granule::K4,
+    let shape = Shape {
+        format: TableFormat::bits48(Granule::K4),
         ia_bits: 48,
+        ia_base: 0,
         start_level: Level::ZERO,
         root: root.bits(),
         oa_bits: 48,

@@ -7,7 +7,6 @@
 mod attrs;
 mod config;
 mod desc;
-mod fault;
 mod occupancy;
 mod slot;
 mod table;
@@ -17,11 +16,11 @@ mod unmap;
 mod visit;
 mod walk;
 
+pub use crate::{Fault as Stage2Fault, Step};
 pub use attrs::{MemType, Perms, Shareability, Stage2Attrs};
 pub use config::{Stage2Config, Stage2Limits};
 pub use desc::{Stage2Desc, Stage2Entry};
-pub use fault::Stage2Fault;
 pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
 pub use table::{OutOfTables, Stage2Table};
 pub use visit::visit;
-pub use walk::{Mapping, Step, walk, walk_steps};
+pub use walk::{Mapping, walk, walk_steps};

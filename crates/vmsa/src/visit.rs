@@ -2,11 +2,14 @@
 //!
 //! The order and the granularity are those of Linux's page-table walker: every leaf and every entry
 //! that leads nowhere is visited once, in address order, at the level where the walk stopped. The
-//! state is four table addresses, so the stack use is constant and the walk can stop after a
+//! state is five table addresses, so the stack use is constant and the walk can stop after a
 //! bounded number of entries and resume by address. Tables that refer to themselves end at level 3
 //! like any other.
 
-use crate::{Addr, Granule, Level, ReadTable};
+use crate::{DescriptorKind, Level, ReadTable, descent::Shape};
+
+/// Descriptor bit 52 of a leaf, in both stages.
+const CONTIGUOUS: u64 = 1 << 52;
 
 /// What an [`Entry`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub enum EntryKind {
 pub struct Entry {
     /// The first input address it covers.
     pub ia: u64,
-    /// The bytes of input address space it covers.
+    /// The bytes of input address space it covers. `ia + size` is 2^64 for the last entry of an upper half.
     pub size: u64,
     /// Its level.
     pub level: Level,
@@ -33,98 +36,67 @@ pub struct Entry {
     pub raw: u64,
     /// What it is.
     pub kind: EntryKind,
-}
-
-/// The shape of the tables.
-pub(crate) struct Geometry {
-    pub(crate) granule: Granule,
-    pub(crate) ia_bits: u32,
-    pub(crate) start_level: Level,
-    pub(crate) root: u64,
-    pub(crate) oa_bits: u32,
-    pub(crate) big_endian: bool,
+    /// Whether it is a leaf with the Contiguous hint.
+    pub contiguous: bool,
 }
 
 /// Visits the entries that cover `from` and what is above it, at most `budget` of them. Returns the
 /// address to go on from, `None` at the end of the input address space.
 pub(crate) fn visit_entries<O>(
-    shape: &Geometry,
+    shape: &Shape,
     mem: &impl ReadTable<O>,
     from: u64,
     budget: usize,
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
     let end = 1u64 << shape.ia_bits;
-    let mut tables = [shape.root; 4];
+    let mut tables = [shape.root; Level::COUNT];
     let mut level = shape.start_level;
-    let mut ia = from;
+    let mut offset = from.saturating_sub(shape.ia_base);
     for _ in 0..budget {
-        if ia >= end {
+        if offset >= end {
             return None;
         }
-        let entry = loop {
-            match shape.look_up(mem, tables[level.index()], ia, level) {
-                Lookup::Table(next, next_level) => {
-                    tables[next_level.index()] = next;
-                    level = next_level;
-                }
-                Lookup::Entry(entry) => break entry,
+        let found = loop {
+            let table = tables.get(level.depth()).copied().unwrap_or(shape.root);
+            let found = shape.look_up(mem, table, offset, level);
+            let (DescriptorKind::Table(next), Some(next_level)) = (found.kind, level.next()) else {
+                break found;
+            };
+            if let Some(table) = tables.get_mut(next_level.depth()) {
+                *table = next;
             }
+            level = next_level;
         };
-        f(entry);
-        ia = entry.ia + entry.size;
-        level = shape.level_of_table_at(ia, level);
+        let size = shape.format.granule.entry_bytes(level);
+        let start = offset & !(size - 1);
+        let kind = match (found.raw, found.kind) {
+            (None, _) => EntryKind::Unreadable,
+            (_, DescriptorKind::Leaf(_)) => EntryKind::Leaf,
+            _ => EntryKind::Invalid,
+        };
+        let raw = found.raw.unwrap_or(0);
+        f(Entry {
+            ia: shape.ia_base + start,
+            size,
+            level,
+            raw,
+            kind,
+            contiguous: kind == EntryKind::Leaf && raw & CONTIGUOUS != 0,
+        });
+        offset = start + size;
+        level = shape.level_of_table_at(offset, level);
     }
-    (ia < end).then_some(ia)
+    (offset < end).then(|| shape.ia_base + offset)
 }
 
-enum Lookup {
-    Table(u64, Level),
-    Entry(Entry),
-}
-
-impl Geometry {
-    /// Reads the entry for `ia` in `table`, a table of `level`.
-    fn look_up<O>(&self, mem: &impl ReadTable<O>, table: u64, ia: u64, level: Level) -> Lookup {
-        let shift = self.granule.entry_shift(level);
-        let index = if level == self.start_level {
-            ia >> shift
-        } else {
-            ia >> shift & ((1 << self.granule.stride()) - 1)
-        };
-        let size = 1 << shift;
-        let entry = |raw, kind| {
-            Lookup::Entry(Entry {
-                ia: ia & !(size - 1),
-                size,
-                level,
-                raw,
-                kind,
-            })
-        };
-        let Ok(stored) = mem.read(Addr::new(table + index * 8)) else {
-            return entry(0, EntryKind::Unreadable);
-        };
-        let raw = if self.big_endian { stored.swap_bytes() } else { stored };
-        // Both stages agree on bits 1:0 and on where the address is.
-        let address = raw & ((1 << 48) - 1) & !(self.granule.bytes() - 1);
-        if raw & 1 == 0 || address >> self.oa_bits != 0 {
-            return entry(raw, EntryKind::Invalid);
-        }
-        match (raw >> 1 & 1, level.next()) {
-            (1, Some(next_level)) => Lookup::Table(address, next_level),
-            (1, None) => entry(raw, EntryKind::Leaf),
-            (_, Some(_)) if self.granule.has_leaf_at(level) => entry(raw, EntryKind::Leaf),
-            _ => entry(raw, EntryKind::Invalid),
-        }
-    }
-
-    /// The level of the table that holds the entry at `ia`, the end of an entry of a table of
-    /// `level`: an upper one if `ia` is where the tables in between end too.
-    fn level_of_table_at(&self, ia: u64, mut level: Level) -> Level {
+impl Shape {
+    /// The level of the table that holds the entry at `offset`, the end of an entry of a table of
+    /// `level`: an upper one if that is where the tables in between end too.
+    fn level_of_table_at(&self, offset: u64, mut level: Level) -> Level {
         while level > self.start_level {
             let Some(upper) = level.previous() else { break };
-            if ia & (self.granule.entry_bytes(upper) - 1) != 0 {
+            if offset & (self.format.granule.entry_bytes(upper) - 1) != 0 {
                 break;
             }
             level = upper;

@@ -157,7 +157,7 @@ pub enum Shareability {
 }
 
 impl Shareability {
-    pub(super) const fn decode(sh: u64) -> Self {
+    pub(crate) const fn decode(sh: u64) -> Self {
         match sh & 0b11 {
             0b00 => Self::Non,
             0b11 => Self::Inner,

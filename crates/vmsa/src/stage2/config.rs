@@ -2,14 +2,18 @@
 //!
 //! The rules are those of the pseudocode `AArch64.S2InvalidSL`, `AArch64.S2InconsistentSL` and
 //! `AArch64.S2TTBaseAddress` (DDI 0487, "AArch64 stage 2 translation"), for an implementation
-//! without `FEAT_LPA2` and `FEAT_TTST`. The registers are a guest's: any value must give a
-//! configuration or a fault.
+//! without `FEAT_TTST`. Whether there are `FEAT_LPA` and `FEAT_LPA2`, [`Stage2Limits`] says. The
+//! registers are a guest's: any value must give a configuration or a fault.
 
-use super::fault::Stage2Fault;
-use crate::{Granule, Level};
+use super::attrs::Shareability;
+use crate::{
+    AddressField, Fault, Granule, Level, TableFormat,
+    descent::Shape,
+    format::{PS_52_BITS, output_bits},
+};
 
-/// The highest output and input address size, in bits, without `FEAT_LPA` and `FEAT_LPA2`.
-const ADDRESS_BITS_MAX: u32 = 48;
+/// The highest physical address size that is modelled, in bits: without `FEAT_D128`.
+const PA_BITS_MAX: u32 = 52;
 
 /// The lowest input address size, in bits, without `FEAT_TTST`.
 const ADDRESS_BITS_MIN: u32 = 25;
@@ -22,15 +26,20 @@ const CONCATENATION_BITS_MAX: u32 = 4;
 pub struct Stage2Config {
     /// The translation granule, `VTCR_EL2.TG0`.
     pub granule: Granule,
-    /// The input address size in bits, 64 − `VTCR_EL2.T0SZ`: 25 to 48.
+    /// How descriptors hold addresses, from `VTCR_EL2.DS`.
+    pub field: AddressField,
+    /// The input address size in bits, 64 − `VTCR_EL2.T0SZ`: 25 to 52.
     pub ipa_bits: u32,
-    /// The level of the first lookup, from `VTCR_EL2.SL0`.
+    /// The level of the first lookup, from `VTCR_EL2.SL0` and, with `DS`, `SL2`.
     pub start_level: Level,
     /// The address of the (first of up to 16 concatenated) start-level table in the output address
     /// space.
     pub root: u64,
-    /// The output address size in bits, at most 48. Table addresses are bound by it too.
+    /// The output address size in bits, at most 52. Table addresses are bound by it too.
     pub oa_bits: u32,
+    /// `VTCR_EL2.SH0`, which is the shareability of all that is mapped where descriptors have no room for their own
+    /// ([`AddressField::Lpa2`]).
+    pub sh: Shareability,
     /// `VTCR_EL2.HA`: hardware sets the Access flag.
     pub hardware_af: bool,
     /// `SCTLR_EL2.EE`: descriptors are big-endian.
@@ -43,9 +52,11 @@ pub struct Stage2Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one bit of a register")]
 pub struct Stage2Limits {
-    /// The physical address size its `ID_AA64MMFR0_EL1.PARange` announces, in bits. Taken as 48 if
-    /// greater.
+    /// The physical address size its `ID_AA64MMFR0_EL1.PARange` announces, in bits. Taken as 52 if
+    /// greater; 52 means `FEAT_LPA`.
     pub pa_bits: u32,
+    /// Whether it has `FEAT_LPA2` at stage 2 (`TGran4_2`, `TGran16_2`), so that `VTCR_EL2.DS` has a meaning.
+    pub has_lpa2: bool,
     /// Its `SCTLR_EL2.EE`.
     pub big_endian: bool,
     /// Its `HCR_EL2.FWB`.
@@ -63,34 +74,43 @@ impl Stage2Config {
     ///
     /// # Errors
     ///
-    /// The fault that every translation under these registers takes: [`Stage2Fault::Translation`]
+    /// The fault that every translation under these registers takes: [`Fault::Translation`]
     /// at level 0 when `T0SZ` and `SL0` are out of range or do not fit each other,
-    /// [`Stage2Fault::AddressSize`] at level 0 when the tables lie beyond the output address size.
-    pub fn from_registers(vtcr: u64, vttbr: u64, limits: &Stage2Limits) -> Result<Self, Stage2Fault> {
+    /// [`Fault::AddressSize`] at level 0 when the tables lie beyond the output address size.
+    pub fn from_registers(vtcr: u64, vttbr: u64, limits: &Stage2Limits) -> Result<Self, Fault> {
         let vtcr = Vtcr(vtcr);
-        let pa_bits = limits.pa_bits.min(ADDRESS_BITS_MAX);
+        let pa_bits = limits.pa_bits.min(PA_BITS_MAX);
         let granule = vtcr.granule(limits);
+        let format = TableFormat::new(granule, limits.has_lpa2 && vtcr.has_ds(), pa_bits);
         let ipa_bits = 64 - vtcr.t0sz();
+        let ipa_bits_max = pa_bits.min(format.address_bits_max());
         let start_level = vtcr
-            .start_level(granule)
-            .filter(|&level| is_start_level_available(granule, level, pa_bits))
-            .filter(|_| (ADDRESS_BITS_MIN..=pa_bits).contains(&ipa_bits))
+            .start_level(format)
+            .filter(|&level| is_start_level_available(format, level, pa_bits))
+            .filter(|_| (ADDRESS_BITS_MIN..=ipa_bits_max).contains(&ipa_bits))
             .filter(|&level| is_start_level_consistent(granule, level, ipa_bits))
-            .ok_or(Stage2Fault::Translation(Level::ZERO))?;
+            .ok_or(Fault::Translation(Level::ZERO))?;
 
         // The start tables are aligned to their size; lower bits of BADDR are RES0.
         let root_shift = ipa_bits - granule.entry_shift(start_level) + 3;
-        let root = vttbr & bits(47, root_shift);
-        let oa_bits = vtcr.physical_size().min(pa_bits);
+        let is_wide = match format.field {
+            AddressField::Bits48 => false,
+            AddressField::Lpa => vtcr.ps() == PS_52_BITS,
+            AddressField::Lpa2 => true,
+        };
+        let root = format.root(vttbr, root_shift, is_wide);
+        let oa_bits = output_bits(vtcr.ps()).min(pa_bits).min(format.address_bits_max());
         if root >> oa_bits != 0 {
-            return Err(Stage2Fault::AddressSize(Level::ZERO));
+            return Err(Fault::AddressSize(Level::ZERO));
         }
         Ok(Self {
             granule,
+            field: format.field,
             ipa_bits,
             start_level,
             root,
             oa_bits,
+            sh: vtcr.sh(),
             hardware_af: vtcr.has_hardware_af(),
             big_endian: limits.big_endian,
             fwb: limits.fwb,
@@ -100,7 +120,7 @@ impl Stage2Config {
     /// The number of lookup levels: what Linux's debugfs file `stage2_levels` says.
     #[must_use]
     pub const fn levels(&self) -> u32 {
-        4 - self.start_level.get() as u32
+        self.start_level.count_to_last()
     }
 
     /// The first address beyond the input address space.
@@ -108,15 +128,37 @@ impl Stage2Config {
     pub const fn ipa_end(&self) -> u64 {
         1 << self.ipa_bits
     }
+
+    /// Where descriptors have their addresses and which of them are leaves.
+    #[must_use]
+    pub const fn format(&self) -> TableFormat {
+        TableFormat {
+            granule: self.granule,
+            field: self.field,
+        }
+    }
+
+    pub(super) const fn shape(&self) -> Shape {
+        Shape {
+            format: self.format(),
+            ia_bits: self.ipa_bits,
+            ia_base: 0,
+            start_level: self.start_level,
+            root: self.root,
+            oa_bits: self.oa_bits,
+            big_endian: self.big_endian,
+        }
+    }
 }
 
 /// Whether an implementation with `pa_bits` of physical address may start at `level`
 /// (`AArch64.S2InvalidSL`).
-const fn is_start_level_available(granule: Granule, level: Level, pa_bits: u32) -> bool {
-    match (granule, level.get()) {
-        (Granule::K4, 0) | (Granule::K64, 1) => pa_bits > 42,
-        (Granule::K16, 1) => pa_bits > 40,
-        (Granule::K16 | Granule::K64, 0) => false,
+const fn is_start_level_available(format: TableFormat, level: Level, pa_bits: u32) -> bool {
+    match (format.granule, format.field, level.get()) {
+        (Granule::K4, AddressField::Lpa2, -1) | (Granule::K16, AddressField::Lpa2, 0) => pa_bits >= 52,
+        (Granule::K4, _, 0) | (Granule::K64, _, 1) => pa_bits > 42,
+        (Granule::K16, _, 1) => pa_bits > 40,
+        (Granule::K16 | Granule::K64, _, 0) => false,
         _ => true,
     }
 }
@@ -128,11 +170,6 @@ const fn is_start_level_consistent(granule: Granule, level: Level, ipa_bits: u32
         Some(index_bits) => index_bits >= 1 && index_bits <= granule.stride() + CONCATENATION_BITS_MAX,
         None => false,
     }
-}
-
-/// Bits `high..=low` set.
-const fn bits(high: u32, low: u32) -> u64 {
-    (u64::MAX >> (63 - high)) & (u64::MAX << low)
 }
 
 /// A value of `VTCR_EL2`.
@@ -161,24 +198,36 @@ impl Vtcr {
         }
     }
 
-    fn start_level(self, granule: Granule) -> Option<Level> {
-        let first = match granule {
-            Granule::K4 => 2u32,
-            Granule::K16 | Granule::K64 => 3,
-        };
-        let number = first.checked_sub(self.field(6, 2))?;
-        Level::new(u8::try_from(number).ok()?)
+    /// `SL0`, and `SL2` where `DS` makes it one more bit (`AArch64.S2StartLevel`).
+    fn start_level(self, format: TableFormat) -> Option<Level> {
+        let sl0 = self.field(6, 2);
+        if format.granule == Granule::K4 {
+            return match (format.field == AddressField::Lpa2 && self.field(33, 1) != 0, sl0) {
+                (false, 0b00) => Some(Level::TWO),
+                (false, 0b01) => Some(Level::ONE),
+                (false, 0b10) => Some(Level::ZERO),
+                (true, 0b00) => Some(Level::MINUS_ONE),
+                _ => None,
+            };
+        }
+        match sl0 {
+            0b00 => Some(Level::THREE),
+            0b01 => Some(Level::TWO),
+            0b10 => Some(Level::ONE),
+            _ => Some(Level::ZERO),
+        }
     }
 
-    fn physical_size(self) -> u32 {
-        match self.field(16, 3) {
-            0b000 => 32,
-            0b001 => 36,
-            0b010 => 40,
-            0b011 => 42,
-            0b100 => 44,
-            _ => ADDRESS_BITS_MAX,
-        }
+    fn has_ds(self) -> bool {
+        self.field(32, 1) != 0
+    }
+
+    fn ps(self) -> u64 {
+        self.0 >> 16 & 0b111
+    }
+
+    fn sh(self) -> Shareability {
+        Shareability::decode(self.0 >> 12)
     }
 
     fn has_hardware_af(self) -> bool {
@@ -191,9 +240,9 @@ mod tests {
     use super::*;
     use crate::testing::{LIMITS, vtcr};
 
-    const NO_WALK: Stage2Fault = Stage2Fault::Translation(Level::ZERO);
+    const NO_WALK: Fault = Fault::Translation(Level::ZERO);
 
-    fn config(granule: Granule, ipa_bits: u32, start_level: u8, pa_bits: u32) -> Result<Stage2Config, Stage2Fault> {
+    fn config(granule: Granule, ipa_bits: u32, start_level: i8, pa_bits: u32) -> Result<Stage2Config, Fault> {
         let limits = Stage2Limits { pa_bits, ..LIMITS };
         Stage2Config::from_registers(vtcr(granule, ipa_bits, start_level), 0x4000_0000, &limits)
     }
@@ -257,7 +306,7 @@ mod tests {
     #[test]
     fn root_beyond_the_output_size_is_an_address_size_fault() {
         let vtcr = vtcr(Granule::K4, 40, 1) & !(0b111 << 16);
-        let fault = Stage2Fault::AddressSize(Level::ZERO);
+        let fault = Fault::AddressSize(Level::ZERO);
         assert_eq!(Stage2Config::from_registers(vtcr, 1 << 32, &LIMITS), Err(fault));
         assert!(Stage2Config::from_registers(vtcr, 0xffff_0000, &LIMITS).is_ok());
     }

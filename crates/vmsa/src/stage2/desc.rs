@@ -5,7 +5,7 @@
 //! always for our own tables, which hardware reads with `HCR_EL2.FWB` = 1.
 
 use super::attrs::{MemType, Perms, Shareability, Stage2Attrs};
-use crate::{Addr, Granule, Level};
+use crate::{Addr, DescriptorKind, Granule, Level, TableFormat};
 
 const VALID: u64 = 1 << 0;
 /// Table at levels 0 to 2, page at level 3; clear for a block.
@@ -65,23 +65,16 @@ impl Stage2Desc {
         self.0 & VALID != 0
     }
 
-    /// What this means at `level` of tables with `granule`.
+    /// What this means at `level` of tables with `granule` and addresses of at most 48 bits, such as ours.
     #[must_use]
     pub const fn decode<O>(self, level: Level, granule: Granule) -> Stage2Entry<O> {
-        let is_last = level.get() == 3;
-        match self.0 & (VALID | TABLE_OR_PAGE) {
-            0b11 if is_last => Stage2Entry::Page(self.address(granule.bytes())),
-            0b11 => Stage2Entry::Table(self.address(granule.bytes())),
-            0b01 if !is_last && granule.has_leaf_at(level) => {
-                Stage2Entry::Block(self.address(granule.entry_bytes(level)))
-            }
-            _ => Stage2Entry::Invalid,
+        // Which addresses are out of range is the walk's to say.
+        match TableFormat::bits48(granule).decode(self.0, level, u64::BITS - 1) {
+            DescriptorKind::Table(at) => Stage2Entry::Table(Addr::new(at)),
+            DescriptorKind::Leaf(at) if level.get() == 3 => Stage2Entry::Page(Addr::new(at)),
+            DescriptorKind::Leaf(at) => Stage2Entry::Block(Addr::new(at)),
+            DescriptorKind::Invalid | DescriptorKind::OutOfRange => Stage2Entry::Invalid,
         }
-    }
-
-    /// The address field, with what is below `alignment` cleared as RES0 or attributes.
-    const fn address<O>(self, alignment: u64) -> Addr<O> {
-        Addr::new(self.0 & ADDRESS_MASK).align_down(alignment)
     }
 
     /// The attributes, of a leaf. `fwb` is the `HCR_EL2.FWB` these tables are walked under.

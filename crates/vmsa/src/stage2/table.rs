@@ -10,13 +10,13 @@
 //! concurrently and see only states that break-before-make allows.
 
 use super::{
-    attrs::Stage2Attrs,
+    attrs::{Shareability, Stage2Attrs},
     config::Stage2Config,
     desc::Stage2Desc,
     occupancy::{ENTRIES, TableRef},
     slot::{Place, Slot, Stage2Env, TableMemory, Valid, index_of},
 };
-use crate::{Granule, Level, Pa, Phys, ReadTable};
+use crate::{AddressField, Granule, Level, Pa, Phys, ReadTable};
 use core::fmt;
 
 /// No page could be had for a table. What was asked for has not been done, and nothing is half
@@ -82,10 +82,12 @@ impl Stage2Table {
     pub fn config(&self) -> Stage2Config {
         Stage2Config {
             granule: Granule::K4,
+            field: AddressField::Bits48,
             ipa_bits: Self::IPA_BITS,
             start_level: Self::START_LEVEL,
             root: self.root().bits(),
             oa_bits: 48,
+            sh: Shareability::Non,
             hardware_af: false,
             big_endian: false,
             fwb: true,

@@ -169,7 +169,7 @@ fn size() -> impl Strategy<Value = u64> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        8 => (address(), address(), 1u8..=3, any::<bool>(), prop::bool::weighted(0.2), 0u8..4).prop_map(
+        8 => (address(), address(), 1i8..=3, any::<bool>(), prop::bool::weighted(0.2), 0u8..4).prop_map(
             |(ia, pa, level, read_only, nc, tag)| {
                 let level = Level::new(level).unwrap();
                 let size = K4.entry_bytes(level);

@@ -1,10 +1,7 @@
 //! Going over a whole stage-2 table.
 
 use super::config::Stage2Config;
-use crate::{
-    Entry, ReadTable,
-    visit::{Geometry, visit_entries},
-};
+use crate::{Entry, ReadTable, visit::visit_entries};
 
 /// Calls `f` for every leaf and every hole of the tables, in address order, starting with the entry
 /// that covers `from`, for at most `budget` entries. Returns the address to resume from, `None`
@@ -19,15 +16,7 @@ pub fn visit<O>(
     budget: usize,
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
-    let shape = Geometry {
-        granule: cfg.granule,
-        ia_bits: cfg.ipa_bits,
-        start_level: cfg.start_level,
-        root: cfg.root,
-        oa_bits: cfg.oa_bits,
-        big_endian: cfg.big_endian,
-    };
-    visit_entries(&shape, mem, from, budget, f)
+    visit_entries(&cfg.shape(), mem, from, budget, f)
 }
 
 #[cfg(test)]

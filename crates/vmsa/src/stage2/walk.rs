@@ -1,12 +1,7 @@
 //! Translation of one address, as the pseudocode function `AArch64.S2Walk` does it.
 
-use super::{
-    attrs::Stage2Attrs,
-    config::Stage2Config,
-    desc::{Stage2Desc, Stage2Entry},
-    fault::Stage2Fault,
-};
-use crate::{Addr, Level, ReadTable};
+use super::{attrs::Stage2Attrs, config::Stage2Config, desc::Stage2Desc};
+use crate::{Addr, AddressField, Fault, Level, ReadTable, Step};
 
 /// A completed translation into the output space `O`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +22,6 @@ pub struct Mapping<O> {
     pub raw: u64,
 }
 
-/// One descriptor that a walk read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step<O> {
-    /// The lookup level.
-    pub level: Level,
-    /// The start of the table. At the start level, of the first of the concatenated ones.
-    pub table: Addr<O>,
-    /// The index in that table; beyond one table's entries with concatenation.
-    pub index: u64,
-    /// The descriptor, in the byte order of this CPU; `None` where it cannot be read.
-    pub raw: Option<u64>,
-}
-
 /// Translates `ia` by the tables that `cfg` describes.
 ///
 /// # Errors
@@ -47,7 +29,7 @@ pub struct Step<O> {
 /// The fault a hardware walk reports, in the architecture's order: translation and address size,
 /// level by level, and an external abort where a table cannot be read. Access flag and permissions
 /// are for the caller to check, who knows the access.
-pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Stage2Fault> {
+pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Fault> {
     walk_steps(cfg, ia, mem, &mut |_| {})
 }
 
@@ -61,52 +43,19 @@ pub fn walk_steps<I, O>(
     ia: Addr<I>,
     mem: &impl ReadTable<O>,
     observe: &mut impl FnMut(Step<O>),
-) -> Result<Mapping<O>, Stage2Fault> {
-    let ia = ia.bits();
-    if ia >= cfg.ipa_end() {
-        return Err(Stage2Fault::Translation(Level::ZERO));
+) -> Result<Mapping<O>, Fault> {
+    if ia.bits() >= cfg.ipa_end() {
+        return Err(Fault::Translation(Level::ZERO));
     }
-    let mut table = Addr::<O>::new(cfg.root);
-    let mut level = cfg.start_level;
-    let mut index = ia >> cfg.granule.entry_shift(level);
-    loop {
-        // At most 48 bits of table address and 17 of index: cannot overflow.
-        let desc_at = Addr::<O>::new(table.bits() + index * 8);
-        let read = mem.read(desc_at).map(|stored| cfg.from_stored(stored));
-        observe(Step {
-            level,
-            table,
-            index,
-            raw: read.ok(),
-        });
-        let raw = read.map_err(|_| Stage2Fault::ExternalAbortOnWalk(level))?;
-        let desc = Stage2Desc::from_raw(raw);
-        match (desc.decode::<O>(level, cfg.granule), level.next()) {
-            (Stage2Entry::Table(next), Some(next_level)) => {
-                if !cfg.is_output(next) {
-                    return Err(Stage2Fault::AddressSize(level));
-                }
-                table = next;
-                level = next_level;
-                index = ia >> cfg.granule.entry_shift(level) & ((1 << cfg.granule.stride()) - 1);
-            }
-            (Stage2Entry::Block(base) | Stage2Entry::Page(base), _) => {
-                if !cfg.is_output(base) {
-                    return Err(Stage2Fault::AddressSize(level));
-                }
-                let size = cfg.granule.entry_bytes(level);
-                return Ok(Mapping {
-                    output: Addr::new(base.bits() | ia & (size - 1)),
-                    level,
-                    size,
-                    attrs: desc.attrs(cfg.fwb),
-                    desc_at,
-                    raw,
-                });
-            }
-            _ => return Err(Stage2Fault::Translation(level)),
-        }
-    }
+    let leaf = cfg.shape().descend(ia.bits(), mem, observe)?;
+    Ok(Mapping {
+        output: Addr::new(leaf.output),
+        level: leaf.level,
+        size: leaf.size,
+        attrs: cfg.attrs_of(leaf.raw),
+        desc_at: Addr::new(leaf.desc_at),
+        raw: leaf.raw,
+    })
 }
 
 impl Stage2Config {
@@ -122,9 +71,15 @@ impl Stage2Config {
         self.from_stored(raw)
     }
 
-    /// Whether `address` is within the output address size.
-    pub(super) const fn is_output<O>(&self, address: Addr<O>) -> bool {
-        address.bits() >> self.oa_bits == 0
+    /// The attributes of a leaf of these tables, a descriptor in the byte order of this CPU.
+    #[must_use]
+    pub const fn attrs_of(&self, raw: u64) -> Stage2Attrs {
+        let attrs = Stage2Desc::from_raw(raw).attrs(self.fwb);
+        match self.field {
+            // Bits 9:8 are an address's.
+            AddressField::Lpa2 => Stage2Attrs { sh: self.sh, ..attrs },
+            AddressField::Bits48 | AddressField::Lpa => attrs,
+        }
     }
 }
 
@@ -145,11 +100,11 @@ mod tests {
     const ROOT: u64 = 0x10_0000;
     const TABLE: u64 = 0x20_0000;
 
-    fn config(granule: Granule, ipa_bits: u32, start_level: u8) -> Stage2Config {
+    fn config(granule: Granule, ipa_bits: u32, start_level: i8) -> Stage2Config {
         Stage2Config::from_registers(vtcr(granule, ipa_bits, start_level), ROOT, &LIMITS).unwrap()
     }
 
-    fn translate(cfg: &Stage2Config, ia: u64, mem: &Words) -> Result<Mapping<L1>, Stage2Fault> {
+    fn translate(cfg: &Stage2Config, ia: u64, mem: &Words) -> Result<Mapping<L1>, Fault> {
         walk(cfg, Ipa::<L2>::new(ia), mem)
     }
 
@@ -208,10 +163,7 @@ mod tests {
     fn input_beyond_the_ipa_size_is_a_translation_fault_at_level_0() {
         let cfg = config(Granule::K4, 40, 1);
         for ia in [1 << 40, u64::MAX] {
-            assert_eq!(
-                translate(&cfg, ia, &memory()),
-                Err(Stage2Fault::Translation(Level::ZERO))
-            );
+            assert_eq!(translate(&cfg, ia, &memory()), Err(Fault::Translation(Level::ZERO)));
         }
     }
 
@@ -220,18 +172,15 @@ mod tests {
         let cfg = config(Granule::K4, 48, 0);
         let mut mem = memory();
         mem.set(ROOT, TABLE | 3);
-        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::Translation(Level::ONE)));
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::Translation(Level::ONE)));
         mem.set(ROOT, LEAF);
-        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::Translation(Level::ZERO)));
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::Translation(Level::ZERO)));
         mem.set(ROOT, 0x66_6000_0000 | 3);
-        assert_eq!(
-            translate(&cfg, 0, &mem),
-            Err(Stage2Fault::ExternalAbortOnWalk(Level::ONE))
-        );
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::ExternalAbortOnWalk(Level::ONE)));
         let nowhere = Stage2Config { root: 0x99_9000, ..cfg };
         assert_eq!(
             translate(&nowhere, 0, &mem),
-            Err(Stage2Fault::ExternalAbortOnWalk(Level::ZERO))
+            Err(Fault::ExternalAbortOnWalk(Level::ZERO))
         );
     }
 
@@ -242,12 +191,12 @@ mod tests {
         let cfg = Stage2Config::from_registers(vtcr, ROOT, &limits).unwrap();
         let mut mem = memory();
         mem.set(ROOT, 1 << 40 | LEAF);
-        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::ONE)));
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::AddressSize(Level::ONE)));
         mem.set(ROOT, 1 << 40 | 3);
-        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::ONE)));
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::AddressSize(Level::ONE)));
         mem.set(ROOT, TABLE | 3);
         mem.set(TABLE, 1 << 47 | LEAF);
-        assert_eq!(translate(&cfg, 0, &mem), Err(Stage2Fault::AddressSize(Level::TWO)));
+        assert_eq!(translate(&cfg, 0, &mem), Err(Fault::AddressSize(Level::TWO)));
     }
 
     #[test]
@@ -295,7 +244,7 @@ mod tests {
         let result = walk_steps(&cfg, Ipa::<L2>::new(0x8020_0000), &mem, &mut |step: Step<L1>| {
             steps.push((step.level.get(), step.table.bits(), step.index, step.raw));
         });
-        assert_eq!(result, Err(Stage2Fault::Translation(Level::TWO)));
+        assert_eq!(result, Err(Fault::Translation(Level::TWO)));
         assert_eq!(steps, [(1, ROOT, 2, Some(TABLE | 3)), (2, TABLE, 1, Some(0))]);
     }
 
@@ -341,11 +290,11 @@ mod tests {
                         }
                         EntryKind::Invalid => assert!(matches!(
                             mapping,
-                            Err(Stage2Fault::Translation(level) | Stage2Fault::AddressSize(level))
+                            Err(Fault::Translation(level) | Fault::AddressSize(level))
                                 if level == entry.level
                         )),
                         EntryKind::Unreadable => {
-                            assert_eq!(mapping, Err(Stage2Fault::ExternalAbortOnWalk(entry.level)));
+                            assert_eq!(mapping, Err(Fault::ExternalAbortOnWalk(entry.level)));
                         }
                     }
                     at = entry.ia + entry.size;

@@ -1,11 +1,11 @@
-//! Why a stage-2 translation failed, in the architecture's terms.
+//! Why a translation failed, in the architecture's terms. Both stages fail in the same ways.
 
 use crate::Level;
 use core::fmt;
 
-/// A stage-2 fault and the lookup level it is reported at.
+/// A translation's fault and the lookup level it is reported at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage2Fault {
+pub enum Fault {
     /// No valid descriptor, or an input address or a configuration that cannot be translated (then
     /// level 0).
     Translation(Level),
@@ -13,24 +13,29 @@ pub enum Stage2Fault {
     AccessFlag(Level),
     /// The descriptor does not allow the access.
     Permission(Level),
-    /// A table, page or block lies beyond the output address size. Level 0 when `VTTBR_EL2` itself
-    /// does.
+    /// A table, page or block lies beyond the output address size. Level 0 when the root does.
     AddressSize(Level),
     /// A synchronous external abort on the read of a descriptor at this level.
     ExternalAbortOnWalk(Level),
 }
 
-impl Stage2Fault {
+impl Fault {
     /// The fault status code as in `ESR_ELx.ISS.DFSC` and `IFSC`, 6 bits (DDI 0487, "ISS encoding
     /// for an exception from a Data Abort").
     #[must_use]
     pub const fn fsc(self) -> u8 {
-        match self {
-            Self::AddressSize(level) => level.get(),
-            Self::Translation(level) => 0b00_0100 | level.get(),
-            Self::AccessFlag(level) => 0b00_1000 | level.get(),
-            Self::Permission(level) => 0b00_1100 | level.get(),
-            Self::ExternalAbortOnWalk(level) => 0b01_0100 | level.get(),
+        let (base, level, at_minus_one) = match self {
+            Self::AddressSize(level) => (0b00_0000, level, 0b10_1001),
+            Self::Translation(level) => (0b00_0100, level, 0b10_1011),
+            // There are no leaves at level −1 that could fault so.
+            Self::AccessFlag(level) => (0b00_1000, level, 0b00_1000),
+            Self::Permission(level) => (0b00_1100, level, 0b00_1100),
+            Self::ExternalAbortOnWalk(level) => (0b01_0100, level, 0b01_0011),
+        };
+        if level.get() < 0 {
+            at_minus_one
+        } else {
+            base | level.get() as u8
         }
     }
 
@@ -47,7 +52,7 @@ impl Stage2Fault {
     }
 }
 
-impl fmt::Display for Stage2Fault {
+impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self {
             Self::Translation(_) => "translation fault",
@@ -60,7 +65,7 @@ impl fmt::Display for Stage2Fault {
     }
 }
 
-impl core::error::Error for Stage2Fault {}
+impl core::error::Error for Fault {}
 
 #[cfg(test)]
 mod tests {
@@ -69,18 +74,22 @@ mod tests {
 
     #[test]
     fn status_codes_are_those_of_esr() {
-        assert_eq!(Stage2Fault::AddressSize(Level::ZERO).fsc(), 0x00);
-        assert_eq!(Stage2Fault::Translation(Level::TWO).fsc(), 0x06);
-        assert_eq!(Stage2Fault::AccessFlag(Level::THREE).fsc(), 0x0b);
-        assert_eq!(Stage2Fault::Permission(Level::ONE).fsc(), 0x0d);
-        assert_eq!(Stage2Fault::ExternalAbortOnWalk(Level::THREE).fsc(), 0x17);
+        assert_eq!(Fault::AddressSize(Level::ZERO).fsc(), 0x00);
+        assert_eq!(Fault::Translation(Level::TWO).fsc(), 0x06);
+        assert_eq!(Fault::AccessFlag(Level::THREE).fsc(), 0x0b);
+        assert_eq!(Fault::Permission(Level::ONE).fsc(), 0x0d);
+        assert_eq!(Fault::ExternalAbortOnWalk(Level::THREE).fsc(), 0x17);
+    }
+
+    #[test]
+    fn level_minus_one_has_codes_of_its_own() {
+        assert_eq!(Fault::AddressSize(Level::MINUS_ONE).fsc(), 0x29);
+        assert_eq!(Fault::Translation(Level::MINUS_ONE).fsc(), 0x2b);
+        assert_eq!(Fault::ExternalAbortOnWalk(Level::MINUS_ONE).fsc(), 0x13);
     }
 
     #[test]
     fn prints_as_a_sentence_fragment() {
-        assert_eq!(
-            Stage2Fault::Permission(Level::THREE).to_string(),
-            "permission fault, level 3"
-        );
+        assert_eq!(Fault::Permission(Level::THREE).to_string(), "permission fault, level 3");
     }
 }

@@ -1,0 +1,123 @@
+//! The descent from the root of a set of tables to the descriptor that decides, common to both stages and to walks of
+//! one address and of all.
+
+use crate::{Addr, DescriptorKind, Fault, Level, ReadTable, TableFormat};
+
+/// One descriptor that a walk read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step<O> {
+    /// The lookup level.
+    pub level: Level,
+    /// The start of the table. At the start level of a stage 2, of the first of the concatenated ones.
+    pub table: Addr<O>,
+    /// The index in that table; beyond one table's entries with concatenation.
+    pub index: u64,
+    /// The descriptor, in the byte order of this CPU; `None` where it cannot be read.
+    pub raw: Option<u64>,
+}
+
+/// The shape of a set of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) format: TableFormat,
+    /// Bits of the input address that are looked up.
+    pub(crate) ia_bits: u32,
+    /// The first input address: not 0 for the half that `TTBR1_ELx` translates.
+    pub(crate) ia_base: u64,
+    pub(crate) start_level: Level,
+    /// The address of the start-level table.
+    pub(crate) root: u64,
+    pub(crate) oa_bits: u32,
+    pub(crate) big_endian: bool,
+}
+
+/// What a descent ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    /// Where the input address itself ends up.
+    pub(crate) output: u64,
+    pub(crate) level: Level,
+    pub(crate) size: u64,
+    pub(crate) desc_at: u64,
+    pub(crate) raw: u64,
+}
+
+/// A descriptor, where it is, and what it means.
+pub(crate) struct LookUp {
+    pub(crate) desc_at: u64,
+    pub(crate) index: u64,
+    /// The descriptor in the byte order of this CPU; `None` where it cannot be read.
+    pub(crate) raw: Option<u64>,
+    pub(crate) kind: DescriptorKind,
+}
+
+impl Shape {
+    /// Looks up the input address `offset` bytes above the first one in `table`, a table of `level`.
+    pub(crate) fn look_up<O>(&self, mem: &impl ReadTable<O>, table: u64, offset: u64, level: Level) -> LookUp {
+        let granule = self.format.granule;
+        let shift = granule.entry_shift(level);
+        let index = if level == self.start_level {
+            offset >> shift
+        } else {
+            offset >> shift & ((1 << granule.stride()) - 1)
+        };
+        // At most 52 bits of table address and 17 of index: cannot overflow.
+        let desc_at = table + index * 8;
+        let Ok(stored) = mem.read(Addr::new(desc_at)) else {
+            return LookUp {
+                desc_at,
+                index,
+                raw: None,
+                kind: DescriptorKind::Invalid,
+            };
+        };
+        let raw = if self.big_endian { stored.swap_bytes() } else { stored };
+        LookUp {
+            desc_at,
+            index,
+            raw: Some(raw),
+            kind: self.format.decode(raw, level, self.oa_bits),
+        }
+    }
+
+    /// Translates the input address `offset` bytes above the first one, which must be less than 2^`ia_bits`.
+    pub(crate) fn descend<O>(
+        &self,
+        offset: u64,
+        mem: &impl ReadTable<O>,
+        observe: &mut impl FnMut(Step<O>),
+    ) -> Result<Leaf, Fault> {
+        let mut table = self.root;
+        let mut level = self.start_level;
+        loop {
+            let found = self.look_up(mem, table, offset, level);
+            observe(Step {
+                level,
+                table: Addr::new(table),
+                index: found.index,
+                raw: found.raw,
+            });
+            let Some(raw) = found.raw else {
+                return Err(Fault::ExternalAbortOnWalk(level));
+            };
+            match (found.kind, level.next()) {
+                (DescriptorKind::Table(next), Some(next_level)) => {
+                    table = next;
+                    level = next_level;
+                }
+                (DescriptorKind::Leaf(base), _) => {
+                    let size = self.format.granule.entry_bytes(level);
+                    return Ok(Leaf {
+                        output: base | offset & (size - 1),
+                        level,
+                        size,
+                        desc_at: found.desc_at,
+                        raw,
+                    });
+                }
+                (DescriptorKind::OutOfRange, _) => return Err(Fault::AddressSize(level)),
+                _ => return Err(Fault::Translation(level)),
+            }
+        }
+    }
+}
