@@ -52,6 +52,7 @@ fn target(project: &Project) -> Result<Check> {
     let fix = match toolchain::installed(project)? {
         toolchain::Installed::Good => None,
         toolchain::Installed::Missing => Some(format!("rustup target add {FIRMWARE_TARGET}")),
+        toolchain::Installed::WithoutBitcode(_) => Some("scripts/setup".to_owned()),
         toolchain::Installed::Twice(dir) => Some(toolchain::advice_twice(&dir)),
     };
     Ok(Check::new(format!("Rust's target {FIRMWARE_TARGET}"), fix))

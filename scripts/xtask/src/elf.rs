@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use object::Endianness;
 use object::elf::{DT_NEEDED, FileHeader64, PT_INTERP, PT_LOAD};
+use object::read::archive::ArchiveFile;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, Object};
 
 /// A file that cannot be used as an ELF.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,21 @@ impl From<object::Error> for ElfError {
     fn from(error: object::Error) -> Self {
         Self::Malformed(error.to_string())
     }
+}
+
+/// Whether an object in the archive has a section of that name.
+///
+/// # Errors
+///
+/// [`ElfError::Malformed`] when the file is no archive. Members that are no objects are passed over.
+pub fn archive_has_section(file: &[u8], name: &str) -> Result<bool, ElfError> {
+    for member in ArchiveFile::parse(file)?.members() {
+        let data = member?.data(file)?;
+        if object::File::parse(data).is_ok_and(|object| object.section_by_name(name).is_some()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Segments further apart than this are a mistake of the linker script, not an image.
@@ -161,6 +177,16 @@ mod tests {
             file.extend_from_slice(data);
         }
         file
+    }
+
+    #[test]
+    fn what_is_no_archive_has_no_sections() {
+        assert!(archive_has_section(b"nonsense", ".llvmbc").is_err());
+        // An archive with a member that is no object.
+        let mut archive = b"!<arch>\n".to_vec();
+        archive.extend(format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "text/", 0, 0, 0, 644, 4).bytes());
+        archive.extend(b"text");
+        assert_eq!(archive_has_section(&archive, ".llvmbc"), Ok(false));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{self, Archive};
+use crate::elf;
 use crate::process::{self, find_program};
 use crate::progress::{Step, say};
 use crate::project::{FIRMWARE_TARGET, Project};
@@ -31,6 +32,8 @@ pub enum Installed {
     Missing,
     /// There twice, which the compiler refuses; the directory says where.
     Twice(PathBuf),
+    /// There, without the bitcode that link-time optimisation needs; the directory says where.
+    WithoutBitcode(PathBuf),
 }
 
 /// Looks for the target's libraries.
@@ -44,12 +47,25 @@ pub fn installed(project: &Project) -> Result<Installed> {
         Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
         Err(_) => return Ok(Installed::Missing),
     };
-    let names = names.iter().map(|name| name.to_string_lossy().into_owned());
-    Ok(match core_count(names) {
+    let names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    Ok(match core_count(names.iter().cloned()) {
         0 => Installed::Missing,
-        1 => Installed::Good,
+        1 if has_bitcode(&dir, &names)? => Installed::Good,
+        1 => Installed::WithoutBitcode(dir),
         _ => Installed::Twice(dir),
     })
+}
+
+/// Whether `core` can take part in link-time optimisation. Of libraries that were built here by an earlier version of
+/// this, it cannot.
+fn has_bitcode(dir: &Path, names: &[String]) -> Result<bool> {
+    let is_core = |name: &&String| name.starts_with(LIBRARIES[0]) && name.ends_with(".rlib");
+    let Some(name) = names.iter().find(is_core) else {
+        return Ok(false);
+    };
+    let path = dir.join(name);
+    let file = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    elf::archive_has_section(&file, ".llvmbc").with_context(|| path.display().to_string())
 }
 
 /// How many different builds of `core` a directory's file names tell of.
@@ -73,6 +89,10 @@ pub fn ensure(project: &Project) -> Result<()> {
         Installed::Good => return Ok(()),
         Installed::Twice(dir) => bail!("{}", advice_twice(&dir)),
         Installed::Missing => {}
+        Installed::WithoutBitcode(dir) => {
+            say("toolchain: the target's libraries are from before gnomon was optimised as a whole: making them anew");
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
     }
     let rustup = match find_program("rustup") {
         Some(_) => add_with_rustup(project),
@@ -212,6 +232,8 @@ fn build_libraries(project: &Project) -> Result<PathBuf> {
             // -Zbuild-std is for nightly compilers only; this is the documented way to have it.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_DIR", &output)
+            // As in the libraries that rustup installs: without it they could not be optimised together with gnomon.
+            .env("RUSTFLAGS", "-Cembed-bitcode=yes")
             .args(["build", "--release", "--target", FIRMWARE_TARGET])
             .arg("-Zbuild-std=core,alloc,compiler_builtins")
             .arg("-Zbuild-std-features=compiler-builtins-mem")
