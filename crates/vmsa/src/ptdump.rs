@@ -12,17 +12,19 @@
 //! 0x0000000008000000-0x0000000008020000         128K 3   R W PXNUXN AF    
 //! ```
 //!
-//! The EL2 stage-1 dump follows the kernel's `kernel_page_tables`, with the columns that this
-//! regime has.
+//! A stage-1 dump follows the kernel's `kernel_page_tables`, with the columns that its regime has.
 
-use crate::{Entry, EntryKind, Level};
+mod stage1;
+
+use self::stage1::Stage1Format;
+use crate::{
+    Entry, EntryKind, Level,
+    stage1::{Regime, Stage1Range},
+};
 use core::fmt;
 
 /// The line that begins a stage-2 dump.
 pub const STAGE2_HEADER: &str = "---[ Guest IPA ]---";
-
-/// The line that begins a dump of the EL2 stage 1.
-pub const EL2_HEADER: &str = "---[ EL2 ]---";
 
 /// What an attribute prints as: `set` if the descriptor has `value` in `mask`, else `clear`.
 struct Column {
@@ -76,55 +78,47 @@ const STAGE2_COLUMNS: &[Column] = &[
     Column::block(),
 ];
 
-const EL2_COLUMNS: &[Column] = &[
-    Column::flag(1 << 0, " ", "F"),
-    Column::flag(1 << 7, "ro", "RW"),
-    Column::flag(1 << 54, "NX", "x "),
-    Column::flag(0b11 << 8, "SHD", "   "),
-    Column::flag(1 << 10, "AF", "  "),
-    Column::flag(1 << 52, "CON", "   "),
-    Column::block(),
-];
-
-const ATTR_INDEX_SHIFT: u32 = 2;
-const ATTR_INDEX_MASK: u64 = 0b111 << ATTR_INDEX_SHIFT;
-
 /// Which table is printed.
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Stage2,
-    El2 { mair: u64 },
+    Stage1(Stage1Format),
 }
 
 impl Format {
-    fn header(self) -> &'static str {
+    fn print_header(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
-            Self::Stage2 => STAGE2_HEADER,
-            Self::El2 { .. } => EL2_HEADER,
+            Self::Stage2 => writeln!(out, "{STAGE2_HEADER}"),
+            Self::Stage1(format) => format.print_header(out),
         }
     }
 
-    fn level_name(self, level: Level) -> &'static str {
-        let names = match self {
-            Self::Stage2 => ["0", "1", "2", "3"],
-            Self::El2 { .. } => ["PGD", "PUD", "PMD", "PTE"],
-        };
-        names[level.index()]
+    fn level_name(&self, level: Level) -> &'static str {
+        match self {
+            Self::Stage1(format) => format.level_name(level),
+            Self::Stage2 => match level {
+                Level::MINUS_ONE => "-1",
+                Level::ZERO => "0",
+                Level::ONE => "1",
+                Level::TWO => "2",
+                _ => "3",
+            },
+        }
     }
 
-    fn columns(self) -> &'static [Column] {
+    fn columns(&self) -> &'static [Column] {
         match self {
             Self::Stage2 => STAGE2_COLUMNS,
-            Self::El2 { .. } => EL2_COLUMNS,
+            Self::Stage1(format) => format.columns(),
         }
     }
 
     /// The bits by which neighbours are told apart.
-    fn mask(self) -> u64 {
+    fn mask(&self) -> u64 {
         let columns = self.columns().iter().fold(0, |mask, column| mask | column.mask);
         match self {
             Self::Stage2 => columns,
-            Self::El2 { .. } => columns | ATTR_INDEX_MASK,
+            Self::Stage1(format) => columns | format.extra_mask(),
         }
     }
 }
@@ -160,7 +154,16 @@ impl RangeDumper {
     #[must_use]
     pub const fn el2(mair: u64) -> Self {
         Self {
-            format: Format::El2 { mair },
+            format: Format::Stage1(Stage1Format::own(mair)),
+            run: None,
+        }
+    }
+
+    /// For a range of someone else's stage 1. `mair` is the regime's `MAIR_ELx`.
+    #[must_use]
+    pub const fn stage1(regime: Regime, range: &Stage1Range, mair: u64) -> Self {
+        Self {
+            format: Format::Stage1(Stage1Format::of(regime, range, mair)),
             run: None,
         }
     }
@@ -178,7 +181,7 @@ impl RangeDumper {
             prot: raw & self.format.mask(),
         };
         match self.run {
-            None => writeln!(out, "{}", self.format.header())?,
+            None => self.format.print_header(out)?,
             Some(run) if run.level == level && run.prot == next.prot => return Ok(()),
             Some(run) => self.print(run, ia, out)?,
         }
@@ -187,7 +190,7 @@ impl RangeDumper {
     }
 
     /// [`note`](Self::note) for an entry of [`stage2::visit`](crate::stage2::visit) or
-    /// [`stage1::visit_el2`](crate::stage1::visit_el2). Descriptors that fault although bit 0 is
+    /// [`stage1::visit`](crate::stage1::visit). Descriptors that fault although bit 0 is
     /// set, which Linux never meets in tables of its own, print as holes.
     ///
     /// # Errors
@@ -201,7 +204,8 @@ impl RangeDumper {
         self.note(entry.ia, entry.level, raw, out)
     }
 
-    /// Prints the last run, which ends at `end`. Linux does not do this for stage 2.
+    /// Prints the last run, which ends at `end`: 0 for an upper half, whose end has no 64-bit number. Linux does this for
+    /// stage 1 only.
     ///
     /// # Errors
     ///
@@ -214,7 +218,7 @@ impl RangeDumper {
     }
 
     fn print(&self, run: Run, end: u64, out: &mut impl fmt::Write) -> fmt::Result {
-        let (size, unit) = size_in_units(end.saturating_sub(run.start));
+        let (size, unit) = size_in_units(end.wrapping_sub(run.start));
         let name = self.format.level_name(run.level);
         write!(out, "0x{:016x}-0x{end:016x}   {size:9}{unit} {name}", run.start)?;
         if run.prot != 0 {
@@ -236,14 +240,7 @@ impl RangeDumper {
         }
         match self.format {
             Format::Stage2 => Ok(()),
-            Format::El2 { mair } => {
-                let index = prot >> ATTR_INDEX_SHIFT & 0b111;
-                let attr = mair >> (8 * index) & 0xff;
-                match memory_type(attr) {
-                    Some(name) => write!(out, " {name}"),
-                    None => write!(out, " MAIR/{attr:#04x}"),
-                }
-            }
+            Format::Stage1(format) => format.print_memory_type(prot, out),
         }
     }
 }
@@ -262,27 +259,11 @@ fn size_in_units(bytes: u64) -> (u64, char) {
     (size, unit)
 }
 
-/// Linux's name of a `MAIR_ELx` attribute.
-fn memory_type(attr: u64) -> Option<&'static str> {
-    Some(match attr {
-        0x00 => "DEVICE/nGnRnE",
-        0x04 => "DEVICE/nGnRE",
-        0x08 => "DEVICE/nGRE",
-        0x0c => "DEVICE/GRE",
-        0x44 => "MEM/NORMAL-NC",
-        0xbb => "MEM/NORMAL-WT",
-        0xff => "MEM/NORMAL",
-        0xf0 => "MEM/NORMAL-TAGGED",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        Granule, L1, Pa,
-        stage1::visit_el2,
+        Granule, L1,
         stage2::{Stage2Config, visit},
         testing::{LIMITS, Words, vtcr},
     };
@@ -392,33 +373,5 @@ mod tests {
         assert_eq!(size_in_units(1 << 30), (1, 'G'));
         assert_eq!(size_in_units(1 << 48), (256, 'T'));
         assert_eq!(size_in_units(u64::MAX ^ 0x3ff), ((1 << 54) - 1, 'K'));
-    }
-
-    #[test]
-    fn el2_has_the_columns_of_its_regime() {
-        const MAIR: u64 = 0xff_04 | 0x33 << 16;
-        let mut mem = memory();
-        mem.set(ROOT, LEVEL_2 | 3);
-        mem.set(LEVEL_2 + 8, 0x4000_0000 | 1 << 54 | 0b11 << 8 | 1 << 10 | 1 << 2 | 1);
-        mem.set(LEVEL_2 + 16, LEVEL_3 | 3);
-        mem.set(LEVEL_3, 0x4000_0000 | 1 << 10 | 1 << 7 | 1 << 52 | 1);
-        mem.set(LEVEL_3 + 8, 0x4000_0000 | 1 << 10 | 2 << 2 | 1);
-        let mut text = String::new();
-        let mut dumper = RangeDumper::el2(MAIR);
-        visit_el2(Pa::new(ROOT), &mem, 0, usize::MAX, &mut |entry| {
-            dumper.note_entry(&entry, &mut text).unwrap();
-        });
-        dumper.finish(1 << 48, &mut text).unwrap();
-        let expected = "\
----[ EL2 ]---
-0x0000000000000000-0x0000000040000000           1G PUD
-0x0000000040000000-0x0000000080000000           1G PUD   RW NX SHD AF     BLK MEM/NORMAL
-0x0000000080000000-0x0000000080200000           2M PMD   ro x      AF CON BLK DEVICE/nGnRE
-0x0000000080200000-0x0000000080400000           2M PMD   RW x      AF     BLK MAIR/0x33
-0x0000000080400000-0x00000000c0000000        1020M PMD
-0x00000000c0000000-0x0000008000000000         509G PUD
-0x0000008000000000-0x0001000000000000      261632G PGD
-";
-        assert_eq!(text, expected);
     }
 }

@@ -270,6 +270,12 @@ impl Stage1Range {
         }
     }
 
+    /// The first address beyond; 0 for an upper half, where that is 2^64.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.base().wrapping_add(1 << self.ia_bits)
+    }
+
     /// The number of lookup levels.
     #[must_use]
     pub const fn levels(&self) -> u32 {
