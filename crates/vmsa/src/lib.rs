@@ -37,6 +37,7 @@ mod granule;
 mod matrix_tests;
 mod memory;
 pub mod ptdump;
+mod size;
 pub mod stage1;
 pub mod stage2;
 #[cfg(any(test, feature = "test-support"))]
@@ -49,4 +50,5 @@ pub use fault::Fault;
 pub use format::{AddressField, DescriptorKind, TableFormat};
 pub use granule::{Granule, Level};
 pub use memory::{ReadTable, Unreadable};
+pub use size::Size;
 pub use visit::{Entry, EntryKind};

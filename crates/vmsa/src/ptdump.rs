@@ -18,7 +18,7 @@ mod stage1;
 
 use self::stage1::Stage1Format;
 use crate::{
-    Entry, EntryKind, Level,
+    Entry, EntryKind, Level, Size,
     stage1::{Regime, Stage1Range},
 };
 use core::fmt;
@@ -218,7 +218,7 @@ impl RangeDumper {
     }
 
     fn print(&self, run: Run, end: u64, out: &mut impl fmt::Write) -> fmt::Result {
-        let (size, unit) = size_in_units(end.wrapping_sub(run.start));
+        let (size, unit) = Size(end.wrapping_sub(run.start)).in_units();
         let name = self.format.level_name(run.level);
         write!(out, "0x{:016x}-0x{end:016x}   {size:9}{unit} {name}", run.start)?;
         if run.prot != 0 {
@@ -243,20 +243,6 @@ impl RangeDumper {
             Format::Stage1(format) => format.print_memory_type(prot, out),
         }
     }
-}
-
-/// The largest unit in which `bytes` is a whole number, as Linux picks it.
-fn size_in_units(bytes: u64) -> (u64, char) {
-    let mut size = bytes >> 10;
-    let mut unit = 'K';
-    for larger in ['M', 'G', 'T', 'P', 'E'] {
-        if size & 1023 != 0 {
-            break;
-        }
-        size >>= 10;
-        unit = larger;
-    }
-    (size, unit)
 }
 
 #[cfg(test)]
@@ -363,15 +349,5 @@ mod tests {
             dumper.note_entry(&entry, &mut text).unwrap();
         });
         assert_eq!(text, "---[ Guest IPA ]---\n");
-    }
-
-    #[test]
-    fn sizes_use_the_largest_unit_that_divides() {
-        assert_eq!(size_in_units(0x1000), (4, 'K'));
-        assert_eq!(size_in_units(1916 << 10), (1916, 'K'));
-        assert_eq!(size_in_units(1006 << 20), (1006, 'M'));
-        assert_eq!(size_in_units(1 << 30), (1, 'G'));
-        assert_eq!(size_in_units(1 << 48), (256, 'T'));
-        assert_eq!(size_in_units(u64::MAX ^ 0x3ff), ((1 << 54) - 1, 'K'));
     }
 }

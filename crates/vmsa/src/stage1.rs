@@ -12,12 +12,14 @@ mod config;
 mod mair;
 mod registers;
 mod walk;
+mod words;
 
 pub use attrs::{AccessKind, Rights, Stage1Access, Stage1Attrs, Stage1Perms};
 pub use config::{Half, Stage1Config, Stage1Limits, Stage1Range};
 pub use mair::MairAttr;
 pub use registers::{Regime, Stage1Registers};
 pub use walk::{Stage1Mapping, visit, walk, walk_steps};
+pub use words::Stage1Words;
 
 use crate::{Entry, Granule, Level, Pa, Phys, ReadTable, TableFormat, descent::Shape, visit::visit_entries};
 

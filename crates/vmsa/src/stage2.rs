@@ -13,8 +13,10 @@ mod table;
 #[cfg(test)]
 mod table_tests;
 mod unmap;
+mod unwalkable;
 mod visit;
 mod walk;
+mod words;
 
 pub use crate::{Fault as Stage2Fault, Step};
 pub use attrs::{MemType, Perms, Shareability, Stage2Attrs};
@@ -22,5 +24,7 @@ pub use config::{Stage2Config, Stage2Limits};
 pub use desc::{Stage2Desc, Stage2Entry};
 pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
 pub use table::{OutOfTables, Stage2Table};
+pub use unwalkable::Unwalkable;
 pub use visit::visit;
 pub use walk::{Mapping, walk, walk_steps};
+pub use words::Stage2Words;

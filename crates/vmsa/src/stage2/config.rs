@@ -5,7 +5,7 @@
 //! without `FEAT_TTST`. Whether there are `FEAT_LPA` and `FEAT_LPA2`, [`Stage2Limits`] says. The
 //! registers are a guest's: any value must give a configuration or a fault.
 
-use super::attrs::Shareability;
+use super::{attrs::Shareability, unwalkable::Unwalkable};
 use crate::{
     AddressField, Fault, Granule, Level, TableFormat,
     descent::Shape,
@@ -78,18 +78,30 @@ impl Stage2Config {
     /// at level 0 when `T0SZ` and `SL0` are out of range or do not fit each other,
     /// [`Fault::AddressSize`] at level 0 when the tables lie beyond the output address size.
     pub fn from_registers(vtcr: u64, vttbr: u64, limits: &Stage2Limits) -> Result<Self, Fault> {
+        Self::diagnose(vtcr, vttbr, limits).map_err(Unwalkable::fault)
+    }
+
+    /// [`from_registers`](Self::from_registers), telling what is wrong with the registers.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that they break.
+    pub fn diagnose(vtcr: u64, vttbr: u64, limits: &Stage2Limits) -> Result<Self, Unwalkable> {
         let vtcr = Vtcr(vtcr);
         let pa_bits = limits.pa_bits.min(PA_BITS_MAX);
         let granule = vtcr.granule(limits);
         let format = TableFormat::new(granule, limits.has_lpa2 && vtcr.has_ds(), pa_bits);
         let ipa_bits = 64 - vtcr.t0sz();
-        let ipa_bits_max = pa_bits.min(format.address_bits_max());
+        if !(ADDRESS_BITS_MIN..=pa_bits.min(format.address_bits_max())).contains(&ipa_bits) {
+            return Err(Unwalkable::InputSize { ipa_bits });
+        }
         let start_level = vtcr
             .start_level(format)
             .filter(|&level| is_start_level_available(format, level, pa_bits))
-            .filter(|_| (ADDRESS_BITS_MIN..=ipa_bits_max).contains(&ipa_bits))
-            .filter(|&level| is_start_level_consistent(granule, level, ipa_bits))
-            .ok_or(Fault::Translation(Level::ZERO))?;
+            .ok_or(Unwalkable::StartLevel)?;
+        if !is_start_level_consistent(granule, start_level, ipa_bits) {
+            return Err(Unwalkable::StartLevelMismatch { start_level, ipa_bits });
+        }
 
         // The start tables are aligned to their size; lower bits of BADDR are RES0.
         let root_shift = ipa_bits - granule.entry_shift(start_level) + 3;
@@ -101,7 +113,7 @@ impl Stage2Config {
         let root = format.root(vttbr, root_shift, is_wide);
         let oa_bits = output_bits(vtcr.ps()).min(pa_bits).min(format.address_bits_max());
         if root >> oa_bits != 0 {
-            return Err(Fault::AddressSize(Level::ZERO));
+            return Err(Unwalkable::Root { root, oa_bits });
         }
         Ok(Self {
             granule,
