@@ -122,7 +122,7 @@ fn translate(
 }
 
 /// Whether the leaf at `entry` does no more than `should` would.
-fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
+pub(crate) fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
     let desc = Stage2Desc::from_raw(entry.raw);
     let attrs = desc.attrs(true);
     let output = match desc.decode::<Phys>(entry.level, Granule::K4) {

@@ -13,6 +13,7 @@
 //!   not memory at all.
 //! * [`ShadowPool::invalidate_ipa`] and its kin do L1's TLB maintenance; [`IpaOperand`] and
 //!   [`RangeOperand`] decode the operands.
+//! * [`explain`] says for one address what each table has and who receives the fault.
 //! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
 //!
 //! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one
@@ -34,6 +35,7 @@ mod ageing;
 mod audit;
 mod compose;
 mod env;
+pub mod explain;
 mod fault;
 mod key;
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl World {
         world
     }
 
+    /// The memory that the host stage 2's tables are in.
+    pub(crate) fn host_tables(&self) -> &Arena {
+        &self.host_arena
+    }
+
     pub(crate) fn map_host(&mut self, ia: u64, pa: u64, size: u64, attrs: &Stage2Attrs) {
         self.host
             .map_range(ia, Pa::new(pa), size, attrs, &mut self.host_arena)

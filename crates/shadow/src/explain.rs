@@ -1,0 +1,313 @@
+//! Why an access of an L2 ends where it ends.
+//!
+//! Three tables have a say in it: the guest stage 2 that L1 made, the host stage 2 behind it, and the shadow that hardware
+//! walks. [`look`] walks all three for one IPA and gives a [`Situation`]; what that means, [`Situation::outcome`] and
+//! [`Situation::shadow_state`] say for programs and [`Sentence`] for people. Nothing is changed by looking: no leaf is
+//! filled, no Access flag set.
+//!
+//! The judgement is that of [`ShadowPool::handle_fault`](crate::ShadowPool::handle_fault), in the same order, so that what
+//! is said here is what happens on the next fault.
+
+mod sentence;
+#[cfg(test)]
+mod tests;
+
+pub use sentence::{HostSentence, Sentence};
+
+use crate::{
+    audit::{Offence, compare},
+    compose::{ShadowLeaf, compose},
+    fault::{Access, identity},
+    slot::Shadow,
+};
+use core::fmt;
+use vmsa::{
+    Entry, EntryKind, Fault, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Step,
+    stage2::{Mapping, Perms, Stage2Config, Stage2Limits, Unwalkable, walk_steps},
+};
+
+/// What is where the host stage 2 maps nothing for L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Registers of the emulated interrupt controller.
+    Device,
+    /// Memory of the hypervisor's own.
+    Hypervisor,
+    /// Nothing.
+    Nothing,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Device => "the emulated interrupt controller",
+            Self::Hypervisor => "gnomon's own memory",
+            Self::Nothing => "no memory",
+        })
+    }
+}
+
+/// What the guest stage 2 says about an IPA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestStage {
+    /// L1 has it switched off.
+    Off,
+    /// L1's registers describe no tables.
+    Unwalkable(Unwalkable),
+    /// The IPA is beyond the input size of so many bits.
+    Beyond {
+        /// Bits of the input address.
+        ipa_bits: u32,
+    },
+    /// The walk faults.
+    Faults(Fault),
+    /// A table on the way cannot be read.
+    Unreadable {
+        /// The external abort on the walk.
+        fault: Fault,
+        /// The table.
+        table: Ipa<L1>,
+        /// What is there instead.
+        place: Place,
+    },
+    /// There is a leaf.
+    Maps {
+        /// The leaf.
+        mapping: Mapping<L1>,
+        /// Whether hardware sets its Access flag.
+        hardware_af: bool,
+    },
+}
+
+/// What the host stage 2 says about what the guest stage 2 made of an IPA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostStage {
+    /// It is memory or a device that L1 has.
+    Maps(Mapping<Phys>),
+    /// L1 has nothing there.
+    Lacks {
+        /// The fault of the walk.
+        fault: Fault,
+        /// What is there instead.
+        place: Place,
+    },
+}
+
+/// What the three tables say about one IPA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Situation {
+    /// The address.
+    pub ipa: Ipa<L2>,
+    /// L1's word on it.
+    pub guest: GuestStage,
+    /// The host's word on what L1 makes of it, if L1 makes anything of it.
+    pub host: Option<HostStage>,
+    /// What hardware finds.
+    pub shadow: Result<Mapping<Phys>, Fault>,
+}
+
+/// How an access ends once the shadow is up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// At this address, and nobody notices.
+    Reaches(Pa),
+    /// L1 receives the fault.
+    FaultsToL1(Fault),
+    /// The hypervisor emulates a device.
+    Emulated,
+    /// There is nothing: the guest takes an external abort.
+    ExternalAbort,
+}
+
+/// How the shadow compares with the two tables it is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadowState {
+    /// It has what they say.
+    Follows,
+    /// It has less, and is filled when that is missed.
+    Narrower(Perms),
+    /// It has nothing, and is filled by the next access.
+    Empty,
+    /// It has nothing, as there is nothing to have.
+    Absent,
+    /// It has what they do not say.
+    Stale(Offence),
+}
+
+impl Situation {
+    /// The leaf of the guest stage 2, with a clear Access flag being none unless hardware sets it.
+    fn guest_leaf(&self) -> Result<Mapping<L1>, Fault> {
+        match self.guest {
+            GuestStage::Off => Ok(identity(self.ipa)),
+            GuestStage::Unwalkable(reason) => Err(reason.fault()),
+            GuestStage::Beyond { .. } => Err(Fault::Translation(Level::ZERO)),
+            GuestStage::Faults(fault) | GuestStage::Unreadable { fault, .. } => Err(fault),
+            GuestStage::Maps { mapping, hardware_af } if mapping.attrs.af || hardware_af => Ok(mapping),
+            GuestStage::Maps { mapping, .. } => Err(Fault::AccessFlag(mapping.level)),
+        }
+    }
+
+    /// How `access` ends, whatever the shadow has now.
+    #[must_use]
+    pub fn outcome(&self, access: Access) -> Outcome {
+        match self.guest_leaf() {
+            Ok(guest) if access.is_allowed(guest.attrs.perms) => {}
+            Ok(guest) => return Outcome::FaultsToL1(Fault::Permission(guest.level)),
+            Err(fault) => return Outcome::FaultsToL1(fault),
+        }
+        match self.host {
+            Some(HostStage::Maps(host)) if access.is_allowed(host.attrs.perms) => Outcome::Reaches(host.output),
+            Some(HostStage::Lacks {
+                place: Place::Device, ..
+            }) if !matches!(access, Access::Execute { .. }) => Outcome::Emulated,
+            _ => Outcome::ExternalAbort,
+        }
+    }
+
+    /// The leaf that the shadow should have, or what is wrong with having one.
+    fn expected(&self) -> Result<ShadowLeaf, Offence> {
+        let guest = self.guest_leaf().map_err(Offence::NotInGuest)?;
+        match self.host {
+            Some(HostStage::Maps(host)) => Ok(compose(self.ipa, &guest, &host)),
+            Some(HostStage::Lacks { fault, .. }) => Err(Offence::NotInHost(guest.output, fault)),
+            None => Err(Offence::NotInHost(guest.output, Fault::Translation(Level::ZERO))),
+        }
+    }
+
+    /// How the shadow compares with what it should be.
+    #[must_use]
+    pub fn shadow_state(&self) -> ShadowState {
+        let (leaf, expected) = match (self.shadow, self.expected()) {
+            (Err(_), Ok(_)) => return ShadowState::Empty,
+            (Err(_), Err(_)) => return ShadowState::Absent,
+            (Ok(_), Err(offence)) => return ShadowState::Stale(offence),
+            (Ok(leaf), Ok(expected)) => (leaf, expected),
+        };
+        let entry = Entry {
+            ia: self.ipa.align_down(leaf.size).bits(),
+            size: leaf.size,
+            level: leaf.level,
+            raw: leaf.raw,
+            kind: EntryKind::Leaf,
+            contiguous: leaf.attrs.contiguous,
+        };
+        match compare(&entry, &expected) {
+            Err(offence) => ShadowState::Stale(offence),
+            Ok(()) if leaf.attrs.perms == expected.attrs.perms => ShadowState::Follows,
+            Ok(()) => ShadowState::Narrower(leaf.attrs.perms),
+        }
+    }
+}
+
+/// The memory that the tables are in.
+pub struct Tables<'a, G, P> {
+    /// L1's.
+    pub l1: &'a G,
+    /// The shadow's.
+    pub shadow: &'a P,
+    /// The host stage 2's.
+    pub host: &'a P,
+    /// How that is walked.
+    pub host_config: Stage2Config,
+}
+
+/// A descriptor that was read, and how its table is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    /// Of the guest stage 2.
+    Guest(&'a Stage2Config, Step<L1>),
+    /// Of the host stage 2.
+    Host(&'a Stage2Config, Step<Phys>),
+    /// Of the shadow.
+    Shadow(&'a Stage2Config, Step<Phys>),
+}
+
+/// Walks all three tables for `ipa` of the guest whose `shadow` this is. `limits` says how L1's tables are to be read,
+/// `place` what is where L1 has no memory; `observe` is told of each descriptor, at most 15.
+pub fn look<G: ReadTable<L1>, P: ReadTable<Phys>>(
+    shadow: &Shadow,
+    limits: &Stage2Limits,
+    ipa: Ipa<L2>,
+    tables: &Tables<'_, G, P>,
+    place: &impl Fn(Ipa<L1>) -> Place,
+    observe: &mut impl FnMut(Observed<'_>),
+) -> Situation {
+    let guest = look_at_guest(shadow, limits, ipa, tables.l1, place, observe);
+    let l1 = match guest {
+        GuestStage::Off => Some(Ipa::new(ipa.bits())),
+        GuestStage::Maps { mapping, .. } => Some(mapping.output),
+        _ => None,
+    };
+    let host_config = &tables.host_config;
+    let host = l1.map(|l1| {
+        look_at_host(host_config, l1, tables.host, place, &mut |step| {
+            observe(Observed::Host(host_config, step));
+        })
+    });
+    let config = shadow.table.config();
+    let shadow = walk_steps(&config, ipa, tables.shadow, &mut |step| {
+        observe(Observed::Shadow(&config, step))
+    });
+    Situation {
+        ipa,
+        guest,
+        host,
+        shadow,
+    }
+}
+
+fn look_at_guest(
+    shadow: &Shadow,
+    limits: &Stage2Limits,
+    ipa: Ipa<L2>,
+    mem: &impl ReadTable<L1>,
+    place: &impl Fn(Ipa<L1>) -> Place,
+    observe: &mut impl FnMut(Observed<'_>),
+) -> GuestStage {
+    if !shadow.key.enabled() {
+        return GuestStage::Off;
+    }
+    let config = match Stage2Config::diagnose(shadow.key.vtcr(), shadow.key.vttbr(), limits) {
+        Ok(config) => config,
+        Err(reason) => return GuestStage::Unwalkable(reason),
+    };
+    if ipa.bits() >= config.ipa_end() {
+        return GuestStage::Beyond {
+            ipa_bits: config.ipa_bits,
+        };
+    }
+    let mut last = Ipa::new(config.root);
+    let walked = walk_steps(&config, ipa, mem, &mut |step| {
+        last = step.table;
+        observe(Observed::Guest(&config, step));
+    });
+    match walked {
+        Ok(mapping) => GuestStage::Maps {
+            mapping,
+            hardware_af: config.hardware_af,
+        },
+        Err(fault @ Fault::ExternalAbortOnWalk(_)) => GuestStage::Unreadable {
+            fault,
+            table: last,
+            place: place(last),
+        },
+        Err(fault) => GuestStage::Faults(fault),
+    }
+}
+
+/// Walks the host stage 2 for `l1`; parameters as in [`look`].
+pub fn look_at_host(
+    config: &Stage2Config,
+    l1: Ipa<L1>,
+    own: &impl ReadTable<Phys>,
+    place: &impl Fn(Ipa<L1>) -> Place,
+    observe: &mut impl FnMut(Step<Phys>),
+) -> HostStage {
+    match walk_steps(config, l1, own, observe) {
+        Ok(mapping) => HostStage::Maps(mapping),
+        Err(fault) => HostStage::Lacks {
+            fault,
+            place: place(l1),
+        },
+    }
+}
