@@ -40,6 +40,7 @@ pub mod ptdump;
 mod size;
 pub mod stage1;
 pub mod stage2;
+mod survey;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
 mod visit;
@@ -51,4 +52,5 @@ pub use format::{AddressField, DescriptorKind, TableFormat};
 pub use granule::{Granule, Level};
 pub use memory::{ReadTable, Unreadable};
 pub use size::Size;
+pub use survey::{Enter, Found, TableLink};
 pub use visit::{Entry, EntryKind};

@@ -18,10 +18,13 @@ pub use attrs::{AccessKind, Rights, Stage1Access, Stage1Attrs, Stage1Perms};
 pub use config::{Half, Stage1Config, Stage1Limits, Stage1Range};
 pub use mair::MairAttr;
 pub use registers::{Regime, Stage1Registers};
-pub use walk::{Stage1Mapping, visit, walk, walk_steps};
+pub use walk::{Stage1Mapping, survey, visit, walk, walk_steps};
 pub use words::Stage1Words;
 
-use crate::{Entry, Granule, Level, Pa, Phys, ReadTable, TableFormat, descent::Shape, visit::visit_entries};
+use crate::{
+    Enter, Entry, Found, Granule, Level, Pa, Phys, ReadTable, TableFormat, descent::Shape, survey::survey_entries,
+    visit::visit_entries,
+};
 
 /// Calls `f` for every leaf and every hole of the hypervisor's own stage 1 (`HCR_EL2.E2H` = 0, 4 KiB granule, 48-bit VA,
 /// so a start at level 0) whose root table is at `root`. Parameters and result as in [`visit`].
@@ -32,7 +35,22 @@ pub fn visit_el2(
     budget: usize,
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
-    let shape = Shape {
+    visit_entries(&el2_shape(root), mem, from, budget, f)
+}
+
+/// [`visit_el2`] with the tables in between, as [`stage2::survey`](crate::stage2::survey).
+pub fn survey_el2(
+    root: Pa,
+    mem: &impl ReadTable<Phys>,
+    from: u64,
+    budget: usize,
+    f: &mut impl FnMut(Found) -> Enter,
+) -> Option<u64> {
+    survey_entries(&el2_shape(root), mem, from, budget, f)
+}
+
+const fn el2_shape(root: Pa) -> Shape {
+    Shape {
         format: TableFormat::bits48(Granule::K4),
         ia_bits: 48,
         ia_base: 0,
@@ -40,6 +58,5 @@ pub fn visit_el2(
         root: root.bits(),
         oa_bits: 48,
         big_endian: false,
-    };
-    visit_entries(&shape, mem, from, budget, f)
+    }
 }

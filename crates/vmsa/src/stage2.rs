@@ -25,6 +25,6 @@ pub use desc::{Stage2Desc, Stage2Entry};
 pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
 pub use table::{OutOfTables, Stage2Table};
 pub use unwalkable::Unwalkable;
-pub use visit::visit;
+pub use visit::{survey, visit};
 pub use walk::{Mapping, walk, walk_steps};
 pub use words::Stage2Words;

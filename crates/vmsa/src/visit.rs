@@ -6,7 +6,12 @@
 //! bounded number of entries and resume by address. Tables that refer to themselves end at level 3
 //! like any other.
 
-use crate::{DescriptorKind, Level, ReadTable, descent::Shape};
+use core::ops::Range;
+
+use crate::{
+    DescriptorKind, Level, ReadTable,
+    descent::{LookUp, Shape},
+};
 
 /// Descriptor bit 52 of a leaf, in both stages.
 const CONTIGUOUS: u64 = 1 << 52;
@@ -69,31 +74,44 @@ pub(crate) fn visit_entries<O>(
             level = next_level;
         };
         let size = shape.format.granule.entry_bytes(level);
-        let start = offset & !(size - 1);
-        let kind = match (found.raw, found.kind) {
-            (None, _) => EntryKind::Unreadable,
-            (_, DescriptorKind::Leaf(_)) => EntryKind::Leaf,
-            _ => EntryKind::Invalid,
-        };
-        let raw = found.raw.unwrap_or(0);
-        f(Entry {
-            ia: shape.ia_base + start,
-            size,
-            level,
-            raw,
-            kind,
-            contiguous: kind == EntryKind::Leaf && raw & CONTIGUOUS != 0,
-        });
-        offset = start + size;
+        f(entry_of(shape, offset, level, &found));
+        offset = (offset & !(size - 1)) + size;
         level = shape.level_of_table_at(offset, level);
     }
     (offset < end).then(|| shape.ia_base + offset)
 }
 
+/// The entry around `offset` that `found` was read for in a table of `level`.
+pub(crate) fn entry_of(shape: &Shape, offset: u64, level: Level, found: &LookUp) -> Entry {
+    let size = shape.format.granule.entry_bytes(level);
+    let kind = match (found.raw, found.kind) {
+        (None, _) => EntryKind::Unreadable,
+        (_, DescriptorKind::Leaf(_)) => EntryKind::Leaf,
+        _ => EntryKind::Invalid,
+    };
+    let raw = found.raw.unwrap_or(0);
+    Entry {
+        ia: shape.ia_base + (offset & !(size - 1)),
+        size,
+        level,
+        raw,
+        kind,
+        contiguous: kind == EntryKind::Leaf && raw & CONTIGUOUS != 0,
+    }
+}
+
 impl Shape {
+    /// The start tables' addresses.
+    pub(crate) fn root_range(&self) -> Range<u64> {
+        let entries = self
+            .ia_bits
+            .saturating_sub(self.format.granule.entry_shift(self.start_level));
+        self.root..self.root + (8 << entries).max(self.format.granule.bytes())
+    }
+
     /// The level of the table that holds the entry at `offset`, the end of an entry of a table of
     /// `level`: an upper one if that is where the tables in between end too.
-    fn level_of_table_at(&self, offset: u64, mut level: Level) -> Level {
+    pub(crate) fn level_of_table_at(&self, offset: u64, mut level: Level) -> Level {
         while level > self.start_level {
             let Some(upper) = level.previous() else { break };
             if offset & (self.format.granule.entry_bytes(upper) - 1) != 0 {

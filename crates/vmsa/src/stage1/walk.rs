@@ -5,7 +5,10 @@ use super::{
     config::{Stage1Config, Stage1Range},
     mair::MairAttr,
 };
-use crate::{Addr, Entry, Fault, GuestVa, Level, ReadTable, Step, stage2::Shareability, visit::visit_entries};
+use crate::{
+    Addr, Enter, Entry, Fault, Found, GuestVa, Level, ReadTable, Step, stage2::Shareability, survey::survey_entries,
+    visit::visit_entries,
+};
 
 /// A completed translation into the output space `O`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,4 +158,15 @@ pub fn visit<O>(
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
     visit_entries(&range.shape(), mem, from, budget, f)
+}
+
+/// [`visit`] with the tables in between, as [`stage2::survey`](crate::stage2::survey).
+pub fn survey<O>(
+    range: &Stage1Range,
+    mem: &impl ReadTable<O>,
+    from: u64,
+    budget: usize,
+    f: &mut impl FnMut(Found) -> Enter,
+) -> Option<u64> {
+    survey_entries(&range.shape(), mem, from, budget, f)
 }

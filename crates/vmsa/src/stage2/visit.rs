@@ -1,7 +1,7 @@
 //! Going over a whole stage-2 table.
 
 use super::config::Stage2Config;
-use crate::{Entry, ReadTable, visit::visit_entries};
+use crate::{Enter, Entry, Found, ReadTable, survey::survey_entries, visit::visit_entries};
 
 /// Calls `f` for every leaf and every hole of the tables, in address order, starting with the entry
 /// that covers `from`, for at most `budget` entries. Returns the address to resume from, `None`
@@ -17,6 +17,18 @@ pub fn visit<O>(
     f: &mut impl FnMut(Entry),
 ) -> Option<u64> {
     visit_entries(&cfg.shape(), mem, from, budget, f)
+}
+
+/// [`visit`] with the tables in between: calls `f` for each table before what is in it, and enters it if `f` says so;
+/// for an entry it does not matter what `f` says. `budget` counts entries, and tables that are not entered.
+pub fn survey<O>(
+    cfg: &Stage2Config,
+    mem: &impl ReadTable<O>,
+    from: u64,
+    budget: usize,
+    f: &mut impl FnMut(Found) -> Enter,
+) -> Option<u64> {
+    survey_entries(&cfg.shape(), mem, from, budget, f)
 }
 
 #[cfg(test)]
