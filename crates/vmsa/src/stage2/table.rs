@@ -326,6 +326,7 @@ impl Stage2Table {
                 }
                 (Slot::Leaf(slot), _) => {
                     let size = slot.place.size();
+                    self.generation += 1;
                     self.mapped[level.index()] -= size;
                     bytes += size;
                 }

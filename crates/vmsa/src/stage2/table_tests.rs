@@ -404,3 +404,22 @@ fn unmapping_everything_invalidates_even_if_nothing_is_mapped() {
     table.unmap_all(&mut machine);
     assert_eq!(machine.arena.invalidations, [(0, 1 << 48, Level::THREE)]);
 }
+
+#[test]
+fn removing_whole_tables_changes_the_generation() {
+    let mut arena = Arena::new(16);
+    let mut table = Stage2Table::new(&mut arena).unwrap();
+    let map = |table: &mut Stage2Table, arena: &mut Arena| {
+        table
+            .map_range(0x4000_0000, Pa::new(0x8000_0000), 0x3000, &Stage2Attrs::RAM, arena)
+            .unwrap();
+        table.generation()
+    };
+    let before = map(&mut table, &mut arena);
+    table.unmap_leaves(0x4000_0000, 1 << 30, &mut arena);
+    assert_ne!(table.generation(), before);
+    let before = map(&mut table, &mut arena);
+    table.unmap_all(&mut arena);
+    assert_ne!(table.generation(), before);
+    table.destroy(&mut arena);
+}
