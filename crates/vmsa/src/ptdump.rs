@@ -14,7 +14,12 @@
 //!
 //! A stage-1 dump follows the kernel's `kernel_page_tables`, with the columns that its regime has.
 
+mod descriptor;
+mod physical;
 mod stage1;
+
+pub use self::descriptor::{Descriptor, Meaning};
+pub use self::physical::{LeafFormat, MemoryType, Target};
 
 use self::stage1::Stage1Format;
 use crate::{
@@ -123,19 +128,43 @@ impl Format {
     }
 }
 
-/// A run of like entries.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    start: u64,
-    level: Level,
-    /// The masked descriptor.
-    prot: u64,
+/// A run of like entries: one line of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first input address.
+    pub start: u64,
+    /// The end; 0 for that of an upper half, which has no 64-bit number.
+    pub end: u64,
+    /// The level of the entries.
+    pub level: Level,
+    /// Those bits of their descriptors that Linux prints, in their places; 0 for a hole.
+    pub prot: u64,
+    /// Where it leads, if the dumper [looks at that](RangeDumper::with_targets) and it leads anywhere.
+    pub target: Option<Target>,
+}
+
+impl Run {
+    /// The bytes from start to end.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.end.wrapping_sub(self.start)
+    }
+
+    /// Whether `next`, which begins where this one ends, is more of the same.
+    #[must_use]
+    pub fn goes_on_in(&self, next: &Self) -> bool {
+        let target = self
+            .target
+            .map(|target| target.advanced(next.start.wrapping_sub(self.start)));
+        self.level == next.level && self.prot == next.prot && target == next.target
+    }
 }
 
 /// Turns entries in address order into ptdump lines.
 #[derive(Clone, Debug)]
 pub struct RangeDumper {
     format: Format,
+    leaves: Option<LeafFormat>,
     run: Option<Run>,
 }
 
@@ -145,6 +174,7 @@ impl RangeDumper {
     pub const fn stage2() -> Self {
         Self {
             format: Format::Stage2,
+            leaves: None,
             run: None,
         }
     }
@@ -155,6 +185,7 @@ impl RangeDumper {
     pub const fn el2(mair: u64) -> Self {
         Self {
             format: Format::Stage1(Stage1Format::own(mair)),
+            leaves: None,
             run: None,
         }
     }
@@ -164,44 +195,35 @@ impl RangeDumper {
     pub const fn stage1(regime: Regime, range: &Stage1Range, mair: u64) -> Self {
         Self {
             format: Format::Stage1(Stage1Format::of(regime, range, mair)),
+            leaves: None,
             run: None,
         }
     }
 
-    /// Takes the entry at `ia`, which ends a run if it differs from its predecessor. The first one
-    /// prints the header.
-    ///
-    /// # Errors
-    ///
-    /// Those of `out`.
-    pub fn note(&mut self, ia: u64, level: Level, raw: u64, out: &mut impl fmt::Write) -> fmt::Result {
-        let next = Run {
-            start: ia,
-            level,
-            prot: raw & self.format.mask(),
-        };
-        match self.run {
-            None => self.format.print_header(out)?,
-            Some(run) if run.level == level && run.prot == next.prot => return Ok(()),
-            Some(run) => self.print(run, ia, out)?,
+    /// The same with where ranges lead, and as what; `leaves` is how the table's leaves are read.
+    #[must_use]
+    pub const fn with_targets(self, leaves: LeafFormat) -> Self {
+        Self {
+            leaves: Some(leaves),
+            ..self
         }
-        self.run = Some(next);
-        Ok(())
     }
 
-    /// [`note`](Self::note) for an entry of [`stage2::visit`](crate::stage2::visit) or
-    /// [`stage1::visit`](crate::stage1::visit). Descriptors that fault although bit 0 is
-    /// set, which Linux never meets in tables of its own, print as holes.
+    /// Takes an entry of [`stage2::visit`](crate::stage2::visit) or [`stage1::visit`](crate::stage1::visit) and prints
+    /// the run that it ends, if it differs from its predecessor. The first one prints the header. Descriptors that fault
+    /// although bit 0 is set, which Linux never meets in tables of its own, print as holes.
     ///
     /// # Errors
     ///
     /// Those of `out`.
     pub fn note_entry(&mut self, entry: &Entry, out: &mut impl fmt::Write) -> fmt::Result {
-        let raw = match entry.kind {
-            EntryKind::Invalid if entry.raw & 1 != 0 => 0,
-            _ => entry.raw,
-        };
-        self.note(entry.ia, entry.level, raw, out)
+        if self.run.is_none() {
+            self.print_header(out)?;
+        }
+        match self.take(entry) {
+            Some(run) => self.print(&run, out),
+            None => Ok(()),
+        }
     }
 
     /// Prints the last run, which ends at `end`: 0 for an upper half, whose end has no 64-bit number. Linux does this for
@@ -211,20 +233,78 @@ impl RangeDumper {
     ///
     /// Those of `out`.
     pub fn finish(&mut self, end: u64, out: &mut impl fmt::Write) -> fmt::Result {
-        match self.run.take() {
-            Some(run) => self.print(run, end, out),
+        match self.take_last(end) {
+            Some(run) => self.print(&run, out),
             None => Ok(()),
         }
     }
 
-    fn print(&self, run: Run, end: u64, out: &mut impl fmt::Write) -> fmt::Result {
-        let (size, unit) = Size(end.wrapping_sub(run.start)).in_units();
+    /// [`note_entry`](Self::note_entry) without printing: gives the run that the entry ends.
+    pub fn take(&mut self, entry: &Entry) -> Option<Run> {
+        let raw = match entry.kind {
+            EntryKind::Invalid if entry.raw & 1 != 0 => 0,
+            _ => entry.raw,
+        };
+        let is_leaf = entry.kind == EntryKind::Leaf;
+        let leaves = self.leaves.filter(|_| is_leaf);
+        // Of an entry that is only looked at from its middle on, a block that took the place of smaller ones.
+        let offset = entry.ia & (entry.size - 1);
+        let next = Run {
+            start: entry.ia,
+            end: entry.ia.wrapping_add(entry.size - offset),
+            level: entry.level,
+            prot: raw & self.format.mask(),
+            target: leaves.map(|leaves| leaves.target(raw, entry.level).advanced(offset)),
+        };
+        match &mut self.run {
+            Some(run) if run.goes_on_in(&next) => {
+                run.end = next.end;
+                None
+            }
+            run => run.replace(next).map(|run| Run { end: next.start, ..run }),
+        }
+    }
+
+    /// The last run, which ends at `end`.
+    pub fn take_last(&mut self, end: u64) -> Option<Run> {
+        self.run.take().map(|run| Run { end, ..run })
+    }
+
+    /// Prints the line that begins a dump.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn print_header(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        self.format.print_header(out)
+    }
+
+    /// Prints the line of `run`, with its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn print(&self, run: &Run, out: &mut impl fmt::Write) -> fmt::Result {
+        self.write(run, out)?;
+        out.write_char('\n')
+    }
+
+    /// The line of `run` without its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write(&self, run: &Run, out: &mut impl fmt::Write) -> fmt::Result {
+        let (size, unit) = Size(run.size()).in_units();
         let name = self.format.level_name(run.level);
-        write!(out, "0x{:016x}-0x{end:016x}   {size:9}{unit} {name}", run.start)?;
+        write!(out, "0x{:016x}-0x{:016x}   {size:9}{unit} {name}", run.start, run.end)?;
         if run.prot != 0 {
             self.print_attributes(run.prot, out)?;
         }
-        out.write_char('\n')
+        match run.target {
+            Some(target) => write!(out, "{target}"),
+            None => Ok(()),
+        }
     }
 
     fn print_attributes(&self, prot: u64, out: &mut impl fmt::Write) -> fmt::Result {
