@@ -268,16 +268,19 @@ fn map_timers(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 /// Loads the virtual interface of L1's guest from L1's `ICH_*` registers.
 fn load_nested(vcpu: &mut VCpu, vgic: &Vgic) {
     let cpu = vcpu.cpu;
-    vcpu.nested_vif = nested::load(&l1_interface(vcpu), vcpu.vm.lr_count, |intid| vgic.link(cpu, intid));
+    let page = l1_interface(vcpu);
+    nested::load(&page, &mut vcpu.nested_vif, vcpu.vm.lr_count, |intid| {
+        vgic.link(cpu, intid)
+    });
     write_interface(&vcpu.nested_vif, vcpu.vm.lr_count);
 }
 
 /// Brings L1's `ICH_*` registers up to date with the hardware, and deactivates what its guest finished.
 fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    let mut now = VirtualInterface::EMPTY;
-    read_interface(&mut now, vcpu.vm.lr_count);
+    read_interface(&mut vcpu.nested_vif_now, vcpu.vm.lr_count);
     let mut page = l1_interface(vcpu);
-    nested::save(&vcpu.nested_vif, &now, &mut page, vcpu.vm.lr_count, |ended| {
+    let (before, now) = (&mut vcpu.nested_vif, &vcpu.nested_vif_now);
+    nested::save(before, now, &mut page, vcpu.vm.lr_count, |ended| {
         if ended.in_hardware {
             vgic.deactivated(vcpu.cpu, ended.intid, hw);
         } else {
@@ -285,23 +288,18 @@ fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
         }
     });
     set_l1_interface(vcpu, &page);
-    // What was reported as ended must not be reported again.
-    vcpu.nested_vif = now;
 }
 
 /// L1's `ICH_*` registers.
 pub fn l1_interface(vcpu: &VCpu) -> VirtualInterface {
-    let mut vif = VirtualInterface {
+    VirtualInterface {
         hcr: vcpu.vncr.get(vncr::ICH_HCR_EL2),
         vmcr: vcpu.vncr.get(vncr::ICH_VMCR_EL2),
         ap0r0: vcpu.vncr.get(vncr::ICH_AP0R0_EL2),
         ap1r0: vcpu.vncr.get(vncr::ICH_AP1R0_EL2),
-        ..VirtualInterface::EMPTY
-    };
-    for (index, lr) in vif.lr.iter_mut().take(vcpu.vm.lr_count).enumerate() {
-        *lr = vcpu.vncr.get(vncr::ICH_LR0_EL2 + index * 8);
+        // Those that do not exist are not looked at, and copying a number that the compiler knows is cheaper.
+        lr: core::array::from_fn(|index| vcpu.vncr.get(vncr::ICH_LR0_EL2 + index * 8)),
     }
-    vif
 }
 
 fn set_l1_interface(vcpu: &VCpu, vif: &VirtualInterface) {
@@ -315,7 +313,9 @@ fn set_l1_interface(vcpu: &VCpu, vif: &VirtualInterface) {
 }
 
 fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    let is_asserted = ich::maintenance_level(&l1_interface(vcpu), vcpu.vm.lr_count);
+    // Most of the time L1 has the interface off while it runs itself.
+    let is_on = vcpu.vncr.get(vncr::ICH_HCR_EL2) & vgic::hcr::EN != 0;
+    let is_asserted = is_on && ich::maintenance_level(&l1_interface(vcpu), vcpu.vm.lr_count);
     vgic.set_level(vcpu.cpu, MAINTENANCE, is_asserted, hw);
 }
 

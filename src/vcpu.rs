@@ -92,6 +92,8 @@ pub struct VCpu {
     pub vif: VirtualInterface,
     /// The interface of L1's guest as it was last moved to or from the hardware.
     pub nested_vif: VirtualInterface,
+    /// Where it is read to, to be compared.
+    pub nested_vif_now: VirtualInterface,
     /// Whether the hardware's virtual interface is loaded from L1's `ICH_*` registers.
     pub is_nested_vif_loaded: bool,
     /// Whether the hardware's maintenance interrupt is active on behalf of L1's guest.
@@ -118,6 +120,7 @@ impl VCpu {
             emulated: EmulatedRegisters::default(),
             vif: VirtualInterface::EMPTY,
             nested_vif: VirtualInterface::EMPTY,
+            nested_vif_now: VirtualInterface::EMPTY,
             is_nested_vif_loaded: false,
             is_maintenance_active: false,
             timers: Timers::default(),

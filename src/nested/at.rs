@@ -48,7 +48,8 @@ fn stage1_instruction(instruction: SysReg) -> Option<at::Stage1> {
 }
 
 fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
-    let l1 = El1Registers::save();
+    let mut l1 = El1Registers::default();
+    l1.save();
     let guest = El1Registers::from_vncr(&vcpu.vncr);
     guest.load();
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));

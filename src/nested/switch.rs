@@ -21,9 +21,9 @@ use crate::{
 
 /// Enters the nested context at `pc` with processor state `pstate`, as L1's ERET asked.
 pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u64) {
-    vcpu.vel2 = El1Registers::save();
+    vcpu.vel2.save();
     vcpu.emulated.save_cntkctl();
-    El1Registers::from_vncr(&vcpu.vncr).load();
+    El1Registers::load_from_vncr(&vcpu.vncr);
     CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
     MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
     VSESR_EL2.set(vcpu.vncr.get(vncr::VSESR_EL2));
@@ -42,7 +42,7 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
 /// Leaves the nested context: afterwards the hardware holds L1's registers, and `frame` is still where its guest was.
 pub fn leave_nested(vcpu: &mut VCpu) {
     debug_assert_eq!(vcpu.context, Context::Nested);
-    El1Registers::save().to_vncr(&vcpu.vncr);
+    El1Registers::save_to_vncr(&vcpu.vncr);
     vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
     vcpu.vncr.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
     // L1's own value takes effect at its next ERET: until it has put it into its page, there is the guest's.

@@ -57,8 +57,8 @@ macro_rules! el1_registers {
 
         impl El1Registers {
             /// Takes them from the hardware.
-            pub fn save() -> Self {
-                Self { $($field: $register.get(),)* }
+            pub fn save(&mut self) {
+                $(self.$field = $register.get();)*
             }
 
             /// Puts them into the hardware; in force after the next context synchronisation.
@@ -66,14 +66,19 @@ macro_rules! el1_registers {
                 $($register.set(self.$field);)*
             }
 
-            /// Takes them from the VNCR page, where L1 keeps its guest's.
+            /// Takes them from the VNCR page.
             pub fn from_vncr(page: &VncrPage) -> Self {
                 Self { $($field: page.get($offset),)* }
             }
 
-            /// Puts them into the VNCR page.
-            pub fn to_vncr(self, page: &VncrPage) {
-                $(page.set($offset, self.$field);)*
+            /// From the VNCR page, where L1 keeps its guest's, into the hardware.
+            pub fn load_from_vncr(page: &VncrPage) {
+                $($register.set(page.get($offset));)*
+            }
+
+            /// From the hardware into the VNCR page.
+            pub fn save_to_vncr(page: &VncrPage) {
+                $(page.set($offset, $register.get());)*
             }
         }
     };

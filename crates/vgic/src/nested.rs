@@ -8,23 +8,26 @@ use crate::{ListRegister, VirtualInterface, hcr, ich};
 
 const STATE_MASK: u64 = 3 << 62;
 
-/// The interface to put into hardware for L1's guest: L1's `page`, sanitised, hardware links
-/// translated by `physical` as in [`ich::translate_for_hardware`].
-#[must_use]
-pub fn load(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> VirtualInterface {
-    let mut hardware = VirtualInterface {
-        hcr: ich::sanitise_hcr(page.hcr),
-        vmcr: ich::sanitise_vmcr(page.vmcr),
-        ap0r0: page.ap0r0 & u64::from(u32::MAX),
-        ap1r0: page.ap1r0 & u64::from(u32::MAX),
-        ..VirtualInterface::EMPTY
-    };
+/// Makes `hardware` the interface to put into hardware for L1's guest: L1's `page`, sanitised,
+/// hardware links translated by `physical` as in [`ich::translate_for_hardware`]. What lies beyond
+/// `lr_count` is left alone.
+pub fn load(
+    page: &VirtualInterface,
+    hardware: &mut VirtualInterface,
+    lr_count: usize,
+    physical: impl Fn(u32) -> Option<u32>,
+) {
+    hardware.hcr = ich::sanitise_hcr(page.hcr);
+    hardware.vmcr = ich::sanitise_vmcr(page.vmcr);
+    hardware.ap0r0 = page.ap0r0 & u64::from(u32::MAX);
+    hardware.ap1r0 = page.ap1r0 & u64::from(u32::MAX);
     for (to, &from) in hardware.lr.iter_mut().zip(&page.lr).take(lr_count) {
-        if ListRegister(from).is_valid() {
-            *to = ich::translate_for_hardware(from, &physical);
-        }
+        *to = if ListRegister(from).is_valid() {
+            ich::translate_for_hardware(from, &physical)
+        } else {
+            0
+        };
     }
-    hardware
 }
 
 /// How one of L1's interrupts ended through a hardware link of L1's.
@@ -41,10 +44,11 @@ pub struct Ended {
 }
 
 /// Brings back into L1's `page` what L1's guest has done: states, active priorities,
-/// `ICH_VMCR_EL2` and `EOIcount`. `before` is what [`load`] returned and `after` what hardware now
-/// has; `ended` is told of each of L1's interrupts that ended through a link.
+/// `ICH_VMCR_EL2` and `EOIcount`. `before` has the list registers that [`load`] made and `after` is
+/// what hardware now has; `ended` is told of each of L1's interrupts that ended through a link.
+/// `before` is brought up to date, so that the same end is not told twice.
 pub fn save(
-    before: &VirtualInterface,
+    before: &mut VirtualInterface,
     after: &VirtualInterface,
     page: &mut VirtualInterface,
     lr_count: usize,
@@ -54,9 +58,9 @@ pub fn save(
     page.ap0r0 = after.ap0r0;
     page.ap1r0 = after.ap1r0;
     page.hcr = page.hcr & !hcr::EOICOUNT | after.hcr & hcr::EOICOUNT;
-    let hardware = before.lr.iter().zip(&after.lr);
-    for ((&before, &after), lr) in hardware.zip(&mut page.lr).take(lr_count) {
-        if !ListRegister(before).is_valid() {
+    let hardware = before.lr.iter_mut().zip(&after.lr);
+    for ((before, &after), lr) in hardware.zip(&mut page.lr).take(lr_count) {
+        if !ListRegister(*before).is_valid() {
             continue;
         }
         *lr = *lr & !STATE_MASK | after & STATE_MASK;
@@ -64,8 +68,9 @@ pub fn save(
         if guest_lr.is_hw() && !guest_lr.is_valid() {
             ended(Ended {
                 intid: guest_lr.pintid(),
-                in_hardware: ListRegister(before).is_hw(),
+                in_hardware: ListRegister(*before).is_hw(),
             });
         }
+        *before = after;
     }
 }

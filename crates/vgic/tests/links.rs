@@ -280,14 +280,20 @@ mod timer {
         page
     }
 
+    fn loaded(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> VirtualInterface {
+        let mut hardware = VirtualInterface::EMPTY;
+        nested::load(page, &mut hardware, lr_count, physical);
+        hardware
+    }
+
     #[test]
     fn a_guest_timer_is_linked_again_when_its_guest_runs() {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
         assert!(machine.hw.ppis[0][27].active, "held until L2 is done with it");
         assert_eq!(machine.vgic.link(0, 27), Some(27));
-        let loaded = nested::load(&page(), LISTS, |intid| machine.vgic.link(0, intid));
-        assert_eq!(loaded.lr[2], 0x70a0_001b_0000_001b);
+        let hardware = loaded(&page(), LISTS, |intid| machine.vgic.link(0, intid));
+        assert_eq!(hardware.lr[2], 0x70a0_001b_0000_001b);
     }
 
     #[test]
@@ -295,11 +301,11 @@ mod timer {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
         let mut page = page();
-        let before = nested::load(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let mut before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         let mut after = before.clone();
         after.lr[2] &= !(3 << 62);
         machine.hw.ppis[0][27].active = false; // by the list register
-        nested::save(&before, &after, &mut page, LISTS, |ended| {
+        nested::save(&mut before, &after, &mut page, LISTS, |ended| {
             assert!(ended.in_hardware);
             machine.vgic.deactivated(0, ended.intid, &mut machine.hw);
         });
@@ -314,12 +320,12 @@ mod timer {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
         let mut page = page();
-        let before = nested::load(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let mut before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         let mut after = before.clone();
         after.lr[2] &= !(3 << 62);
         // Deactivated by the list register, fired again, acknowledged by L0: active.
         machine.vgic.forward_ppi(0, 27, 27, &mut machine.hw);
-        nested::save(&before, &after, &mut page, LISTS, |ended| {
+        nested::save(&mut before, &after, &mut page, LISTS, |ended| {
             machine.vgic.deactivated(0, ended.intid, &mut machine.hw);
         });
         assert!(machine.vgic.has_deliverable(0, &machine.vif[0]));
@@ -349,7 +355,7 @@ mod timer {
         let mut machine = host();
         enter_nested(&mut machine);
         let page = page();
-        let before = nested::load(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         assert_eq!(before.lr[2], 0x50a0_0000_0000_001b);
     }
 }
