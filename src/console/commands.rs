@@ -5,6 +5,7 @@
 
 mod cont;
 mod exits;
+mod explain;
 mod help;
 mod ipa_range;
 mod levels;
@@ -53,6 +54,7 @@ const COMMANDS: &[Entry] = &[
     ptdump::ENTRY,
     levels::ENTRY,
     ipa_range::ENTRY,
+    explain::ENTRY,
     shadow::ENTRY,
     exits::ENTRY,
     stop::ENTRY,
@@ -90,6 +92,8 @@ pub enum Task {
     Dump(Dump),
     /// `ptdump shadow`
     DumpShadows(ptdump::DumpShadows),
+    /// `explain`
+    Explain(explain::Explain),
     /// `shadow`
     Shadow(shadow::Rows),
     /// `exits`
@@ -112,6 +116,7 @@ impl Task {
             Self::List(list) => list.step(system, out),
             Self::Dump(dump) => dump.step(system, out),
             Self::DumpShadows(dumps) => dumps.step(system, out),
+            Self::Explain(explain) => explain.step(system, out),
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
             Self::Stop => stop::step(system, out),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use console_core::ParseError;
+use console_core::{NumberError, ParseError};
 use vmsa::stage2::Stage2Fault;
 
 /// Why a command failed. Printed after `error: `.
@@ -14,6 +14,8 @@ pub enum CommandError<'a> {
     UnknownCommand(&'a str),
     /// The arguments are not what the command takes; how it is used.
     Usage(&'static str),
+    /// An address or another number cannot be read.
+    Number(NumberError<'a>),
     /// No table has this name.
     UnknownTable(&'a str),
     /// The beginning of several names.
@@ -44,6 +46,7 @@ impl fmt::Display for CommandError<'_> {
             Self::Parse(error) => error.fmt(f),
             Self::UnknownCommand(name) => write!(f, "no command '{name}'; 'help' lists them"),
             Self::Usage(usage) => write!(f, "usage: {usage}"),
+            Self::Number(error) => error.fmt(f),
             Self::UnknownTable(name) => write!(f, "no table '{name}'; 'ptdump' lists them"),
             Self::AmbiguousTable(name) => write!(f, "'{name}' is the beginning of several names; 'ptdump' lists them"),
             Self::ShadowGone => {
@@ -66,6 +69,12 @@ impl core::error::Error for CommandError<'_> {}
 impl<'a> From<ParseError<'a>> for CommandError<'a> {
     fn from(error: ParseError<'a>) -> Self {
         Self::Parse(error)
+    }
+}
+
+impl<'a> From<NumberError<'a>> for CommandError<'a> {
+    fn from(error: NumberError<'a>) -> Self {
+        Self::Number(error)
     }
 }
 

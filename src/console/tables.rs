@@ -14,7 +14,7 @@ use syndrome::regs::hcr_el2;
 use vmsa::{
     Entry, Ipa, L1, Pa, Phys, ReadTable, Unreadable,
     stage1::visit_el2,
-    stage2::{self, Stage2Config},
+    stage2::{self, Stage2Config, Stage2Limits},
 };
 
 use super::{error::CommandError, system::System};
@@ -172,12 +172,12 @@ impl Context {
             return Err(CommandError::Stage2Off);
         }
         let shadow = self.shadow(mmu)?;
-        let limits = shadow.limits().copied().unwrap_or_else(|| shadow_mmu::limits(0, 0));
+        let limits = guest_limits(shadow);
         Stage2Config::from_registers(self.key.vtcr(), self.key.vttbr(), &limits).map_err(CommandError::NotWalkable)
     }
 
     /// The shadow, if it is still this guest's.
-    fn shadow<'m>(&self, mmu: &'m Mmu) -> Result<&'m Shadow, CommandError<'static>> {
+    pub fn shadow<'m>(&self, mmu: &'m Mmu) -> Result<&'m Shadow, CommandError<'static>> {
         let shadow = mmu.shadows.get(self.slot).filter(|shadow| shadow.key() == self.key);
         shadow.ok_or(CommandError::ShadowGone)
     }
@@ -193,17 +193,23 @@ impl Visited {
     }
 }
 
+/// How the tables that L1 made for the guest of `shadow` are read: as they were at its last fault.
+pub fn guest_limits(shadow: &Shadow) -> Stage2Limits {
+    shadow.limits().copied().unwrap_or_else(|| shadow_mmu::limits(0, 0))
+}
+
 /// The host stage 2 by the registers that every CPU runs L1 with.
-fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
+pub fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
     let limits = shadow_mmu::limits(hcr_el2::FWB, 0);
     Stage2Config::from_registers(system.vm.vtcr, system.vm.host_vttbr, &limits).map_err(CommandError::NotWalkable)
 }
 
 /// gnomon's own memory: where its tables are.
-struct CarveOut(Range<u64>);
+pub struct CarveOut(Range<u64>);
 
 impl CarveOut {
-    fn of(system: &System) -> Self {
+    /// Of this machine.
+    pub fn of(system: &System) -> Self {
         let bank = system.vm.machine.home_bank();
         Self(bank.map_or(0..0, |bank| mm::CarveOut::of(&bank).whole))
     }
@@ -220,7 +226,7 @@ impl ReadTable<Phys> for CarveOut {
 }
 
 /// L1's RAM: where its tables are.
-struct GuestRam;
+pub struct GuestRam;
 
 impl ReadTable<L1> for GuestRam {
     fn read(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {

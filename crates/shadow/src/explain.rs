@@ -8,11 +8,15 @@
 //! The judgement is that of [`ShadowPool::handle_fault`](crate::ShadowPool::handle_fault), in the same order, so that what
 //! is said here is what happens on the next fault.
 
+mod rows;
 mod sentence;
 #[cfg(test)]
 mod tests;
+mod virt;
 
+pub use rows::{NoteRow, Stage, StepRow};
 pub use sentence::{HostSentence, Sentence};
+pub use virt::{L2Memory, VirtualEnd, VirtualSentence};
 
 use crate::{
     audit::{Offence, compare},

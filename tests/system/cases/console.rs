@@ -15,11 +15,12 @@ const GARBAGE_BYTES: usize = 100_000;
 const DUMPS: usize = 20;
 
 /// The commands that the console must have.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "help",
     "ptdump",
     "levels",
     "ipa_range",
+    "explain",
     "shadow",
     "exits",
     "stop",
@@ -86,6 +87,10 @@ fn complaints_about_errors(console: &mut Console) -> AnyResult<Vec<String>> {
         "levels bogus",
         "ipa_range",
         "ipa_range el2",
+        "explain host",
+        "explain bogus 0",
+        "explain host nowhere",
+        "explain host 0 rw",
         "exits vcpu9",
         "exits -1",
         "shadow 1",
