@@ -19,6 +19,7 @@
 //! | [`commands`] | one command a file, and the table of all |
 //! | [`tables`] | page tables by name, and how each is read |
 //! | [`dump`] | a page table as text |
+//! | [`output`] | what a step prints: text or JSON |
 //! | [`halt`] | `stop`: every CPU at rest |
 //! | [`pace`] | when the next step is due |
 //! | [`system`] | what commands reach of the machine |
@@ -27,6 +28,7 @@ mod commands;
 mod dump;
 mod error;
 mod halt;
+mod output;
 mod pace;
 mod session;
 mod system;

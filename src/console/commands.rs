@@ -1,7 +1,7 @@
 //! The commands: one file each, one table of all.
 //!
 //! A command looks at its arguments and becomes a [`Task`], which prints step by step. A step does a bounded amount of
-//! work and prints at most [`STEP_BYTES`] into memory; it holds no lock when it returns.
+//! work and prints into an [`Output`], as long as that has room; it holds no lock when it returns.
 
 mod cont;
 mod exits;
@@ -12,20 +12,16 @@ mod levels;
 mod panic;
 mod poweroff;
 mod ptdump;
+mod set;
 mod shadow;
 mod stop;
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use console_core::Command;
 
-use super::{dump::Dump, error::CommandError, system::System, text::Text};
-
-/// Most that one step prints.
-const STEP_BYTES: usize = 4096;
-
-/// What one step prints.
-pub type Output = Text<STEP_BYTES>;
+pub use super::output::Output;
+use super::{dump::Dump, error::CommandError, system::System};
 
 /// A command as the user finds it.
 pub struct Entry {
@@ -57,6 +53,7 @@ const COMMANDS: &[Entry] = &[
     explain::ENTRY,
     shadow::ENTRY,
     exits::ENTRY,
+    set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
     panic::ENTRY,
@@ -79,13 +76,10 @@ pub enum Progress {
 pub enum Task {
     /// `help`
     Help(help::Help),
-    /// `levels`, `ipa_range`: a number, right-aligned.
-    Number {
-        /// The number.
-        value: u32,
-        /// Columns.
-        width: usize,
-    },
+    /// `levels`
+    Levels(wire::Levels),
+    /// `ipa_range`
+    IpaRange(wire::IpaRange),
     /// `ptdump`
     List(ptdump::List),
     /// `ptdump NAME`
@@ -100,6 +94,8 @@ pub enum Task {
     Exits(exits::Rows),
     /// `stop`
     Stop,
+    /// `set json`: the session does it, at the end of its answer.
+    SetJson(bool),
     /// Something that was done at once, and says so.
     Say(&'static str),
 }
@@ -109,10 +105,8 @@ impl Task {
     pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
         match self {
             Self::Help(help) => help.step(out),
-            Self::Number { value, width } => {
-                writeln!(out, "{value:width$}")?;
-                Ok(Progress::Done)
-            }
+            Self::Levels(row) => done(out.row(row)),
+            Self::IpaRange(row) => done(out.row(row)),
             Self::List(list) => list.step(system, out),
             Self::Dump(dump) => dump.step(system, out),
             Self::DumpShadows(dumps) => dumps.step(system, out),
@@ -120,10 +114,8 @@ impl Task {
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
             Self::Stop => stop::step(system, out),
-            Self::Say(text) => {
-                out.write_str(text)?;
-                Ok(Progress::Done)
-            }
+            Self::SetJson(_) => Ok(Progress::Done),
+            Self::Say(text) => done(out.write_str(text)),
         }
     }
 
@@ -143,6 +135,12 @@ impl Task {
         };
         has_changed.then_some("the table changed while it was printed")
     }
+}
+
+/// The end of a command that has only one step.
+fn done(printed: fmt::Result) -> Result<Progress, CommandError<'static>> {
+    printed?;
+    Ok(Progress::Done)
 }
 
 /// Begins the command on `line`; `None` if it is blank.

@@ -1,5 +1,8 @@
 //! One user at one terminal: bytes to lines, lines to commands, commands to output.
 //!
+//! The user is a person, who gets an echo, a prompt and text, or after `set json on` a program, which gets records and
+//! nothing else: an answer to each line, numbered from 1, that ends with the record `end`.
+//!
 //! While a command is in progress, what is typed is kept and not looked at, but for Ctrl-C, which ends the command and
 //! forgets what was typed ahead. When no more can be kept, the UART is left to hold the rest back.
 
@@ -7,20 +10,28 @@ use core::fmt::{self, Write};
 
 use console_core::{Command, Editor, Event, FilterState, Filtered};
 
+use wire::{LINE_BYTES, Record};
+
 use super::{
     commands::{self, Output, Progress, Task},
     error::CommandError,
+    output::Form,
     system::System,
     terminal::Terminal,
+    text::Text,
     typeahead::TypeAhead,
 };
 
 const CTRL_C: u8 = 0x03;
+/// No error is longer, with what was typed in it.
+const ERROR_BYTES: usize = 512;
 
 /// A session.
 pub struct Session {
     editor: Editor,
     typed: TypeAhead,
+    /// How the command in progress, or the last one, is answered.
+    form: Form,
     /// The command in progress. Its line stays in the editor, which gets no key meanwhile.
     job: Option<Job>,
     /// What the step in progress printed.
@@ -39,6 +50,7 @@ impl Session {
         Self {
             editor: Editor::new(),
             typed: TypeAhead::new(),
+            form: Form::Text,
             job: None,
             output: Output::new(),
         }
@@ -47,7 +59,35 @@ impl Session {
     /// Says that the console is there.
     pub fn open(&mut self, terminal: &mut Terminal) {
         let _ = writeln!(terminal, "gnomon debug console; 'help' lists the commands");
-        self.editor.prompt(terminal);
+        self.prompt(terminal);
+    }
+
+    /// Asks a person for a line. A program knows.
+    fn prompt(&self, terminal: &mut Terminal) {
+        if self.form == Form::Text {
+            self.editor.prompt(terminal);
+        }
+    }
+
+    /// Sends a record to a program, a line to a person.
+    fn say(&self, record: &impl Record, terminal: &mut Terminal) {
+        let _ = match self.form {
+            Form::Text => writeln!(terminal, "{record}"),
+            Form::Json { id } => {
+                let mut line = [0; LINE_BYTES];
+                wire::write_line(&mut line, id, record)
+                    .map_err(fmt::Error::from)
+                    .and_then(|line| terminal.write_str(line))
+            }
+        };
+    }
+
+    /// Ends an answer.
+    fn end(&self, terminal: &mut Terminal) {
+        match self.form {
+            Form::Text => self.editor.prompt(terminal),
+            Form::Json { .. } => self.say(&wire::End {}, terminal),
+        }
     }
 
     /// Takes in what was typed and does the next step. Says whether there was anything to do.
@@ -65,9 +105,12 @@ impl Session {
 
     /// Prints a line above the one being typed.
     pub fn announce(&mut self, news: fmt::Arguments<'_>, terminal: &mut Terminal) {
+        if self.form != Form::Text {
+            return;
+        }
         let _ = writeln!(terminal, "\n{news}");
         if self.job.is_none() {
-            self.editor.prompt(terminal);
+            self.prompt(terminal);
         }
     }
 
@@ -89,8 +132,13 @@ impl Session {
             job.task.cancel(system);
         }
         self.typed.clear();
-        let _ = terminal.write_str("^C\n");
-        self.editor.prompt(terminal);
+        match self.form {
+            Form::Text => {
+                let _ = terminal.write_str("^C\n");
+            }
+            Form::Json { .. } => self.say(&wire::Error { text: "cancelled" }, terminal),
+        }
+        self.end(terminal);
     }
 
     /// Gives what was typed to the editor, up to a command.
@@ -98,9 +146,13 @@ impl Session {
         let completer =
             |before: &str, _word: &str, found: &mut dyn FnMut(&str)| commands::candidates(before, system, found);
         while let Some(byte) = self.typed.pop() {
-            match self.editor.input(byte, &completer, terminal) {
+            let echo: &mut dyn Write = match self.form {
+                Form::Text => terminal,
+                Form::Json { .. } => &mut Nowhere,
+            };
+            match self.editor.input(byte, &completer, echo) {
                 Event::None => {}
-                Event::Cancel => self.editor.prompt(terminal),
+                Event::Cancel => self.prompt(terminal),
                 Event::Line => {
                     self.begin(system, terminal);
                     if self.job.is_some() {
@@ -113,6 +165,9 @@ impl Session {
 
     /// Begins the command on the editor's line.
     fn begin(&mut self, system: &System, terminal: &mut Terminal) {
+        if let Form::Json { id } = &mut self.form {
+            *id += 1;
+        }
         match commands::start(self.editor.line(), system) {
             Ok(Some(task)) => {
                 self.job = Some(Job {
@@ -120,7 +175,7 @@ impl Session {
                     filters: FilterState::new(),
                 })
             }
-            Ok(None) => self.editor.prompt(terminal),
+            Ok(None) => self.end(terminal),
             Err(error) => self.fail(error, terminal),
         }
     }
@@ -132,32 +187,82 @@ impl Session {
         let Ok(command) = Command::parse(self.editor.line()) else {
             return;
         };
-        self.output.clear();
+        self.output.clear(self.form);
         let progress = job.task.step(system, &mut self.output);
         let mut filtered = Filtered::new(&mut *terminal, command.filters(), &mut job.filters);
         // A terminal that is not there loses its output and nothing else.
         let _ = filtered.write_str(self.output.as_str());
+        if progress == Ok(Progress::More) && !filtered.is_done() {
+            return;
+        }
+        let form = self.form;
+        let _ = filtered.finish(|count, out| write_count(form, count, out));
         match progress {
-            Ok(Progress::More) if !filtered.is_done() => {}
-            Ok(_) => {
-                let _ = filtered.finish();
-                if let Some(note) = job.task.note() {
-                    let _ = writeln!(terminal, "note: {note}");
-                }
-                self.job = None;
-                self.editor.prompt(terminal);
-            }
+            Ok(_) => self.finish(terminal),
             Err(error) => {
-                let _ = filtered.finish();
                 self.job = None;
                 self.fail(error, terminal);
             }
         }
     }
 
+    /// Ends the command in progress, which is through.
+    fn finish(&mut self, terminal: &mut Terminal) {
+        let Some(job) = self.job.take() else { return };
+        if let Some(text) = job.task.note() {
+            self.say(&wire::Note { text }, terminal);
+        }
+        match job.task {
+            Task::SetJson(true) => {
+                if self.form == Form::Text {
+                    self.form = Form::Json { id: 1 };
+                }
+                self.say(&HELLO, terminal);
+                self.end(terminal);
+            }
+            Task::SetJson(false) => {
+                if self.form != Form::Text {
+                    self.end(terminal);
+                }
+                self.form = Form::Text;
+                self.prompt(terminal);
+            }
+            _ => self.end(terminal),
+        }
+    }
+
     /// Says why there is no answer.
     fn fail(&self, error: CommandError<'_>, terminal: &mut Terminal) {
-        let _ = writeln!(terminal, "error: {error}");
-        self.editor.prompt(terminal);
+        let mut text = Text::<ERROR_BYTES>::new();
+        let _ = write!(text, "{error}");
+        self.say(&wire::Error { text: text.as_str() }, terminal);
+        self.end(terminal);
+    }
+}
+
+const HELLO: wire::Hello<'static> = wire::Hello {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+/// What is left of an answer by the filter `count`.
+fn write_count(form: Form, count: u64, out: &mut dyn Write) -> fmt::Result {
+    let record = wire::Count { count };
+    match form {
+        Form::Text => write!(out, "{record}"),
+        Form::Json { id } => {
+            let mut line = [0; LINE_BYTES];
+            let line = wire::write_line(&mut line, id, &record)?;
+            out.write_str(line.trim_end())
+        }
+    }
+}
+
+/// Where the echo goes that nobody wants.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        Ok(())
     }
 }

@@ -74,12 +74,12 @@ impl<'a, W: Write> Filtered<'a, W> {
             .any(|(filter, passed)| matches!(filter, Filter::Head(lines) if passed >= lines))
     }
 
-    /// Ends the output.
+    /// Ends the output; `write_count` says how a count is written.
     ///
     /// # Errors
     ///
-    /// What the sink reports.
-    pub fn finish(mut self) -> fmt::Result {
+    /// What the sink or `write_count` reports.
+    pub fn finish(mut self, write_count: impl Fn(u64, &mut dyn Write) -> fmt::Result) -> fmt::Result {
         if self.state.written > 0 {
             self.end_line()?;
         }
@@ -87,8 +87,7 @@ impl<'a, W: Write> Filtered<'a, W> {
             if let (Some(Filter::Count), Some(&count)) = (self.filters.get(index), self.state.passed.get(index)) {
                 self.state.len = 0;
                 self.state.written = 0;
-                // At most twenty digits: it fits.
-                write!(Gather(&mut self), "{count}")?;
+                write_count(count, &mut Gather(&mut self))?;
                 self.pass(index + 1)?;
             }
         }
@@ -222,7 +221,9 @@ mod tests {
             writer.write_str(piece).expect("a string takes all");
         }
         let writer = Filtered::new(&mut out, filters, &mut state);
-        writer.finish().expect("a string takes all");
+        writer
+            .finish(|count, out| write!(out, "{count}"))
+            .expect("a string takes all");
         out
     }
 

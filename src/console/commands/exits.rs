@@ -73,11 +73,7 @@ impl Rows {
         /// No line is longer, and as many as this come at the end.
         const ROOM: usize = 8 * 128;
         if self.next == 0 {
-            writeln!(
-                out,
-                "{:<12} {:<6} {:>12} {:>10} {:>10} {:>10}",
-                "cause", "whose", "count", "min", "mean", "max"
-            )?;
+            out.heading(format_args!("{}", wire::Exit::HEADING))?;
         }
         while out.room() >= ROOM {
             let parties = Party::ALL.len();
@@ -90,7 +86,7 @@ impl Rows {
             };
             let count = self.count(system, *party, class);
             if count.count > 0 {
-                write_row(out, &Cause(class), *party, &count)?;
+                write_row(out, cause(class), *party, &count)?;
             }
             if let Some(total) = self.totals.get_mut(self.next % parties) {
                 total.merge(&count);
@@ -114,33 +110,30 @@ impl Rows {
 
     fn write_totals(&self, out: &mut Output) -> fmt::Result {
         for (party, total) in Party::ALL.iter().zip(&self.totals) {
-            write_row(out, &"total", *party, total)?;
+            write_row(out, "total", *party, total)?;
         }
-        writeln!(out, "{} times something was not emulated", unhandled::total())?;
-        writeln!(out, "{} ticks are a second", CNTFRQ_EL0.get())
+        out.row(&wire::ExitSum {
+            unhandled: unhandled::total(),
+            ticks_per_second: CNTFRQ_EL0.get(),
+        })
     }
 }
 
-fn write_row(out: &mut Output, cause: &dyn fmt::Display, party: Party, count: &Count) -> fmt::Result {
-    let mean = count.ticks.checked_div(count.count).unwrap_or(0);
-    let min = if count.count == 0 { 0 } else { count.min };
-    writeln!(
-        out,
-        "{cause:<12} {:<6} {:>12} {min:>10} {mean:>10} {:>10}",
-        party.name(),
-        count.count,
-        count.max
-    )
+fn write_row(out: &mut Output, cause: &str, party: Party, count: &Count) -> fmt::Result {
+    out.row(&wire::Exit {
+        cause,
+        whose: party.name(),
+        count: count.count,
+        min: if count.count == 0 { 0 } else { count.min },
+        mean: count.ticks.checked_div(count.count).unwrap_or(0),
+        max: count.max,
+    })
 }
 
-/// An exception class, or the interrupt.
-struct Cause(u8);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            INTERRUPT => f.pad("IRQ"),
-            class => f.pad(ec::name(class)),
-        }
+/// The name of an exception class, or of the interrupt.
+fn cause(class: u8) -> &'static str {
+    match class {
+        INTERRUPT => "IRQ",
+        class => ec::name(class),
     }
 }

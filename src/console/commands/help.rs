@@ -42,12 +42,15 @@ impl Help {
             )?;
         } else {
             for entry in COMMANDS {
-                writeln!(out, "{:<32} {}", entry.usage, entry.help)?;
+                out.row(&wire::Command {
+                    name: entry.name,
+                    usage: entry.usage,
+                    help: entry.help,
+                })?;
             }
-            writeln!(
-                out,
+            out.heading(format_args!(
                 "Filters: | head N, | grep TEXT, | count. Tab completes, Ctrl-C ends a command."
-            )?;
+            ))?;
         }
         Ok(Progress::Done)
     }

@@ -17,8 +17,6 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     let [name] = arguments else {
         return Err(CommandError::Usage(ENTRY.usage));
     };
-    Ok(Task::Number {
-        value: Table::find(name, system)?.ipa_bits(system)?,
-        width: 2,
-    })
+    let bits = Table::find(name, system)?.ipa_bits(system)?;
+    Ok(Task::IpaRange(wire::IpaRange { bits }))
 }

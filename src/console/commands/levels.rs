@@ -17,8 +17,6 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     let [name] = arguments else {
         return Err(CommandError::Usage(ENTRY.usage));
     };
-    Ok(Task::Number {
-        value: Table::find(name, system)?.levels(system)?,
-        width: 1,
-    })
+    let levels = Table::find(name, system)?.levels(system)?;
+    Ok(Task::Levels(wire::Levels { levels }))
 }

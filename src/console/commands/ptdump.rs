@@ -86,7 +86,9 @@ impl List {
                 return Ok(Progress::Done);
             };
             for table in tables.into_iter().flatten() {
-                writeln!(out, "{table}")?;
+                let mut name = Text::<NAME_BYTES>::new();
+                write!(name, "{table}")?;
+                out.row(&wire::Table { table: name.as_str() })?;
             }
         }
         Ok(Progress::More)

@@ -7,7 +7,7 @@ use vmsa::Level;
 
 use super::{Entry, Output, Progress, Task};
 use crate::{
-    console::{error::CommandError, system::System},
+    console::{error::CommandError, system::System, text::Text},
     mm::frames,
     shadow_mmu::SHADOWS_MAX,
 };
@@ -21,6 +21,9 @@ pub const ENTRY: Entry = Entry {
     words: super::no_words,
     run,
 };
+
+/// No name is longer.
+const NAME_BYTES: usize = 64;
 
 fn run<'a>(_: &System, arguments: &[&'a str]) -> Result<Task, CommandError<'a>> {
     match arguments {
@@ -54,11 +57,7 @@ impl Rows {
     pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
         const LINE_BYTES_MAX: usize = 256;
         if self.next.is_none() {
-            writeln!(
-                out,
-                "{:>3} {:>5} {:>4} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8} name",
-                "no", "vmid", "refs", "last use", "faults", "pages", "4K", "2M", "1G"
-            )?;
+            out.heading(format_args!("{}", wire::Shadow::HEADING))?;
         }
         let mut next = self.next.unwrap_or(0);
         while out.room() >= 2 * LINE_BYTES_MAX {
@@ -66,7 +65,7 @@ impl Rows {
                 self.write_sums(system, out)?;
                 return Ok(Progress::Done);
             };
-            writeln!(out, "{row}")?;
+            row.print(out)?;
             self.count += 1;
             self.table_pages += row.table_pages;
             next = row.slot.number() + 1;
@@ -76,17 +75,15 @@ impl Rows {
     }
 
     fn write_sums(&self, system: &System, out: &mut Output) -> fmt::Result {
-        writeln!(
-            out,
-            "{} of {SHADOWS_MAX} shadows, {} table pages",
-            self.count, self.table_pages
-        )?;
         // The allocator's lock may be lost to a panic.
-        if !system.has_panicked {
-            let (free, total) = frames::usage();
-            writeln!(out, "{free} of {total} frames for tables are free")?;
-        }
-        Ok(())
+        let usage = (!system.has_panicked).then(frames::usage);
+        out.row(&wire::ShadowSum {
+            shadows: self.count,
+            shadows_max: SHADOWS_MAX,
+            table_pages: self.table_pages,
+            frames_free: usage.map(|(free, _)| free),
+            frames: usage.map(|(_, total)| total),
+        })
     }
 }
 
@@ -105,42 +102,24 @@ impl Row {
     }
 
     /// What leaves of `level` map.
-    fn mapped_by(&self, level: Level) -> Size {
-        Size(self.mapped.get(level.index()).copied().unwrap_or(0))
+    fn mapped_by(&self, level: Level) -> u64 {
+        self.mapped.get(level.index()).copied().unwrap_or(0)
     }
-}
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:>3} {:>5} {:>4} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8} {}",
-            self.slot.number(),
-            self.vmid,
-            self.refs,
-            self.last_use,
-            self.faults,
-            self.table_pages,
-            self.mapped_by(Level::THREE),
-            self.mapped_by(Level::TWO),
-            self.mapped_by(Level::ONE),
-            self.key,
-        )
-    }
-}
-
-/// Bytes, in the largest unit in which they are a whole number.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (value, unit) = match self.0 {
-            0 => (0, ""),
-            bytes if bytes % (1 << 30) == 0 => (bytes >> 30, "G"),
-            bytes if bytes % (1 << 20) == 0 => (bytes >> 20, "M"),
-            bytes => (bytes >> 10, "K"),
-        };
-        let width = f.width().unwrap_or(0).saturating_sub(unit.len());
-        write!(f, "{value:width$}{unit}")
+    fn print(&self, out: &mut Output) -> fmt::Result {
+        let mut name = Text::<NAME_BYTES>::new();
+        write!(name, "{}", self.key)?;
+        out.row(&wire::Shadow {
+            number: self.slot.number(),
+            vmid: self.vmid,
+            refs: self.refs,
+            last_use: self.last_use,
+            faults: self.faults,
+            table_pages: self.table_pages,
+            mapped_4k: self.mapped_by(Level::THREE),
+            mapped_2m: self.mapped_by(Level::TWO),
+            mapped_1g: self.mapped_by(Level::ONE),
+            name: name.as_str(),
+        })
     }
 }

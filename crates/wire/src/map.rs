@@ -1,0 +1,52 @@
+//! A range of a page table.
+
+use core::fmt;
+
+use serde::Serialize;
+
+use crate::{Hex, Record};
+
+/// Neighbouring leaves that lead to neighbouring places, alike in all but that; or neighbouring entries that lead
+/// nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Map<'a> {
+    /// The table, by the name that `ptdump` takes.
+    pub table: &'a str,
+    /// First input address.
+    pub ia: Hex,
+    /// Bytes.
+    pub size: Hex,
+    /// Output address of `ia`; of a hole, 0.
+    pub oa: Hex,
+    /// Level of the entries.
+    pub level: i8,
+    /// `block`, `page`, `invalid` (a hole), or `unreadable`.
+    pub kind: &'a str,
+    /// What is allowed: `r`, `w`, `p` (privileged execution), `u` (unprivileged execution), each `-` where it is not.
+    pub perms: &'a str,
+    /// Memory type, in words.
+    pub mem: &'a str,
+    /// Shareability: `non`, `outer`, `inner`.
+    pub sh: &'a str,
+    /// The Access flag.
+    pub af: bool,
+    /// The Contiguous hint.
+    pub contiguous: bool,
+    /// The first entry's descriptor.
+    pub raw: Hex,
+}
+
+impl Record for Map<'_> {
+    const KIND: &'static str = "map";
+}
+
+impl fmt::Display for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.ia.0.wrapping_add(self.size.0);
+        write!(f, "{:#018x}-{end:#018x} {} {}", self.ia.0, self.level, self.kind)?;
+        if matches!(self.kind, "block" | "page") {
+            write!(f, " {} -> {:#x} {} {}", self.perms, self.oa.0, self.mem, self.sh)?;
+        }
+        Ok(())
+    }
+}
