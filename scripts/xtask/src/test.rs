@@ -118,6 +118,9 @@ impl Session<'_> {
             ];
             counted(cargo(project, &arguments))
         });
+        self.step("host tests of the system tests' readers", |project| {
+            counted(cargo(project, &["test", "--quiet", "--package", SYSTEM_TESTS, "--lib"]))
+        });
     }
 
     /// Runs one step, counts it, and says whether it passed.
@@ -180,7 +183,7 @@ fn counted(mut command: Command) -> Result<Tally> {
 fn system_tests(project: &Project, options: &Options) -> Result<Tally> {
     qemu::ensure(project)?;
     Payload::default_for(project)?;
-    let mut command = cargo(project, &["test", "--package", SYSTEM_TESTS, "--no-fail-fast", "--"]);
+    let mut command = cargo(project, &["test", "--package", SYSTEM_TESTS, "--test", "system", "--"]);
     command.args(&options.filter).arg("--test-threads=1");
     command.env(IMAGE_VARIABLE, firmware::outputs(project).image);
     counted(command)
