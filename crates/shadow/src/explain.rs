@@ -8,12 +8,14 @@
 //! The judgement is that of [`ShadowPool::handle_fault`](crate::ShadowPool::handle_fault), in the same order, so that what
 //! is said here is what happens on the next fault.
 
+mod at;
 mod rows;
 mod sentence;
 #[cfg(test)]
 mod tests;
 mod virt;
 
+pub use at::{AtSentence, Expected, Loaded, expect, stage2_access};
 pub use rows::{NoteRow, Stage, StepRow};
 pub use sentence::{HostSentence, Sentence};
 pub use virt::{L2Memory, VirtualEnd, VirtualSentence};

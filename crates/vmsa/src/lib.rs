@@ -36,6 +36,7 @@ mod granule;
 #[cfg(test)]
 mod matrix_tests;
 mod memory;
+pub mod par;
 pub mod ptdump;
 mod size;
 pub mod stage1;
