@@ -170,3 +170,86 @@ pub fn survey<O>(
 ) -> Option<u64> {
     survey_entries(&range.shape(), mem, from, budget, f)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        EntryKind, L2,
+        stage1::{Half, Regime, Stage1Registers},
+        testing::{STAGE1_LIMITS, WIDE_STAGE1_LIMITS, Words},
+    };
+    use proptest::prelude::*;
+
+    const ROOT: u64 = 0x10_0000;
+
+    /// A few pages of descriptors that mostly point to each other.
+    fn wild_memory() -> impl Strategy<Value = Words> {
+        let desc = prop_oneof![
+            3 => Just(0u64),
+            3 => (0u64..6).prop_map(|page| (ROOT + page * 0x1_0000) | 3),
+            2 => any::<u64>(),
+            2 => any::<u64>().prop_map(|bits| bits & 0xffff_ffff_fffc | 1),
+        ];
+        prop::collection::vec((0u64..4, 0u64..8, desc), 1..40).prop_map(|entries| {
+            let mut mem = Words::default();
+            mem.add(ROOT, 0x6_0000);
+            for (page, index, desc) in entries {
+                mem.set(ROOT + page * 0x1_0000 + index * 8, desc);
+            }
+            mem
+        })
+    }
+
+    #[test]
+    fn with_the_stage_off_an_address_is_its_own_output() {
+        let cfg = Stage1Config::from_registers(Regime::El1And0, &Stage1Registers::default(), &STAGE1_LIMITS);
+        let walk = |va| walk::<L2>(&cfg, GuestVa::new(va), AccessKind::Read, &Words::default());
+        let mapping = walk(0xab00_1234_5678_9abc).unwrap();
+        assert_eq!(mapping.output.bits(), 0x1234_5678_9abc);
+        assert_eq!(mapping.attrs.mem, MairAttr::DEVICE_NGNRNE);
+        assert_eq!(walk(1 << 48).unwrap_err(), Fault::AddressSize(Level::ZERO));
+    }
+
+    proptest! {
+        #[test]
+        fn visit_and_walk_agree_on_any_memory(
+            mem in wild_memory(),
+            tcr in prop::sample::select(&[
+                16 | 25 << 16 | 0b10 << 30 | 0b101 << 32,
+                25 | 0b10 << 14 | 17 << 16 | 0b01 << 30 | 0b101 << 32,
+                22 | 0b01 << 14 | 16 << 16 | 0b11 << 30 | 0b110 << 32,
+                12 | 12 << 16 | 0b10 << 30 | 0b110 << 32 | 1 << 59,
+            ][..]),
+            from in any::<u64>(),
+            half in prop::sample::select(&[Half::Lower, Half::Upper][..]),
+        ) {
+            let registers = Stage1Registers { tcr, ttbr0: ROOT, ttbr1: ROOT, mair: 0, sctlr: 1, hcr: 0 };
+            let cfg = Stage1Config::from_registers(Regime::El1And0, &registers, &WIDE_STAGE1_LIMITS);
+            let range = cfg.half(half).unwrap();
+            let from = range.base() + (from & ((1 << range.ia_bits) - 1));
+            for from in [range.base(), from] {
+                let mut at = from;
+                let resume = visit::<L2>(&range, &mem, from, 1000, &mut |entry| {
+                    assert!(entry.ia <= at && at - entry.ia < entry.size);
+                    let mapping = walk::<L2>(&cfg, GuestVa::new(at), AccessKind::Read, &mem);
+                    match entry.kind {
+                        EntryKind::Leaf => {
+                            let mapping = mapping.unwrap();
+                            assert_eq!((mapping.level, mapping.raw, mapping.size), (entry.level, entry.raw, entry.size));
+                        }
+                        EntryKind::Invalid => assert!(matches!(
+                            mapping,
+                            Err(Fault::Translation(level) | Fault::AddressSize(level)) if level == entry.level
+                        )),
+                        EntryKind::Unreadable => {
+                            assert_eq!(mapping, Err(Fault::ExternalAbortOnWalk(entry.level)));
+                        }
+                    }
+                    at = entry.ia.wrapping_add(entry.size);
+                });
+                prop_assert_eq!(resume, (at != range.end()).then_some(at));
+            }
+        }
+    }
+}
