@@ -36,6 +36,7 @@ mod tables;
 mod terminal;
 mod text;
 mod typeahead;
+mod walks;
 
 use core::fmt::{self, Write};
 

@@ -9,14 +9,12 @@
 //! is said here is what happens on the next fault.
 
 mod at;
-mod rows;
 mod sentence;
 #[cfg(test)]
 mod tests;
 mod virt;
 
 pub use at::{AtSentence, Expected, Loaded, expect, stage2_access};
-pub use rows::{NoteRow, Stage, StepRow};
 pub use sentence::{HostSentence, Sentence};
 pub use virt::{L2Memory, VirtualEnd, VirtualSentence};
 
@@ -140,6 +138,42 @@ pub enum ShadowState {
     Stale(Offence),
 }
 
+impl Outcome {
+    /// The kind, in one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reaches(_) => "reaches",
+            Self::FaultsToL1(_) => "faults",
+            Self::Emulated => "emulated",
+            Self::ExternalAbort => "external-abort",
+        }
+    }
+
+    /// The physical address, where it reaches one.
+    #[must_use]
+    pub const fn pa(self) -> Option<Pa> {
+        match self {
+            Self::Reaches(pa) => Some(pa),
+            _ => None,
+        }
+    }
+}
+
+impl ShadowState {
+    /// The kind, in one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Follows => "follows",
+            Self::Narrower(_) => "narrower",
+            Self::Empty => "empty",
+            Self::Absent => "absent",
+            Self::Stale(_) => "stale",
+        }
+    }
+}
+
 impl Situation {
     /// The leaf of the guest stage 2, with a clear Access flag being none unless hardware sets it.
     fn guest_leaf(&self) -> Result<Mapping<L1>, Fault> {
@@ -226,6 +260,26 @@ pub enum Observed<'a> {
     Host(&'a Stage2Config, Step<Phys>),
     /// Of the shadow.
     Shadow(&'a Stage2Config, Step<Phys>),
+}
+
+impl Observed<'_> {
+    /// Of which table, in one word.
+    #[must_use]
+    pub const fn stage(&self) -> &'static str {
+        match self {
+            Self::Guest(..) => "guest",
+            Self::Host(..) => "host",
+            Self::Shadow(..) => "shadow",
+        }
+    }
+
+    /// How that table is walked.
+    #[must_use]
+    pub const fn config(&self) -> &Stage2Config {
+        match self {
+            Self::Guest(config, _) | Self::Host(config, _) | Self::Shadow(config, _) => config,
+        }
+    }
 }
 
 /// Walks all three tables for `ipa` of the guest whose `shadow` this is. `limits` says how L1's tables are to be read,

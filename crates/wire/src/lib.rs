@@ -21,6 +21,7 @@
 extern crate std;
 
 mod answer;
+mod explain;
 mod hex;
 mod listing;
 mod map;
@@ -30,6 +31,7 @@ use core::fmt;
 use serde::Serialize;
 
 pub use answer::{Count, End, Error, Hello, Note, Text};
+pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, Shadow, ShadowSum, Table};
 pub use map::Map;

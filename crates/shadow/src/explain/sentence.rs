@@ -240,7 +240,9 @@ pub struct HostSentence {
 }
 
 impl HostSentence {
-    fn outcome(&self, access: Access) -> Outcome {
+    /// How `access` ends.
+    #[must_use]
+    pub fn outcome(&self, access: Access) -> Outcome {
         match self.host {
             HostStage::Maps(mapping) if access.is_allowed(mapping.attrs.perms) => Outcome::Reaches(mapping.output),
             HostStage::Lacks {
