@@ -42,7 +42,15 @@ use core::fmt::{self, Write};
 
 use spin::Mutex;
 
-use crate::{arch::barrier, dev::uart, interrupts, nested::timer, panic, psci, vcpu::VCpu, vm::Vm};
+use crate::{
+    arch::barrier,
+    dev::uart,
+    inspect, interrupts,
+    nested::timer,
+    panic,
+    vcpu::{VCpu, context::GuestFrame},
+    vm::Vm,
+};
 use session::Session;
 use system::System;
 use terminal::Terminal;
@@ -86,22 +94,31 @@ fn serve(vm: &'static Vm) -> bool {
 /// Keeps this CPU at EL2 while `stop` is in force, or for good once another CPU has panicked.
 ///
 /// To be called with no lock held. No interrupt is acknowledged in here, so none is lost: what becomes pending is taken
-/// when the guest goes on.
-pub fn wait_while_stopped(cpu: usize) {
+/// when the guest goes on. `frame` is the guest's, `None` while the vCPU is off.
+pub fn wait_while_stopped(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) {
     if panic::has_panicked() {
-        psci::park();
+        rest_after_panic(vcpu, frame);
     }
-    let Some(vm) = Vm::get() else { return };
-    halt::wait(cpu, || {
+    halt::wait(vcpu.cpu, || {
         if panic::has_panicked() {
-            psci::park();
+            rest_after_panic(vcpu, frame.as_deref_mut());
         }
-        let is_busy = cpu == HOME_CPU && serve(vm);
-        if !is_busy {
+        let is_busy = vcpu.cpu == HOME_CPU && serve(vcpu.vm);
+        let was_asked = inspect::serve(vcpu, frame.as_deref_mut());
+        if !is_busy && !was_asked {
             // Ends at once if anything is pending; then this is polling, which harms nobody while all are stopped.
             barrier::wfi();
         }
     });
+}
+
+/// Keeps this CPU here for good. All it still does is answer questions about its vCPU.
+fn rest_after_panic(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) -> ! {
+    loop {
+        if !inspect::serve(vcpu, frame.as_deref_mut()) {
+            barrier::wfi();
+        }
+    }
 }
 
 /// Prints a line that nobody asked for, above the line being typed.

@@ -14,6 +14,7 @@ use crate::{
     arch::sysreg::*,
     console,
     dev::gicv3::Gic,
+    inspect,
     nested::timer,
     shadow_mmu,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
@@ -92,9 +93,10 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
     due
 }
 
-/// What a CPU does for gnomon itself before it goes back to its guest: serves the console, stays as long as `stop` is in
-/// force, and gives up shadows that nobody uses.
-pub fn do_own_work(vcpu: &mut VCpu, due: ConsoleDue) {
+/// What a CPU does for gnomon itself before it goes back to its guest: serves the console and answers what it asks, stays
+/// as long as `stop` is in force, and gives up shadows that nobody uses. `frame` is the guest's, `None` while the vCPU is
+/// off.
+pub fn do_own_work(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>, due: ConsoleDue) {
     if due.is_uart || due.is_timer {
         console::receive(vcpu);
     }
@@ -104,7 +106,8 @@ pub fn do_own_work(vcpu: &mut VCpu, due: ConsoleDue) {
     if due.is_timer {
         vcpu.vm.gic.deactivate(CONSOLE_TIMER);
     }
-    console::wait_while_stopped(vcpu.cpu);
+    inspect::serve(vcpu, frame.as_deref_mut());
+    console::wait_while_stopped(vcpu, frame);
     sweep_shadows_if_due(vcpu);
 }
 
@@ -288,6 +291,13 @@ fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
         }
     });
     set_l1_interface(vcpu, &page);
+}
+
+/// The hardware's virtual interface of this CPU.
+pub fn hardware_interface(lr_count: usize) -> VirtualInterface {
+    let mut vif = VirtualInterface::EMPTY;
+    read_interface(&mut vif, lr_count);
+    vif
 }
 
 /// L1's `ICH_*` registers.

@@ -224,7 +224,7 @@ pub extern "C" fn run_vcpu(cpu: usize) -> ! {
         }
         barrier::wfi();
         let due = interrupts::take(vcpu, &mut GuestFrame::default());
-        interrupts::do_own_work(vcpu, due);
+        interrupts::do_own_work(vcpu, None, due);
     };
     switch::reset(vcpu);
     interrupts::reset(vcpu);

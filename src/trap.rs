@@ -131,7 +131,7 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
         (Context::Nested, Context::Host) => Party::L2Forwarded,
     };
     vcpu.exits.record(party, INTERRUPT, timer::now().wrapping_sub(started));
-    interrupts::do_own_work(vcpu, due);
+    interrupts::do_own_work(vcpu, Some(frame), due);
 }
 
 /// A physical SError: QEMU raises none, and on hardware it would be the machine's own failure.

@@ -38,6 +38,22 @@ pub struct Timers {
     pub hyp_virtual: Timer,
 }
 
+impl Timers {
+    /// The two in the hardware: L1's in the host context, its guest's in the nested context.
+    pub fn of_hardware() -> Self {
+        Self {
+            hyp_physical: Timer {
+                ctl: CNTP_CTL_EL0.get(),
+                cval: CNTP_CVAL_EL0.get(),
+            },
+            hyp_virtual: Timer {
+                ctl: CNTV_CTL_EL0.get(),
+                cval: CNTV_CVAL_EL0.get(),
+            },
+        }
+    }
+}
+
 /// The physical counter.
 pub fn now() -> u64 {
     CNTPCT_EL0.get()
@@ -78,20 +94,6 @@ pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
     vcpu.vncr.set(offset, value);
 }
 
-fn hardware_physical() -> Timer {
-    Timer {
-        ctl: CNTP_CTL_EL0.get(),
-        cval: CNTP_CVAL_EL0.get(),
-    }
-}
-
-fn hardware_virtual() -> Timer {
-    Timer {
-        ctl: CNTV_CTL_EL0.get(),
-        cval: CNTV_CVAL_EL0.get(),
-    }
-}
-
 fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
     // Off while the offset changes, so that no line is raised by a compare value against the wrong count.
     CNTV_CTL_EL0.set(0);
@@ -115,10 +117,7 @@ pub fn disarm() {
 
 /// Gives the hardware's timers to L1's guest.
 pub fn switch_to_nested(vcpu: &mut VCpu) {
-    vcpu.timers = Timers {
-        hyp_physical: hardware_physical(),
-        hyp_virtual: hardware_virtual(),
-    };
+    vcpu.timers = Timers::of_hardware();
     load_hardware(
         guest_physical(vcpu),
         guest_virtual(vcpu),
@@ -128,7 +127,10 @@ pub fn switch_to_nested(vcpu: &mut VCpu) {
 
 /// Gives the hardware's timers to L1.
 pub fn switch_to_host(vcpu: &mut VCpu) {
-    let (physical, virtual_) = (hardware_physical(), hardware_virtual());
+    let Timers {
+        hyp_physical: physical,
+        hyp_virtual: virtual_,
+    } = Timers::of_hardware();
     vcpu.vncr.set(vncr::CNTP_CTL_EL0, physical.ctl);
     vcpu.vncr.set(vncr::CNTP_CVAL_EL0, physical.cval);
     vcpu.vncr.set(vncr::CNTV_CTL_EL0, virtual_.ctl);

@@ -67,6 +67,9 @@ pub fn offset(reg: SysReg) -> Option<usize> {
     slot(reg).map(|slot| slot.offset)
 }
 
+/// How many slots have a name.
+pub const SLOT_COUNT: usize = SLOTS.len();
+
 /// Every slot, ascending by offset.
 pub fn slots() -> impl Iterator<Item = &'static Slot> {
     SLOTS.iter()
