@@ -151,8 +151,8 @@ pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
         big_endian: sctlr_el2 & sctlr::EE != 0,
         fwb: hcr_el2 & hcr_el2::FWB != 0,
         has_4k: true,
-        has_16k: false,
-        has_64k: false,
+        has_16k: true,
+        has_64k: true,
     }
 }
 

@@ -8,9 +8,9 @@
 //! has made it work for a guest of a guest. A block-list would offer it on the
 //! day it appears.
 //!
-//! No rule shows more than the hardware has. Two fields are *forced*, both to a
-//! value that denies something: stage 2 granules other than 4K ("not
-//! supported", which is 1, since 0 means "as stage 1"), and
+//! No rule shows more than the hardware has, but for what gnomon does by itself:
+//! the granules of stage 2. L1's stage 2 is only ever read, and what runs is a
+//! shadow of 4K pages. One field is *forced* to a value that denies something:
 //! `ID_AA64MMFR4_EL1.E2H0`, which tells L1 that `HCR_EL2.E2H` cannot be 0. gnomon
 //! cannot allow the switch: under FEAT_NV2 it does not see L1 write `HCR_EL2`.
 //!
@@ -36,15 +36,15 @@ enum Rule {
     Upto(u8),
     /// As `Upto` for a signed field: 0b1111 (-1) is "nothing".
     SignedUpto(i8),
-    /// This value, which denies a feature.
-    Deny(u8),
+    /// This value: gnomon does it for L1, whatever the hardware has.
+    Emulated(u8),
     /// The hardware's value if L1's `E2H` is fixed to 1, else 0.
     VheOnly(u8),
     /// This value, which denies `E2H` = 0, if L1's `E2H` is fixed to 1, else 0.
     DenyE2h0(u8),
 }
 
-use Rule::{Deny, DenyE2h0, SignedUpto, Upto, VheOnly};
+use Rule::{DenyE2h0, Emulated, SignedUpto, Upto, VheOnly};
 
 /// A field: position of its lowest bit, Arm's name, rule. All are four bits.
 type Field = (u8, &'static str, Rule);
@@ -136,7 +136,7 @@ const ISAR2: &[Field] = &[
     (24, "PAC_frac", Upto(1)),
 ];
 
-/// 48-bit addresses, 4K granule at stage 2. No LPA2, fine-grained traps,
+/// 48-bit addresses, every granule at stage 2. No LPA2, fine-grained traps,
 /// `CNTPOFF_EL2` (`ECV` = 2).
 const MMFR0: &[Field] = &[
     (0, "PARange", Upto(5)),
@@ -146,9 +146,9 @@ const MMFR0: &[Field] = &[
     (20, "TGran16", Upto(1)),
     (24, "TGran64", SignedUpto(0)),
     (28, "TGran4", SignedUpto(0)),
-    (32, "TGran16_2", Deny(1)),
-    (36, "TGran64_2", Deny(1)),
-    (40, "TGran4_2", Upto(2)),
+    (32, "TGran16_2", Emulated(2)),
+    (36, "TGran64_2", Emulated(2)),
+    (40, "TGran4_2", Emulated(2)),
     (60, "ECV", Upto(1)),
 ];
 
@@ -192,7 +192,7 @@ impl Rule {
                 let value = sign_extend(hardware);
                 (if value < max { value } else { max }).cast_unsigned() & 0xf
             }
-            Deny(value) => value,
+            Emulated(value) => value,
             VheOnly(max) if !offer.e2h0 => min(hardware, max),
             DenyE2h0(value) if !offer.e2h0 => value,
             VheOnly(_) | DenyE2h0(_) => 0,
@@ -311,7 +311,7 @@ mod tests {
         (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),
         (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0011_2011_1021_1502),
         (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0010_0012),
-        (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0211_0010_0125),
+        (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0222_0010_0125),
         (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0020_1031_2121),
         (SysReg::ID_AA64MMFR2_EL1, 0x1221_0111_1201_1011, 0x1201_0111_0000_1011),
         (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     proptest! {
-        /// But for the two denials, no field is above the hardware's, in the
+        /// But for what is emulated and the denial, no field is above the hardware's, in the
         /// order of its own sign.
         #[test]
         fn never_more_than_the_hardware(hardware: u64, e2h0: bool) {
@@ -376,7 +376,7 @@ mod tests {
                     let honest = match rule {
                         Upto(_) | VheOnly(_) => show <= have,
                         SignedUpto(_) => sign_extend(show) <= sign_extend(have),
-                        Deny(_) | DenyE2h0(_) => true,
+                        Emulated(_) | DenyE2h0(_) => true,
                     };
                     prop_assert!(honest, "{reg}.{name}: {show} of {have}");
                 }
