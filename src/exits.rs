@@ -75,11 +75,12 @@ impl Count {
     }
 }
 
-/// One row, as it is counted.
+/// One row, as it is counted. All zero is nothing counted, so that the image does not hold the counters.
 struct Row {
     count: AtomicU64,
     ticks: AtomicU64,
-    min: AtomicU64,
+    /// The complement of the cheapest one's ticks.
+    not_min: AtomicU64,
     max: AtomicU64,
 }
 
@@ -88,7 +89,7 @@ impl Row {
         Self {
             count: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
-            min: AtomicU64::new(u64::MAX),
+            not_min: AtomicU64::new(0),
             max: AtomicU64::new(0),
         }
     }
@@ -96,7 +97,7 @@ impl Row {
     fn set(&self, to: &Count) {
         self.count.store(to.count, Relaxed);
         self.ticks.store(to.ticks, Relaxed);
-        self.min.store(to.min, Relaxed);
+        self.not_min.store(!to.min, Relaxed);
         self.max.store(to.max, Relaxed);
     }
 
@@ -104,7 +105,7 @@ impl Row {
         Count {
             count: self.count.load(Relaxed),
             ticks: self.ticks.load(Relaxed),
-            min: self.min.load(Relaxed),
+            min: !self.not_min.load(Relaxed),
             max: self.max.load(Relaxed),
         }
     }
@@ -113,8 +114,8 @@ impl Row {
     fn add(&self, ticks: u64) {
         self.count.store(self.count.load(Relaxed) + 1, Relaxed);
         self.ticks.store(self.ticks.load(Relaxed).wrapping_add(ticks), Relaxed);
-        if ticks < self.min.load(Relaxed) {
-            self.min.store(ticks, Relaxed);
+        if !ticks > self.not_min.load(Relaxed) {
+            self.not_min.store(!ticks, Relaxed);
         }
         if ticks > self.max.load(Relaxed) {
             self.max.store(ticks, Relaxed);

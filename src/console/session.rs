@@ -10,6 +10,7 @@ use core::fmt::{self, Write};
 
 use console_core::{Command, Editor, Event, FilterState, Filtered};
 
+use spin::Mutex;
 use wire::{LINE_BYTES, Record};
 
 use super::{
@@ -34,8 +35,9 @@ pub struct Session {
     form: Form,
     /// The command in progress. Its line stays in the editor, which gets no key meanwhile.
     job: Option<Job>,
-    /// What the step in progress printed.
-    output: Output,
+    /// What the step in progress printed; nobody else uses it. Not in here, because it is large, and the image holds what
+    /// is not all zero.
+    output: &'static Mutex<Output>,
 }
 
 /// A command in progress.
@@ -46,13 +48,13 @@ struct Job {
 
 impl Session {
     /// A session that has not been opened.
-    pub const fn new() -> Self {
+    pub const fn new(output: &'static Mutex<Output>) -> Self {
         Self {
             editor: Editor::new(),
             typed: TypeAhead::new(),
             form: Form::Text,
             job: None,
-            output: Output::new(),
+            output,
         }
     }
 
@@ -187,11 +189,12 @@ impl Session {
         let Ok(command) = Command::parse(self.editor.line()) else {
             return;
         };
-        self.output.clear(self.form);
-        let progress = job.task.step(system, &mut self.output);
+        let mut output = self.output.lock();
+        output.clear(self.form);
+        let progress = job.task.step(system, &mut output);
         let mut filtered = Filtered::new(&mut *terminal, command.filters(), &mut job.filters);
         // A terminal that is not there loses its output and nothing else.
-        let _ = filtered.write_str(self.output.as_str());
+        let _ = filtered.write_str(output.as_str());
         if progress == Ok(Progress::More) && !filtered.is_done() {
             return;
         }
