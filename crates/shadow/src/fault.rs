@@ -126,6 +126,8 @@ impl<const N: usize> ShadowPool<N> {
             Ok(host) if fault.access.is_allowed(host.attrs.perms) => {
                 let leaf = compose(fault.ipa, &mapping, &host);
                 self.map(slot, &leaf, env);
+                let size = Granule::K4.entry_bytes(leaf.level);
+                self.history.filled(now, slot, leaf.ia, size);
                 FaultAction::Retry
             }
             _ => FaultAction::NotMemory { l1 },

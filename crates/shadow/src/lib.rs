@@ -37,6 +37,7 @@ mod compose;
 mod env;
 pub mod explain;
 mod fault;
+mod history;
 mod key;
 #[cfg(test)]
 mod model_tests;
@@ -53,6 +54,7 @@ pub use audit::{Finding, Offence};
 pub use compose::{ShadowLeaf, combine_mem, compose};
 pub use env::ShadowEnv;
 pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault};
+pub use history::{Fill, Origin, Past, Tlbi};
 pub use key::{ShadowKey, vmid_of};
 pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
 pub use slot::{Shadow, SlotId};

@@ -7,6 +7,7 @@
 
 use crate::{
     env::{Scoped, ShadowEnv},
+    history::History,
     key::ShadowKey,
     slot::{Shadow, SlotId},
 };
@@ -64,6 +65,7 @@ impl core::error::Error for FindError {}
 pub struct ShadowPool<const N: usize> {
     pub(crate) slots: [Option<Shadow>; N],
     pub(crate) clock: u64,
+    pub(crate) history: History,
 }
 
 impl<const N: usize> Default for ShadowPool<N> {
@@ -84,6 +86,7 @@ impl<const N: usize> ShadowPool<N> {
         Self {
             slots: [const { None }; N],
             clock: 0,
+            history: History::empty(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 use core::ops::Range;
 use vmsa::{
-    Ipa, L2, Level, Phys, ReadTable,
+    Granule, Ipa, L2, Level, Phys, ReadTable,
     stage2::{Stage2Desc, walk},
 };
 
@@ -24,8 +24,58 @@ use vmsa::{
 pub struct InvalidationStats {
     /// The shadows it applied to.
     pub shadows: u32,
+    /// The same as a set, one bit for each of the first 64 numbers.
+    pub slots: u64,
     /// The bytes that are no longer mapped.
     pub bytes: u64,
+    /// The shadow leaves that mapped them.
+    pub leaves: u64,
+    /// The first address that it ended translations of, in all of the shadows.
+    pub start: u64,
+    /// The end of these.
+    pub end: u64,
+}
+
+impl InvalidationStats {
+    /// Before it is done, of something that is to cover `range` at least.
+    const fn of(range: Range<u64>) -> Self {
+        Self {
+            shadows: 0,
+            slots: 0,
+            bytes: 0,
+            leaves: 0,
+            start: range.start,
+            end: range.end,
+        }
+    }
+
+    /// Adds what was done to `shadow`, number `slot`: `range` was unmapped, and before that there were as many `leaves`.
+    fn add(&mut self, slot: usize, shadow: &Shadow, leaves: u64, range: Range<u64>, bytes: u64) {
+        if self.shadows == 0 {
+            (self.start, self.end) = (range.start, range.end);
+        } else {
+            (self.start, self.end) = (self.start.max(range.start), self.end.min(range.end));
+        }
+        self.shadows += 1;
+        self.slots |= u32::try_from(slot)
+            .ok()
+            .and_then(|slot| 1u64.checked_shl(slot))
+            .unwrap_or(0);
+        self.bytes += bytes;
+        self.leaves += leaves.saturating_sub(leaf_count(shadow));
+    }
+}
+
+/// All addresses.
+const EVERYTHING: Range<u64> = 0..u64::MAX;
+
+/// The leaves of a shadow.
+fn leaf_count(shadow: &Shadow) -> u64 {
+    let levels = [Level::ZERO, Level::ONE, Level::TWO, Level::THREE];
+    let counts = levels.iter().zip(shadow.table.mapped());
+    counts
+        .map(|(level, bytes)| bytes / Granule::K4.entry_bytes(*level))
+        .sum()
 }
 
 impl<const N: usize> ShadowPool<N> {
@@ -37,12 +87,15 @@ impl<const N: usize> ShadowPool<N> {
         ttl: Option<Ttl>,
         env: &mut impl ShadowEnv,
     ) -> InvalidationStats {
-        self.invalidate(Some(vmid), env, |shadow, env| {
+        let least = ttl.map_or(Granule::K4.bytes(), Ttl::bytes);
+        let start = ipa.align_down(least).bits();
+        self.invalidate(Some(vmid), start..start + least, env, |shadow, env| {
             let size = match ttl {
                 Some(ttl) => ttl.bytes(),
                 None => guest_leaf_bytes(shadow, ipa, env).unwrap_or_else(|| shadow.granule.largest_leaf_bytes()),
             };
-            shadow.unmap(ipa.align_down(size).bits(), size, env)
+            let start = ipa.align_down(size).bits();
+            (start..start + size, shadow.unmap(start, size, env))
         })
     }
 
@@ -58,21 +111,24 @@ impl<const N: usize> ShadowPool<N> {
         env: &mut impl ShadowEnv,
     ) -> InvalidationStats {
         let range = base.bits()..base.bits().saturating_add(size);
-        self.invalidate(Some(vmid), env, |shadow, env| {
+        self.invalidate(Some(vmid), range.clone(), env, |shadow, env| {
             let range = widen(shadow, &range, env);
-            shadow.unmap(range.start, range.end - range.start, env)
+            let bytes = shadow.unmap(range.start, range.end - range.start, env);
+            (range, bytes)
         })
     }
 
     /// `TLBI VMALLS12E1` and its variants.
     pub fn invalidate_vmid(&mut self, vmid: u16, env: &mut impl ShadowEnv) -> InvalidationStats {
-        self.invalidate(Some(vmid), env, Shadow::unmap_all)
+        self.invalidate(Some(vmid), EVERYTHING, env, |shadow, env| {
+            (EVERYTHING, shadow.unmap_all(env))
+        })
     }
 
     /// `TLBI ALLE1` and its variants; also for any change of the host stage 2, since there is no
     /// reverse map.
     pub fn invalidate_all(&mut self, env: &mut impl ShadowEnv) -> InvalidationStats {
-        self.invalidate(None, env, Shadow::unmap_all)
+        self.invalidate(None, EVERYTHING, env, |shadow, env| (EVERYTHING, shadow.unmap_all(env)))
     }
 
     /// Throws away what `slot` maps of the `size` bytes from `ia`. It refaults.
@@ -86,18 +142,22 @@ impl<const N: usize> ShadowPool<N> {
         self.iter().filter(move |(_, shadow)| shadow.key.vmid() == vmid)
     }
 
-    /// Does `unmap` to all shadows, or to those of one VMID.
+    /// Does `unmap`, which tells what addresses it is about and how many bytes were mapped there, to all shadows, or to
+    /// those of one VMID. It is about `range` if there are none.
     fn invalidate<E: ShadowEnv>(
         &mut self,
         vmid: Option<u16>,
+        range: Range<u64>,
         env: &mut E,
-        unmap: impl Fn(&mut Shadow, &mut E) -> u64,
+        unmap: impl Fn(&mut Shadow, &mut E) -> (Range<u64>, u64),
     ) -> InvalidationStats {
-        let mut stats = InvalidationStats::default();
-        for shadow in self.slots.iter_mut().flatten() {
+        let mut stats = InvalidationStats::of(range);
+        for (slot, shadow) in self.slots.iter_mut().enumerate() {
+            let Some(shadow) = shadow else { continue };
             if vmid.is_none_or(|vmid| shadow.key.vmid() == vmid) {
-                stats.shadows += 1;
-                stats.bytes += unmap(shadow, env);
+                let leaves = leaf_count(shadow);
+                let (range, bytes) = unmap(shadow, env);
+                stats.add(slot, shadow, leaves, range, bytes);
             }
         }
         stats
@@ -141,7 +201,7 @@ mod tests {
         Access, FaultAction, ShadowKey,
         testing::{BLOCK, GuestTables, K4, World, touch},
     };
-    use vmsa::{Granule, stage2::Stage2Attrs};
+    use vmsa::stage2::Stage2Attrs;
 
     const ROOT: u64 = 0x1000_0000;
     const BASE: u64 = 0x4000_0000;
@@ -175,7 +235,11 @@ mod tests {
             stats,
             InvalidationStats {
                 shadows: 1,
-                bytes: 0x3000
+                slots: 1,
+                bytes: 0x3000,
+                leaves: 3,
+                start: BASE,
+                end: BASE + GIB,
             }
         );
         world.assert_fresh(&pool);
@@ -262,11 +326,16 @@ mod tests {
         assert_eq!(pool.slots_with_vmid(7).count(), 3);
 
         let stats = pool.invalidate_ipa(7, Ipa::new(BASE), None, &mut world);
+        // The narrowest of what was done to the three is what all of them lack now.
         assert_eq!(
             stats,
             InvalidationStats {
                 shadows: 3,
-                bytes: 2 * (2 << 20) + GIB
+                slots: 0b1011,
+                bytes: 2 * (2 << 20) + GIB,
+                leaves: 3,
+                start: BASE,
+                end: BASE + (2 << 20),
             }
         );
         world.assert_fresh(&pool);
@@ -276,7 +345,11 @@ mod tests {
             pool.invalidate_vmid(8, &mut world),
             InvalidationStats {
                 shadows: 1,
-                bytes: 2 << 20
+                slots: 0b100,
+                bytes: 2 << 20,
+                leaves: 1,
+                start: 0,
+                end: u64::MAX,
             }
         );
         assert_eq!(
