@@ -4,10 +4,10 @@
 //! lock of [`Mmu`]. That is what makes invariant I4 hold: when a TLBI of L1 has got the lock, no fault is halfway between
 //! having read L1's descriptor and having mapped what it said.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec};
 use core::ops::Range;
 
-use shadow::{AcquireError, FaultAction, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowPool};
+use shadow::{AcquireError, FaultAction, Fill, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowPool, Tlbi};
 use syndrome::{
     regs::{hcr_el2, sctlr},
     vncr,
@@ -26,6 +26,9 @@ use crate::{
 
 /// Shadows that may exist at once. Their tables come from the frame allocator; slots themselves are cheap.
 pub const SHADOWS_MAX: usize = 64;
+/// TLBIs of L1's that are remembered, and leaves of shadows by when they were made.
+const TLBIS_KEPT: usize = 256;
+const FILLS_KEPT: usize = 2048;
 /// The VMID of the host context; shadows have theirs from [`shadow::FIRST_VMID`] on.
 const HOST_VMID: u64 = 1;
 const VMID_SHIFT: u64 = 48;
@@ -56,10 +59,12 @@ impl Mmu {
                 &mut memory,
             )?;
         }
-        Ok(Self {
-            host,
-            shadows: Box::new(ShadowPool::new()),
-        })
+        let mut shadows = Box::new(ShadowPool::new());
+        shadows.keep_history(
+            Box::leak(vec![Tlbi::default(); TLBIS_KEPT].into_boxed_slice()),
+            Box::leak(vec![Fill::default(); FILLS_KEPT].into_boxed_slice()),
+        );
+        Ok(Self { host, shadows })
     }
 
     /// VTTBR_EL2 of the host context.

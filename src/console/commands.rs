@@ -15,6 +15,7 @@ mod ptdump;
 mod set;
 mod shadow;
 mod stop;
+mod tlbi;
 
 use core::fmt::{self, Write};
 
@@ -53,6 +54,7 @@ const COMMANDS: &[Entry] = &[
     explain::ENTRY,
     shadow::ENTRY,
     exits::ENTRY,
+    tlbi::ENTRY,
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
@@ -92,6 +94,8 @@ pub enum Task {
     Shadow(shadow::Rows),
     /// `exits`
     Exits(exits::Rows),
+    /// `tlbi`
+    Tlbi(tlbi::Rows),
     /// `stop`
     Stop,
     /// `set json`: the session does it, at the end of its answer.
@@ -113,6 +117,7 @@ impl Task {
             Self::Explain(explain) => explain.step(system, out),
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
+            Self::Tlbi(rows) => rows.step(system, out),
             Self::Stop => stop::step(system, out),
             Self::SetJson(_) => Ok(Progress::Done),
             Self::Say(text) => done(out.write_str(text)),

@@ -6,11 +6,12 @@
 //!
 //! Local forms are done for all CPUs: a guest cannot tell. The `nXS` forms are not offered.
 
-use shadow::{IpaOperand, RangeOperand, vmid_of};
+use shadow::{InvalidationStats, IpaOperand, Origin, RangeOperand, vmid_of};
 use syndrome::{SysReg, regs::hcr_el2, vncr};
 
 use crate::{
     arch::{barrier, tlbi},
+    nested::timer,
     shadow_mmu,
     vcpu::VCpu,
 };
@@ -26,7 +27,7 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
         return true;
     }
     if let Some(maintenance) = stage1_of_el1(instruction) {
-        stage1(vcpu, maintenance, operand);
+        stage1(vcpu, instruction, maintenance, operand);
         return true;
     }
     stage2(vcpu, instruction, operand)
@@ -64,16 +65,32 @@ fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
     })
 }
 
-fn stage1(vcpu: &VCpu, maintenance: Stage1, operand: u64) {
+fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
     if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
         maintenance(operand);
         barrier::dsb_ish();
         return;
     }
     let vmid = guest_vmid(vcpu);
-    let mmu = vcpu.vm.mmu.lock();
-    for (_, shadow) in mmu.shadows.slots_with_vmid(vmid) {
+    let mut mmu = vcpu.vm.mmu.lock();
+    let mut stats = InvalidationStats::default();
+    for (slot, shadow) in mmu.shadows.slots_with_vmid(vmid) {
         shadow_mmu::under(shadow.vttbr(), || maintenance(operand));
+        stats.shadows += 1;
+        stats.slots |= 1u64.checked_shl(slot.number().into()).unwrap_or(0);
+    }
+    let origin = origin(vcpu, instruction, operand);
+    mmu.shadows.note_tlbi(origin, Some(vmid), false, stats);
+}
+
+/// What the console is to know of the instruction.
+fn origin(vcpu: &VCpu, instruction: SysReg, operand: u64) -> Origin {
+    Origin {
+        time: timer::now(),
+        // There are not as many.
+        cpu: vcpu.cpu as u16,
+        instruction: instruction.bits(),
+        operand,
     }
 }
 
@@ -86,7 +103,7 @@ fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
     let vmid = guest_vmid(vcpu);
     let mut mmu = vcpu.vm.mmu.lock();
     mmu.with_shadows(|shadows, env| {
-        match instruction {
+        let (vmid, stats) = match instruction {
             SysReg::TLBI_IPAS2E1
             | SysReg::TLBI_IPAS2E1IS
             | SysReg::TLBI_IPAS2E1OS
@@ -94,7 +111,7 @@ fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
             | SysReg::TLBI_IPAS2LE1IS
             | SysReg::TLBI_IPAS2LE1OS => {
                 let operand = IpaOperand::decode(operand);
-                shadows.invalidate_ipa(vmid, operand.ipa, operand.ttl, env);
+                (Some(vmid), shadows.invalidate_ipa(vmid, operand.ipa, operand.ttl, env))
             }
             SysReg::TLBI_RIPAS2E1
             | SysReg::TLBI_RIPAS2E1IS
@@ -103,16 +120,15 @@ fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
             | SysReg::TLBI_RIPAS2LE1IS
             | SysReg::TLBI_RIPAS2LE1OS => {
                 let range = RangeOperand::decode(operand);
-                shadows.invalidate_range(vmid, range.base, range.size, env);
+                (Some(vmid), shadows.invalidate_range(vmid, range.base, range.size, env))
             }
             SysReg::TLBI_VMALLS12E1 | SysReg::TLBI_VMALLS12E1IS | SysReg::TLBI_VMALLS12E1OS => {
-                shadows.invalidate_vmid(vmid, env);
+                (Some(vmid), shadows.invalidate_vmid(vmid, env))
             }
-            SysReg::TLBI_ALLE1 | SysReg::TLBI_ALLE1IS | SysReg::TLBI_ALLE1OS => {
-                shadows.invalidate_all(env);
-            }
+            SysReg::TLBI_ALLE1 | SysReg::TLBI_ALLE1IS | SysReg::TLBI_ALLE1OS => (None, shadows.invalidate_all(env)),
             _ => return false,
-        }
+        };
+        shadows.note_tlbi(origin(vcpu, instruction, operand), vmid, true, stats);
         true
     })
 }

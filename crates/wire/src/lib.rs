@@ -25,6 +25,7 @@ mod explain;
 mod hex;
 mod listing;
 mod map;
+mod tlbi;
 
 use core::fmt;
 
@@ -35,6 +36,7 @@ pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, Shadow, ShadowSum, Table};
 pub use map::Map;
+pub use tlbi::Tlbi;
 
 /// The version of the format, the field `v` of every record.
 pub const VERSION: u32 = 1;
