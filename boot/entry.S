@@ -32,7 +32,9 @@ primary_entry:
     cmp     x1, x2
     b.ne    wrong_address
 
+    // The end is a page's; the start is not, and .data comes right before it.
     adrp    x1, __bss_start
+    add     x1, x1, :lo12:__bss_start
     adrp    x2, __bss_end
 0:  cmp     x1, x2
     b.hs    1f
