@@ -24,6 +24,7 @@ mod nested;
 mod panic;
 mod psci;
 mod shadow_mmu;
+mod trace;
 mod trap;
 mod unhandled;
 mod vcpu;

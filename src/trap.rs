@@ -9,6 +9,7 @@ mod eret;
 mod smc;
 mod sysreg;
 
+use ::trace::{Depth, Event};
 use syndrome::{
     Esr,
     esr::{ec, hpfar},
@@ -21,7 +22,7 @@ use crate::{
     exits::{INTERRUPT, Party},
     interrupts,
     nested::timer,
-    unhandled,
+    trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
@@ -46,9 +47,32 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
         far: FAR_EL2.get(),
         hpfar: HPFAR_EL2.get(),
     };
+    trace::record(vcpu.cpu, || Event::Exit {
+        esr: exit.esr.0,
+        pc: frame.elr,
+        from: depth(vcpu.context),
+    });
     let party = dispatch(vcpu, frame, &exit);
+    record_entry(vcpu, frame);
     vcpu.exits
         .record(party, exit.esr.ec(), timer::now().wrapping_sub(started));
+}
+
+/// Records that the guest goes on.
+#[inline(always)]
+fn record_entry(vcpu: &VCpu, frame: &GuestFrame) {
+    trace::record(vcpu.cpu, || Event::Entry {
+        pc: frame.elr,
+        to: depth(vcpu.context),
+    });
+}
+
+/// Who runs in a context.
+const fn depth(context: Context) -> Depth {
+    match context {
+        Context::Host => Depth::L1,
+        Context::Nested => Depth::L2,
+    }
 }
 
 fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
@@ -92,7 +116,15 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     }
     let is_wanted = if class == ec::SYS64 {
         let access = exit.esr.sysreg();
-        forward::wants(access.reg, access.is_read, &controls)
+        let is_wanted = forward::wants(access.reg, access.is_read, &controls);
+        if is_wanted {
+            trace::record(vcpu.cpu, || Event::ForwardSysreg {
+                reg: access.reg,
+                is_read: access.is_read,
+                pc: frame.elr,
+            });
+        }
+        is_wanted
     } else {
         forward::wants_exception(exit.esr, &controls)
     };
@@ -124,6 +156,10 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
     let vcpu = unsafe { percpu::vcpu() };
     let started = timer::now();
     let was = vcpu.context;
+    trace::record(vcpu.cpu, || Event::Interrupt {
+        pc: frame.elr,
+        from: depth(was),
+    });
     let due = interrupts::take(vcpu, frame);
     let party = match (was, vcpu.context) {
         (Context::Host, _) => Party::L1,
@@ -132,6 +168,7 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
     };
     vcpu.exits.record(party, INTERRUPT, timer::now().wrapping_sub(started));
     interrupts::do_own_work(vcpu, Some(frame), due);
+    record_entry(vcpu, frame);
 }
 
 /// A physical SError: QEMU raises none, and on hardware it would be the machine's own failure.

@@ -16,13 +16,14 @@ mod set;
 mod shadow;
 mod stop;
 mod tlbi;
+mod trace;
 
 use core::fmt::{self, Write};
 
 use console_core::Command;
 
 pub use super::output::Output;
-use super::{dump::Dump, error::CommandError, system::System};
+use super::{dump::Dump, error::CommandError, system::System, text::Text};
 
 /// A command as the user finds it.
 pub struct Entry {
@@ -55,6 +56,7 @@ const COMMANDS: &[Entry] = &[
     shadow::ENTRY,
     exits::ENTRY,
     tlbi::ENTRY,
+    trace::ENTRY,
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
@@ -96,6 +98,10 @@ pub enum Task {
     Exits(exits::Rows),
     /// `tlbi`
     Tlbi(tlbi::Rows),
+    /// `trace`
+    TraceState,
+    /// `trace dump`
+    Trace(trace::Dump),
     /// `stop`
     Stop,
     /// `set json`: the session does it, at the end of its answer.
@@ -118,6 +124,8 @@ impl Task {
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
             Self::Tlbi(rows) => rows.step(system, out),
+            Self::TraceState => done(out.row(&trace::state(system))),
+            Self::Trace(dump) => dump.step(out),
             Self::Stop => stop::step(system, out),
             Self::SetJson(_) => Ok(Progress::Done),
             Self::Say(text) => done(out.write_str(text)),
@@ -133,12 +141,13 @@ impl Task {
 
     /// What the user should know of the output, beside the output.
     pub fn note(&self) -> Option<&'static str> {
-        let has_changed = match self {
-            Self::Dump(dump) => dump.has_changed(),
-            Self::DumpShadows(dumps) => dumps.has_changed(),
-            _ => false,
-        };
-        has_changed.then_some("the table changed while it was printed")
+        const CHANGED: &str = "the table changed while it was printed";
+        match self {
+            Self::Dump(dump) if dump.has_changed() => Some(CHANGED),
+            Self::DumpShadows(dumps) if dumps.has_changed() => Some(CHANGED),
+            Self::Trace(dump) if dump.has_lost() => Some("events were overwritten while they were printed"),
+            _ => None,
+        }
     }
 }
 
@@ -172,6 +181,22 @@ pub fn candidates(before: &str, system: &System, found: &mut dyn FnMut(&str)) {
 
 fn find(name: &str) -> Option<&'static Entry> {
     COMMANDS.iter().find(|entry| entry.name == name)
+}
+
+/// The vCPU that `vcpuN` names, if the machine has it.
+fn parse_vcpu(word: &str, system: &System) -> Option<usize> {
+    let cpu = word.strip_prefix("vcpu")?.parse().ok()?;
+    (cpu < system.vm.machine.cpus.len()).then_some(cpu)
+}
+
+/// The names of the vCPUs.
+fn vcpu_names(system: &System, found: &mut dyn FnMut(&str)) {
+    for cpu in 0..system.vm.machine.cpus.len() {
+        let mut name = Text::<16>::new();
+        if write!(name, "vcpu{cpu}").is_ok() {
+            found(name.as_str());
+        }
+    }
 }
 
 /// For commands without arguments.

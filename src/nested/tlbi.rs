@@ -6,21 +6,33 @@
 //!
 //! Local forms are done for all CPUs: a guest cannot tell. The `nXS` forms are not offered.
 
+use ::trace::Event;
 use shadow::{InvalidationStats, IpaOperand, Origin, RangeOperand, vmid_of};
 use syndrome::{SysReg, regs::hcr_el2, vncr};
 
 use crate::{
     arch::{barrier, tlbi},
     nested::timer,
-    shadow_mmu,
+    shadow_mmu, trace,
     vcpu::VCpu,
 };
+
+/// `CRn` of all TLBI instructions.
+const TLBI_CRN: u8 = 8;
 
 /// A stage-1 invalidation of the EL1&0 regime.
 type Stage1 = fn(u64);
 
 /// Executes `instruction` with operand `operand` for L1. Says whether it is a TLBI that L1 has.
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
+    if instruction.crn() != TLBI_CRN {
+        return false;
+    }
+    trace::record(vcpu.cpu, || Event::Tlbi {
+        reg: instruction,
+        operand,
+        vmid: guest_vmid(vcpu),
+    });
     if let Some(maintenance) = stage1_of_el2(instruction) {
         maintenance(operand);
         barrier::dsb_ish();

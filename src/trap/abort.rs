@@ -3,6 +3,7 @@
 //! An abort from the host context is on the host stage 2, which maps all that L1 has: what is left are the emulated
 //! GIC's registers, and holes. An abort from the nested context is on a shadow: [`crate::shadow_mmu`] decides it.
 
+use ::trace::{Event, FaultOutcome};
 use shadow::{Access, FaultAction, FaultKind as ShadowFaultKind, ShadowFault};
 use syndrome::{
     esr::{DataAbort, FaultKind, FaultStatus, ec},
@@ -18,7 +19,7 @@ use crate::{
     },
     dev::gicv3::REDISTRIBUTOR_BYTES,
     exits::Party,
-    interrupts, shadow_mmu, unhandled,
+    interrupts, shadow_mmu, trace, unhandled,
     vcpu::{VCpu, context::GuestFrame, inject},
 };
 
@@ -53,7 +54,15 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
         kind,
         is_s1ptw: abort.is_s1ptw,
     };
-    match shadow_mmu::handle_fault(vcpu, vcpu.vel2.sctlr, &fault) {
+    trace::record(vcpu.cpu, || Event::GuestFault {
+        ipa,
+        esr: exit.esr.0,
+        far: exit.far,
+        pc: frame.elr,
+    });
+    let action = shadow_mmu::handle_fault(vcpu, vcpu.vel2.sctlr, &fault);
+    record_outcome(vcpu, ipa, &action);
+    match action {
         FaultAction::Retry => Party::L2,
         FaultAction::Inject(fault) => {
             inject::stage2_fault(vcpu, frame, exit, fault.fsc(), ipa);
@@ -64,6 +73,18 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
             Party::L2
         }
     }
+}
+
+fn record_outcome(vcpu: &VCpu, ipa: u64, action: &FaultAction) {
+    trace::record(vcpu.cpu, || Event::ShadowFault {
+        ipa,
+        shadow: vcpu.shadow.map_or(u16::MAX, |slot| slot.number()),
+        outcome: match action {
+            FaultAction::Retry => FaultOutcome::Handled,
+            FaultAction::Inject(_) => FaultOutcome::Injected,
+            FaultAction::NotMemory { .. } => FaultOutcome::NotMemory,
+        },
+    });
 }
 
 /// What of an abort's syndrome a stage-2 fault handler needs, instruction and data aborts alike.

@@ -1,12 +1,13 @@
 //! ERET at virtual EL2: within the host context, or down to what L1 runs.
 
+use ::trace::Event;
 use syndrome::{esr::EretKind, exception, vncr};
 
 use super::Exit;
 use crate::{
     arch::sysreg::*,
     nested::switch,
-    unhandled,
+    trace, unhandled,
     vcpu::{VCpu, context::GuestFrame},
 };
 
@@ -25,8 +26,14 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
             frame.elr = pc;
             frame.spsr = exception::to_physical(spsr);
         }
-        Ok(_) => switch::enter_nested(vcpu, frame, pc, spsr),
+        Ok(_) => {
+            let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+            trace::record(vcpu.cpu, || Event::NestedEret { elr: pc, spsr, hcr });
+            switch::enter_nested(vcpu, frame, pc, spsr);
+        }
         Err(_) => {
+            let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+            trace::record(vcpu.cpu, || Event::IllegalEret { elr: pc, spsr, hcr });
             let old = exception::to_virtual(frame.spsr);
             frame.elr = pc;
             frame.spsr = exception::to_physical(exception::illegal_return_pstate(old, spsr));

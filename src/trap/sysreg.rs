@@ -3,6 +3,7 @@
 //! From virtual EL2 these are L1's EL2 registers that FEAT_NV2 does not keep in memory. Most of them live in the EL1
 //! register of the hardware that stands for them, because with `E2H` = 1 the layouts agree.
 
+use ::trace::Event;
 use syndrome::{
     SysReg,
     esr::SysRegTrap,
@@ -14,7 +15,7 @@ use crate::{
     arch::sysreg::{self, *},
     interrupts,
     nested::{at, timer, tlbi},
-    unhandled,
+    trace, unhandled,
     vcpu::{VCpu, context::GuestFrame},
 };
 
@@ -26,6 +27,11 @@ const ICC_SRE_EL1: u64 = 0x7;
 /// An access from the host context.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
+    trace::record(vcpu.cpu, || Event::SysAccess {
+        reg,
+        is_write: !is_read,
+        pc: frame.elr,
+    });
     let is_done = if reg.is_instruction() {
         tlbi::execute(vcpu, reg, frame.get(rt)) || at::execute(vcpu, reg, frame.get(rt))
     } else if is_read {

@@ -4,6 +4,7 @@
 //! both cases taking an exception "at EL1" is the same few writes. Only where an exception of L1's guest goes to virtual
 //! EL2 does the context switch first.
 
+use ::trace::{Event, ExceptionKind};
 use syndrome::{
     Esr,
     esr::{AbortKind, Origin, ec, hpfar},
@@ -18,7 +19,7 @@ use super::{
     Context, VCpu,
     context::{GuestFrame, INSTRUCTION_BYTES},
 };
-use crate::{arch::sysreg::*, nested::switch, trap::Exit};
+use crate::{arch::sysreg::*, nested::switch, trace, trap::Exit};
 
 /// Where the processor state of an exception goes, and what decides it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,25 @@ fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u6
 }
 
 /// An exception of L1's guest into virtual EL2. The nested context is left; `frame` goes on in L1.
-fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind) {
+///
+/// `esr` is what L1 finds in its `ESR_EL2`; an interrupt leaves that alone.
+fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>) {
+    trace::record(vcpu.cpu, || Event::InjectNested {
+        kind: match kind {
+            Kind::Sync => ExceptionKind::Sync,
+            Kind::Irq => ExceptionKind::Irq,
+            Kind::Fiq => ExceptionKind::Fiq,
+            Kind::SError => ExceptionKind::SError,
+        },
+        esr: esr.map_or(0, |esr| esr.0),
+        elr: frame.elr,
+        spsr: frame.spsr,
+        hcr: vcpu.vncr.get(vncr::HCR_EL2),
+    });
     switch::leave_nested(vcpu);
+    if let Some(esr) = esr {
+        ESR_EL1.set(esr.0);
+    }
     let old = frame.spsr;
     enter(vcpu, frame, Target::Vel2, old, kind);
 }
@@ -93,8 +111,7 @@ pub fn hvc_in_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
 
 /// L1 wants this exit of its guest: its own syndrome, unchanged.
 pub fn forward(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    to_vel2(vcpu, frame, Kind::Sync);
-    ESR_EL1.set(exit.esr.0);
+    to_vel2(vcpu, frame, Kind::Sync, Some(exit.esr));
     if has_far(exit.esr.ec()) {
         FAR_EL1.set(exit.far);
     }
@@ -107,8 +124,7 @@ fn has_far(class: u8) -> bool {
 
 /// A stage-2 fault that L1's tables cause: the hardware's syndrome with the fault status of L1's walk.
 pub fn stage2_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u8, ipa: u64) {
-    to_vel2(vcpu, frame, Kind::Sync);
-    ESR_EL1.set(exit.esr.with_fsc(fsc).0);
+    to_vel2(vcpu, frame, Kind::Sync, Some(exit.esr.with_fsc(fsc)));
     FAR_EL1.set(exit.far);
     vcpu.emulated.hpfar = hpfar::for_ipa(ipa);
 }
@@ -122,8 +138,8 @@ pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     };
     let is_to_l1 = vcpu.context == Context::Nested && forward::wants_external_abort(&vcpu.l1_controls());
     if is_to_l1 {
-        to_vel2(vcpu, frame, Kind::Sync);
-        ESR_EL1.set(Esr::external_abort(kind, Origin::Lower).0);
+        let esr = Esr::external_abort(kind, Origin::Lower);
+        to_vel2(vcpu, frame, Kind::Sync, Some(esr));
         FAR_EL1.set(exit.far);
     } else {
         let origin = if frame.spsr & pstate::M == pstate::EL0T {
@@ -141,5 +157,5 @@ pub fn interrupt_to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, signal: Signal
         Signal::Irq => Kind::Irq,
         Signal::Fiq => Kind::Fiq,
     };
-    to_vel2(vcpu, frame, kind);
+    to_vel2(vcpu, frame, kind, None);
 }

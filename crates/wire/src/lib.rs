@@ -26,6 +26,7 @@ mod hex;
 mod listing;
 mod map;
 mod tlbi;
+mod trap;
 
 use core::fmt;
 
@@ -37,6 +38,7 @@ pub use hex::Hex;
 pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, Shadow, ShadowSum, Table};
 pub use map::Map;
 pub use tlbi::Tlbi;
+pub use trap::{TraceState, Trap};
 
 /// The version of the format, the field `v` of every record.
 pub const VERSION: u32 = 1;

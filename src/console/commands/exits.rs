@@ -1,13 +1,13 @@
 //! `exits`: how often guests were left, why, and what it cost.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use syndrome::esr::ec;
 
 use super::{Entry, Output, Progress, Task};
 use crate::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, system::System, text::Text},
+    console::{error::CommandError, system::System},
     exits::{self, Count, INTERRUPT, Party},
     unhandled,
 };
@@ -30,8 +30,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
             Ok(Task::Say(""))
         }
         [name] => {
-            let number = name.strip_prefix("vcpu").and_then(|number| number.parse().ok());
-            let cpu = number.filter(|cpu| *cpu < system.vm.machine.cpus.len());
+            let cpu = super::parse_vcpu(name, system);
             Ok(Task::Exits(Rows::new(Some(
                 cpu.ok_or(CommandError::Usage(ENTRY.usage))?,
             ))))
@@ -42,12 +41,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
 
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
     found("reset");
-    for cpu in 0..system.vm.machine.cpus.len() {
-        let mut name = Text::<16>::new();
-        if write!(name, "vcpu{cpu}").is_ok() {
-            found(name.as_str());
-        }
-    }
+    super::vcpu_names(system, found);
 }
 
 /// The table in progress.
