@@ -1,6 +1,7 @@
 //! How often a vCPU left its guest, why, and what it cost.
 //!
-//! Counted by exception class, apart for L1 and for its guest, and for the guest apart by who handled it. The cost is
+//! Counted by exception class, apart for L1 and for its guest, and for the guest apart by who handled it; accesses to
+//! system registers by register as well. The cost is
 //! in ticks of the counter, from the first instruction of the handler to the last.
 //!
 //! Each CPU alone writes its own counters, so counting takes plain loads and stores; they are atomics because the
@@ -12,6 +13,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use syndrome::SysReg;
+
 use crate::layout::CPU_COUNT_MAX;
 
 /// Exception classes, and one more row for interrupts.
@@ -20,7 +23,7 @@ const ROWS: usize = 65;
 pub const INTERRUPT: u8 = 64;
 
 /// Who caused an exit and who dealt with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party {
     /// L1, handled here.
     L1,
@@ -65,6 +68,11 @@ impl Count {
         min: u64::MAX,
         max: 0,
     };
+
+    /// The mean cost in ticks; 0 if there was none.
+    pub fn mean(&self) -> u64 {
+        self.ticks.checked_div(self.count).unwrap_or(0)
+    }
 
     /// Both together.
     pub fn merge(&mut self, other: &Self) {
@@ -123,11 +131,44 @@ impl Row {
     }
 }
 
+/// Registers that can be told apart, times the parties. Some 60 are met in practice.
+const REGISTERS: usize = 256;
+/// Places of the table that are tried for one register.
+const PROBES: usize = 8;
+
+/// Accesses to one register by one party. Which stays the same once it is set.
+struct RegisterRow {
+    /// [`register_key`], or 0 while the row is free.
+    key: AtomicU64,
+    row: Row,
+}
+
+impl RegisterRow {
+    const fn new() -> Self {
+        Self {
+            key: AtomicU64::new(0),
+            row: Row::new(),
+        }
+    }
+}
+
+/// A register and a party in one number that is not 0, in the order in which they are printed.
+const fn register_key(reg: SysReg, party: Party) -> u64 {
+    1 << 32 | (reg.bits() as u64) << 2 | party as u64
+}
+
+/// Where the row of a key is looked for first: neighbouring encodings are met together, so they are spread.
+const fn home(key: u64) -> usize {
+    const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+    (key.wrapping_mul(GOLDEN_RATIO) >> 56) as usize
+}
+
 /// A vCPU's counts. Written by its CPU alone, read by any.
 pub struct ExitCounters {
     /// [`GENERATION`] when counting began.
     generation: AtomicU64,
     rows: [[Row; ROWS]; Party::ALL.len()],
+    registers: [RegisterRow; REGISTERS],
 }
 
 static COUNTERS: [ExitCounters; CPU_COUNT_MAX] = [const { ExitCounters::new() }; CPU_COUNT_MAX];
@@ -150,6 +191,7 @@ impl ExitCounters {
         Self {
             generation: AtomicU64::new(0),
             rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()],
+            registers: [const { RegisterRow::new() }; REGISTERS],
         }
     }
 
@@ -164,6 +206,42 @@ impl ExitCounters {
         }
     }
 
+    /// Counts one access to `reg`, after [`record`](Self::record). On the vCPU's own CPU. Accesses for which there is no
+    /// row left are not counted by register.
+    pub fn record_register(&self, party: Party, reg: SysReg, ticks: u64) {
+        let key = register_key(reg, party);
+        for probe in 0..PROBES {
+            let Some(row) = self.registers.get((home(key) + probe) % REGISTERS) else {
+                return;
+            };
+            match row.key.load(Relaxed) {
+                0 => row.key.store(key, Release),
+                found if found == key => {}
+                _ => continue,
+            }
+            row.row.add(ticks);
+            return;
+        }
+    }
+
+    /// The first register after `after` that was counted, with who accessed it. The order is that of the encodings;
+    /// `None` is before all of them.
+    pub fn next_register(&self, after: Option<(SysReg, Party)>) -> Option<(SysReg, Party)> {
+        let after = after.map_or(0, |(reg, party)| register_key(reg, party));
+        let keys = self.registers.iter().map(|row| row.key.load(Acquire));
+        let key = keys.filter(|key| *key > after).min()?;
+        let party = Party::ALL.get(key as usize & 3)?;
+        Some((SysReg::from_bits((key >> 2) as u16), *party))
+    }
+
+    /// The accesses to one register.
+    pub fn of_register(&self, reg: SysReg, party: Party) -> Count {
+        let key = register_key(reg, party);
+        let row = self.registers.iter().find(|row| row.key.load(Acquire) == key);
+        let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
+        row.filter(|_| is_current).map_or(Count::ZERO, |row| row.row.get())
+    }
+
     /// The row of one party and class.
     pub fn get(&self, party: Party, class: u8) -> Count {
         let row = self.rows[party as usize].get(usize::from(class));
@@ -175,7 +253,8 @@ impl ExitCounters {
     #[cold]
     fn clear(&self) {
         let generation = GENERATION.load(Relaxed);
-        for row in self.rows.iter().flatten() {
+        let registers = self.registers.iter().map(|row| &row.row);
+        for row in self.rows.iter().flatten().chain(registers) {
             row.set(&Count::ZERO);
         }
         self.generation.store(generation, Release);

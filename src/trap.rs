@@ -54,8 +54,11 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     });
     let party = dispatch(vcpu, frame, &exit);
     record_entry(vcpu, frame);
-    vcpu.exits
-        .record(party, exit.esr.ec(), timer::now().wrapping_sub(started));
+    let ticks = timer::now().wrapping_sub(started);
+    vcpu.exits.record(party, exit.esr.ec(), ticks);
+    if exit.esr.ec() == ec::SYS64 {
+        vcpu.exits.record_register(party, exit.esr.sysreg().reg, ticks);
+    }
 }
 
 /// Records that the guest goes on.

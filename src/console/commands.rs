@@ -96,6 +96,8 @@ pub enum Task {
     Shadow(shadow::Rows),
     /// `exits`
     Exits(exits::Rows),
+    /// `exits regs`
+    RegisterExits(exits::RegisterRows),
     /// `tlbi`
     Tlbi(tlbi::Rows),
     /// `trace`
@@ -123,6 +125,7 @@ impl Task {
             Self::Explain(explain) => explain.step(system, out),
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
+            Self::RegisterExits(rows) => rows.step(system, out),
             Self::Tlbi(rows) => rows.step(system, out),
             Self::TraceState => done(out.row(&trace::state(system))),
             Self::Trace(dump) => dump.step(out),

@@ -121,6 +121,7 @@ impl Session {
         while !self.typed.is_full() {
             let Some(byte) = terminal.read() else { return };
             if byte == CTRL_C && self.job.is_some() {
+                self.typed.clear();
                 self.cancel(system, terminal);
             } else {
                 self.typed.push(byte);
@@ -128,12 +129,11 @@ impl Session {
         }
     }
 
-    /// Ends the command in progress, and forgets what was typed ahead.
+    /// Ends the command in progress.
     fn cancel(&mut self, system: &System, terminal: &mut Terminal) {
         if let Some(job) = self.job.take() {
             job.task.cancel(system);
         }
-        self.typed.clear();
         match self.form {
             Form::Text => {
                 let _ = terminal.write_str("^C\n");
@@ -157,6 +157,10 @@ impl Session {
                 Event::Cancel => self.prompt(terminal),
                 Event::Line => {
                     self.begin(system, terminal);
+                    // The Ctrl-C may have come together with the line.
+                    if self.job.is_some() && self.typed.forget_through(CTRL_C) {
+                        self.cancel(system, terminal);
+                    }
                     if self.job.is_some() {
                         return;
                     }

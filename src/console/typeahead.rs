@@ -54,4 +54,15 @@ impl TypeAhead {
     pub fn clear(&mut self) {
         self.count = 0;
     }
+
+    /// Takes out everything up to the last `byte`, and that; says whether there was one.
+    pub fn forget_through(&mut self, byte: u8) -> bool {
+        let at = |index| self.bytes.get((self.start + index) % CAPACITY) == Some(&byte);
+        let Some(last) = (0..self.count).rev().find(|index| at(*index)) else {
+            return false;
+        };
+        self.start = (self.start + last + 1) % CAPACITY;
+        self.count -= last + 1;
+        true
+    }
 }

@@ -35,7 +35,7 @@ use serde::Serialize;
 pub use answer::{Count, End, Error, Hello, Note, Text};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
-pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, Shadow, ShadowSum, Table};
+pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, RegisterExit, Shadow, ShadowSum, Table};
 pub use map::Map;
 pub use tlbi::Tlbi;
 pub use trap::{TraceState, Trap};

@@ -216,6 +216,42 @@ impl fmt::Display for Exit<'_> {
     }
 }
 
+/// Exits by access to one system register, or by one instruction.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RegisterExit<'a> {
+    /// Which.
+    pub register: &'a str,
+    /// As in [`Exit`].
+    pub whose: &'a str,
+    /// How often.
+    pub count: u64,
+    /// The cheapest one's cost in ticks.
+    pub min: u64,
+    /// The mean cost in ticks.
+    pub mean: u64,
+    /// The dearest one's cost in ticks.
+    pub max: u64,
+}
+
+impl RegisterExit<'_> {
+    /// The heads of the columns.
+    pub const HEADING: &'static str = "register             whose         count        min       mean        max";
+}
+
+impl Record for RegisterExit<'_> {
+    const KIND: &'static str = "exit_register";
+}
+
+impl fmt::Display for RegisterExit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:<20} {:<6} {:>12} {:>10} {:>10} {:>10}",
+            self.register, self.whose, self.count, self.min, self.mean, self.max
+        )
+    }
+}
+
 /// What there is to say of all exits.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ExitSum {

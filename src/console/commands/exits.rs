@@ -1,62 +1,91 @@
 //! `exits`: how often guests were left, why, and what it cost.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
-use syndrome::esr::ec;
+use syndrome::{SysReg, esr::ec};
 
 use super::{Entry, Output, Progress, Task};
 use crate::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, system::System},
-    exits::{self, Count, INTERRUPT, Party},
+    console::{error::CommandError, system::System, text::Text},
+    exits::{self, Count, ExitCounters, INTERRUPT, Party},
     unhandled,
 };
 
 /// The command.
 pub const ENTRY: Entry = Entry {
     name: "exits",
-    usage: "exits [vcpuN|reset]",
-    help: "exits by cause and by whose they are: how many, and what they cost in ticks; 'reset' begins anew",
-    example: "exits vcpu0",
+    usage: "exits [regs] [vcpuN] | exits reset",
+    help: "exits by cause and by whose they are: how many, and what they cost in ticks; 'regs': by system register",
+    example: "exits regs vcpu0",
     words,
     run,
 };
 
 fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<'a>> {
     match arguments {
-        [] => Ok(Task::Exits(Rows::new(None))),
+        [] => Ok(Task::Exits(Rows::new(Vcpus::All))),
         ["reset"] => {
             exits::reset();
             Ok(Task::Say(""))
         }
-        [name] => {
-            let cpu = super::parse_vcpu(name, system);
-            Ok(Task::Exits(Rows::new(Some(
-                cpu.ok_or(CommandError::Usage(ENTRY.usage))?,
-            ))))
-        }
+        ["regs"] => Ok(Task::RegisterExits(RegisterRows::new(Vcpus::All))),
+        ["regs", name] => Ok(Task::RegisterExits(RegisterRows::new(Vcpus::find(name, system)?))),
+        [name] => Ok(Task::Exits(Rows::new(Vcpus::find(name, system)?))),
         _ => Err(CommandError::Usage(ENTRY.usage)),
     }
 }
 
+/// Whose exits are shown.
+#[derive(Clone, Copy)]
+enum Vcpus {
+    All,
+    One(usize),
+}
+
+impl Vcpus {
+    fn find<'a>(name: &str, system: &System) -> Result<Self, CommandError<'a>> {
+        let cpu = super::parse_vcpu(name, system);
+        cpu.map(Self::One).ok_or(CommandError::Usage(ENTRY.usage))
+    }
+
+    /// Their counters.
+    fn counters(self, system: &System) -> impl Iterator<Item = &'static ExitCounters> {
+        let cpus = match self {
+            Self::All => 0..system.vm.machine.cpus.len(),
+            Self::One(cpu) => cpu..cpu + 1,
+        };
+        cpus.map(exits::of)
+    }
+
+    /// The sum of what `of` says of each.
+    fn sum(self, system: &System, of: impl Fn(&ExitCounters) -> Count) -> Count {
+        let mut sum = Count::ZERO;
+        for counters in self.counters(system) {
+            sum.merge(&of(counters));
+        }
+        sum
+    }
+}
+
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
+    found("regs");
     found("reset");
     super::vcpu_names(system, found);
 }
 
 /// The table in progress.
 pub struct Rows {
-    /// One vCPU's, or the sum of all.
-    cpu: Option<usize>,
+    vcpus: Vcpus,
     /// The row to go on with.
     next: usize,
     totals: [Count; Party::ALL.len()],
 }
 
 impl Rows {
-    fn new(cpu: Option<usize>) -> Self {
+    fn new(vcpus: Vcpus) -> Self {
         Self {
-            cpu,
+            vcpus,
             next: 0,
             totals: [Count::ZERO; Party::ALL.len()],
         }
@@ -78,7 +107,7 @@ impl Rows {
                 self.write_totals(out)?;
                 return Ok(Progress::Done);
             };
-            let count = self.count(system, *party, class);
+            let count = self.vcpus.sum(system, |counters| counters.get(*party, class));
             if count.count > 0 {
                 write_row(out, cause(class), *party, &count)?;
             }
@@ -88,18 +117,6 @@ impl Rows {
             self.next += 1;
         }
         Ok(Progress::More)
-    }
-
-    fn count(&self, system: &System, party: Party, class: u8) -> Count {
-        let cpus = match self.cpu {
-            Some(cpu) => cpu..cpu + 1,
-            None => 0..system.vm.machine.cpus.len(),
-        };
-        let mut sum = Count::ZERO;
-        for cpu in cpus {
-            sum.merge(&exits::of(cpu).get(party, class));
-        }
-        sum
     }
 
     fn write_totals(&self, out: &mut Output) -> fmt::Result {
@@ -113,13 +130,61 @@ impl Rows {
     }
 }
 
+/// The table by register in progress.
+pub struct RegisterRows {
+    vcpus: Vcpus,
+    /// The row that was printed last.
+    last: Option<(SysReg, Party)>,
+}
+
+impl RegisterRows {
+    fn new(vcpus: Vcpus) -> Self {
+        Self { vcpus, last: None }
+    }
+
+    /// Prints the next rows.
+    pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        /// No line is longer.
+        const LINE_BYTES_MAX: usize = 128;
+        if self.last.is_none() {
+            out.heading(format_args!("{}", wire::RegisterExit::HEADING))?;
+        }
+        while out.room() >= LINE_BYTES_MAX {
+            let rows = self.vcpus.counters(system);
+            let next = rows.filter_map(|counters| counters.next_register(self.last)).min();
+            let Some((reg, party)) = next else {
+                return Ok(Progress::Done);
+            };
+            let count = self.vcpus.sum(system, |counters| counters.of_register(reg, party));
+            if count.count > 0 {
+                write_register(out, reg, party, &count)?;
+            }
+            self.last = next;
+        }
+        Ok(Progress::More)
+    }
+}
+
+fn write_register(out: &mut Output, reg: SysReg, party: Party, count: &Count) -> fmt::Result {
+    let mut name = Text::<32>::new();
+    write!(name, "{reg}")?;
+    out.row(&wire::RegisterExit {
+        register: name.as_str(),
+        whose: party.name(),
+        count: count.count,
+        min: count.min,
+        mean: count.mean(),
+        max: count.max,
+    })
+}
+
 fn write_row(out: &mut Output, cause: &str, party: Party, count: &Count) -> fmt::Result {
     out.row(&wire::Exit {
         cause,
         whose: party.name(),
         count: count.count,
         min: if count.count == 0 { 0 } else { count.min },
-        mean: count.ticks.checked_div(count.count).unwrap_or(0),
+        mean: count.mean(),
         max: count.max,
     })
 }

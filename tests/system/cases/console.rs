@@ -15,7 +15,7 @@ const GARBAGE_BYTES: usize = 100_000;
 const DUMPS: usize = 20;
 
 /// The commands that the console must have.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 14] = [
     "help",
     "ptdump",
     "levels",
@@ -23,6 +23,9 @@ const COMMANDS: [&str; 11] = [
     "explain",
     "shadow",
     "exits",
+    "tlbi",
+    "trace",
+    "set",
     "stop",
     "cont",
     "panic",
@@ -93,6 +96,11 @@ fn complaints_about_errors(console: &mut Console) -> AnyResult<Vec<String>> {
         "explain host 0 rw",
         "exits vcpu9",
         "exits -1",
+        "exits regs vcpu9",
+        "trace bogus",
+        "trace dump bogus",
+        "set json",
+        "set json maybe",
         "shadow 1",
         "stop now",
         "cont",
@@ -141,6 +149,10 @@ fn cancel_dumps(machine: &Machine) -> AnyResult<()> {
     let text = line.read_until(&format!("^C\n{PROMPT}"))?;
     let begun = text.matches("---[ Guest IPA ]---").count();
     ensure!(begun < DUMPS, "all {DUMPS} dumps came in spite of Ctrl-C");
+    // In one burst with the line it ends, and with one that it must not end.
+    line.send(b"ptdump host\r\x03levels after-burst\r")?;
+    let text = line.read_until("no table 'after-burst'")?;
+    ensure!(text.contains("^C\n"), "Ctrl-C was lost in {text:?}");
     Ok(())
 }
 
