@@ -19,6 +19,7 @@
 //! | [`merge`] | which controls are in force while L1's guest runs |
 //! | [`exception`] | how vEL2 is entered, and what its `ERET` asks for |
 //! | [`regs`] | the bits all of them are written in |
+//! | [`register`] | which registers has a vCPU, where is each kept, what does its value say |
 //!
 //! "DDI 0487" is the Arm Architecture Reference Manual for A-profile.
 #![no_std]
@@ -29,6 +30,7 @@ pub mod exception;
 pub mod forward;
 pub mod idreg;
 pub mod merge;
+pub mod register;
 pub mod regs;
 pub mod sysreg;
 pub mod vncr;

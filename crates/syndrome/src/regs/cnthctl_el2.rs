@@ -4,53 +4,70 @@
 //! the enables for EL1 are bits 10 and 11; with `E2H` = 0 those enables are bits 0
 //! and 1. From bit 12 up the layouts agree.
 
-/// `E2H` = 1: EL0 may read the physical counter.
-pub const EL0PCTEN: u64 = 1 << 0;
+use super::field::fields;
 
-/// `E2H` = 1: EL0 may read the virtual counter.
-pub const EL0VCTEN: u64 = 1 << 1;
+fields! {
+    /// With `E2H` = 1: about EL0, and the enables for EL1.
+    VHE:
 
-/// `E2H` = 0: **0** traps the physical counter.
-pub const NVHE_EL1PCTEN: u64 = 1 << 0;
+    /// `E2H` = 1: EL0 may read the physical counter.
+    EL0PCTEN = 0;
 
-/// `E2H` = 0: **0** traps the physical timer.
-pub const NVHE_EL1PCEN: u64 = 1 << 1;
+    /// `E2H` = 1: EL0 may read the virtual counter.
+    EL0VCTEN = 1;
 
-/// Event stream on.
-pub const EVNTEN: u64 = 1 << 2;
+    /// `E2H` = 1: EL0 may use the virtual timer.
+    EL0VTEN = 8;
 
-/// Event on a 1 to 0 transition.
-pub const EVNTDIR: u64 = 1 << 3;
+    /// `E2H` = 1: EL0 may use the physical timer.
+    EL0PTEN = 9;
 
-/// Counter bit that makes events (four bits).
-pub const EVNTI: u64 = 0xf << 4;
+    /// `E2H` = 1: **0** traps the physical counter.
+    EL1PCTEN = 10;
 
-/// `E2H` = 1: EL0 may use the virtual timer.
-pub const EL0VTEN: u64 = 1 << 8;
+    /// `E2H` = 1: **0** traps the physical timer.
+    EL1PTEN = 11;
+}
 
-/// `E2H` = 1: EL0 may use the physical timer.
-pub const EL0PTEN: u64 = 1 << 9;
+fields! {
+    /// With `E2H` = 0: the enables for EL1.
+    CLASSIC:
 
-/// `E2H` = 1: **0** traps the physical counter.
-pub const EL1PCTEN: u64 = 1 << 10;
+    /// `E2H` = 0: **0** traps the physical counter.
+    NVHE_EL1PCTEN = 0;
 
-/// `E2H` = 1: **0** traps the physical timer.
-pub const EL1PTEN: u64 = 1 << 11;
+    /// `E2H` = 0: **0** traps the physical timer.
+    NVHE_EL1PCEN = 1;
+}
 
-/// `CNTPOFF_EL2` is in force.
-pub const ECV: u64 = 1 << 12;
+fields! {
+    /// With either.
+    COMMON:
 
-/// Traps the virtual timer.
-pub const EL1TVT: u64 = 1 << 13;
+    /// Event stream on.
+    EVNTEN = 2;
 
-/// Traps the virtual counter.
-pub const EL1TVCT: u64 = 1 << 14;
+    /// Event on a 1 to 0 transition.
+    EVNTDIR = 3;
 
-/// Traps `CNTP_*_EL02` of a virtual EL2.
-pub const EL1NVPCT: u64 = 1 << 15;
+    /// Counter bit that makes events.
+    EVNTI = 4, 4;
 
-/// Traps `CNTV_*_EL02` of a virtual EL2.
-pub const EL1NVVCT: u64 = 1 << 16;
+    /// `CNTPOFF_EL2` is in force.
+    ECV = 12;
 
-/// Event stream from the counter shifted by 8.
-pub const EVNTIS: u64 = 1 << 17;
+    /// Traps the virtual timer.
+    EL1TVT = 13;
+
+    /// Traps the virtual counter.
+    EL1TVCT = 14;
+
+    /// Traps `CNTP_*_EL02` of a virtual EL2.
+    EL1NVPCT = 15;
+
+    /// Traps `CNTV_*_EL02` of a virtual EL2.
+    EL1NVVCT = 16;
+
+    /// Event stream from the counter shifted by 8.
+    EVNTIS = 17;
+}

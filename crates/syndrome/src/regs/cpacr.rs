@@ -4,23 +4,35 @@
 //! The two-bit enables read alike: bit 0 clear traps EL1 and EL0; 0b01 traps EL0
 //! only (for `CPTR_EL2`: only while `TGE` is 1).
 
-/// SVE enable.
-pub const ZEN: u64 = 0x3 << 16;
+use super::field::fields;
 
-/// Floating point and Advanced SIMD enable.
-pub const FPEN: u64 = 0x3 << 20;
+fields! {
+    /// Of both registers.
+    FIELDS:
 
-/// SME enable.
-pub const SMEN: u64 = 0x3 << 24;
+    /// SVE enable.
+    ZEN = 16, 2 { 0: "EL1 and EL0 trap", 1: "EL0 traps", 2: "EL1 and EL0 trap", 3: "no trap" };
 
-/// Traps trace registers.
-pub const TTA: u64 = 1 << 28;
+    /// Floating point and Advanced SIMD enable.
+    FPEN = 20, 2 { 0: "EL1 and EL0 trap", 1: "EL0 traps", 2: "EL1 and EL0 trap", 3: "no trap" };
 
-/// EL0 may use `POR_EL0`.
-pub const E0POE: u64 = 1 << 29;
+    /// SME enable.
+    SMEN = 24, 2 { 0: "EL1 and EL0 trap", 1: "EL0 traps", 2: "EL1 and EL0 trap", 3: "no trap" };
 
-/// Traps activity monitors (`CPTR_EL2` only).
-pub const TAM: u64 = 1 << 30;
+    /// Traps trace registers.
+    TTA = 28;
 
-/// Traps `CPACR_EL1` (`CPTR_EL2` only).
-pub const TCPAC: u64 = 1 << 31;
+    /// EL0 may use `POR_EL0`.
+    E0POE = 29;
+}
+
+fields! {
+    /// Of `CPTR_EL2` alone.
+    CPTR_ONLY:
+
+    /// Traps activity monitors (`CPTR_EL2` only).
+    TAM = 30;
+
+    /// Traps `CPACR_EL1` (`CPTR_EL2` only).
+    TCPAC = 31;
+}

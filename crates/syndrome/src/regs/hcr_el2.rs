@@ -1,182 +1,189 @@
 //! `HCR_EL2`, Hypervisor Configuration Register.
 #![expect(non_upper_case_globals, reason = "Arm ARM spelling")]
 
-/// Stage 2 translation of the EL1&0 regime.
-pub const VM: u64 = 1 << 0;
+use super::field::fields;
 
-/// Set/way invalidate made clean and invalidate; often RES1.
-pub const SWIO: u64 = 1 << 1;
+fields! {
+    /// Its fields.
+    FIELDS:
 
-/// A stage 1 walk that touches Device memory at stage 2 faults.
-pub const PTW: u64 = 1 << 2;
+    /// Stage 2 translation of the EL1&0 regime.
+    VM = 0;
 
-/// Physical FIQs go to EL2, virtual FIQs exist.
-pub const FMO: u64 = 1 << 3;
+    /// Set/way invalidate made clean and invalidate; often RES1.
+    SWIO = 1;
 
-/// Physical IRQs go to EL2, virtual IRQs exist.
-pub const IMO: u64 = 1 << 4;
+    /// A stage 1 walk that touches Device memory at stage 2 faults.
+    PTW = 2;
 
-/// Physical SErrors go to EL2, virtual SErrors exist.
-pub const AMO: u64 = 1 << 5;
+    /// Physical FIQs go to EL2, virtual FIQs exist.
+    FMO = 3;
 
-/// A virtual FIQ is pending.
-pub const VF: u64 = 1 << 6;
+    /// Physical IRQs go to EL2, virtual IRQs exist.
+    IMO = 4;
 
-/// A virtual IRQ is pending.
-pub const VI: u64 = 1 << 7;
+    /// Physical SErrors go to EL2, virtual SErrors exist.
+    AMO = 5;
 
-/// A virtual SError is pending; cleared by hardware when taken.
-pub const VSE: u64 = 1 << 8;
+    /// A virtual FIQ is pending.
+    VF = 6;
 
-/// Local TLB and instruction cache maintenance of EL1 is broadcast.
-pub const FB: u64 = 1 << 9;
+    /// A virtual IRQ is pending.
+    VI = 7;
 
-/// Minimum shareability of EL1's barriers (two bits).
-pub const BSU: u64 = 0x3 << 10;
+    /// A virtual SError is pending; cleared by hardware when taken.
+    VSE = 8;
 
-/// Default cacheability: with stage 1 off, Normal write-back, and `VM` acts as 1.
-pub const DC: u64 = 1 << 12;
+    /// Local TLB and instruction cache maintenance of EL1 is broadcast.
+    FB = 9;
 
-/// Traps `WFI`.
-pub const TWI: u64 = 1 << 13;
+    /// Minimum shareability of EL1's barriers.
+    BSU = 10, 2 { 0: "no effect", 1: "Inner Shareable", 2: "Outer Shareable", 3: "full system" };
 
-/// Traps `WFE`.
-pub const TWE: u64 = 1 << 14;
+    /// Default cacheability: with stage 1 off, Normal write-back, and `VM` acts as 1.
+    DC = 12;
 
-/// Traps ID group 0 (AArch32 only).
-pub const TID0: u64 = 1 << 15;
+    /// Traps `WFI`.
+    TWI = 13;
 
-/// Traps reads of ID group 1: `REVIDR_EL1`, `AIDR_EL1`, `SMIDR_EL1`.
-pub const TID1: u64 = 1 << 16;
+    /// Traps `WFE`.
+    TWE = 14;
 
-/// Traps ID group 2: `CTR_EL0` and the cache ID registers.
-pub const TID2: u64 = 1 << 17;
+    /// Traps ID group 0 (AArch32 only).
+    TID0 = 15;
 
-/// Traps reads of ID group 3: the feature registers.
-pub const TID3: u64 = 1 << 18;
+    /// Traps reads of ID group 1: `REVIDR_EL1`, `AIDR_EL1`, `SMIDR_EL1`.
+    TID1 = 16;
 
-/// Traps `SMC`.
-pub const TSC: u64 = 1 << 19;
+    /// Traps ID group 2: `CTR_EL0` and the cache ID registers.
+    TID2 = 17;
 
-/// Traps IMPLEMENTATION DEFINED encodings.
-pub const TIDCP: u64 = 1 << 20;
+    /// Traps reads of ID group 3: the feature registers.
+    TID3 = 18;
 
-/// Traps `ACTLR_EL1`.
-pub const TACR: u64 = 1 << 21;
+    /// Traps `SMC`.
+    TSC = 19;
 
-/// Traps cache maintenance by set/way.
-pub const TSW: u64 = 1 << 22;
+    /// Traps IMPLEMENTATION DEFINED encodings.
+    TIDCP = 20;
 
-/// Traps cache maintenance to the point of coherency or persistence (`TPC` before Armv8.2).
-pub const TPCP: u64 = 1 << 23;
+    /// Traps `ACTLR_EL1`.
+    TACR = 21;
 
-/// Traps cache maintenance to the point of unification.
-pub const TPU: u64 = 1 << 24;
+    /// Traps cache maintenance by set/way.
+    TSW = 22;
 
-/// Traps every `TLBI` of EL1.
-pub const TTLB: u64 = 1 << 25;
+    /// Traps cache maintenance to the point of coherency or persistence (`TPC` before Armv8.2).
+    TPCP = 23;
 
-/// Traps writes of the virtual memory control registers.
-pub const TVM: u64 = 1 << 26;
+    /// Traps cache maintenance to the point of unification.
+    TPU = 24;
 
-/// Trap general exceptions: EL0 belongs to EL2, there is no EL1.
-pub const TGE: u64 = 1 << 27;
+    /// Traps every `TLBI` of EL1.
+    TTLB = 25;
 
-/// Traps `DC ZVA` and the tag forms of it.
-pub const TDZ: u64 = 1 << 28;
+    /// Traps writes of the virtual memory control registers.
+    TVM = 26;
 
-/// `HVC` is UNDEFINED (exists only without EL3).
-pub const HCD: u64 = 1 << 29;
+    /// Trap general exceptions: EL0 belongs to EL2, there is no EL1.
+    TGE = 27;
 
-/// Traps reads of the virtual memory control registers.
-pub const TRVM: u64 = 1 << 30;
+    /// Traps `DC ZVA` and the tag forms of it.
+    TDZ = 28;
 
-/// EL1 is AArch64.
-pub const RW: u64 = 1 << 31;
+    /// `HVC` is UNDEFINED (exists only without EL3).
+    HCD = 29;
 
-/// Stage 2 data accesses are Non-cacheable.
-pub const CD: u64 = 1 << 32;
+    /// Traps reads of the virtual memory control registers.
+    TRVM = 30;
 
-/// Stage 2 instruction fetches are Non-cacheable.
-pub const ID: u64 = 1 << 33;
+    /// EL1 is AArch64.
+    RW = 31;
 
-/// EL2 host: EL2 has the EL2&0 regime and EL1's register layouts (FEAT_VHE).
-pub const E2H: u64 = 1 << 34;
+    /// Stage 2 data accesses are Non-cacheable.
+    CD = 32;
 
-/// Traps the LORegion registers.
-pub const TLOR: u64 = 1 << 35;
+    /// Stage 2 instruction fetches are Non-cacheable.
+    ID = 33;
 
-/// Traps the RAS error record registers.
-pub const TERR: u64 = 1 << 36;
+    /// EL2 host: EL2 has the EL2&0 regime and EL1's register layouts (FEAT_VHE).
+    E2H = 34;
 
-/// Synchronous external aborts of lower levels go to EL2.
-pub const TEA: u64 = 1 << 37;
+    /// Traps the LORegion registers.
+    TLOR = 35;
 
-/// Mismatched inner/outer cacheability may lose coherency.
-pub const MIOCNCE: u64 = 1 << 38;
+    /// Traps the RAS error record registers.
+    TERR = 36;
 
-/// Transactions are not trapped.
-pub const TME: u64 = 1 << 39;
+    /// Synchronous external aborts of lower levels go to EL2.
+    TEA = 37;
 
-/// **0** traps the pointer authentication key registers.
-pub const APK: u64 = 1 << 40;
+    /// Mismatched inner/outer cacheability may lose coherency.
+    MIOCNCE = 38;
 
-/// **0** traps pointer authentication instructions.
-pub const API: u64 = 1 << 41;
+    /// Transactions are not trapped.
+    TME = 39;
 
-/// EL1 is a virtual EL2: EL2 accesses and `ERET` trap (FEAT_NV).
-pub const NV: u64 = 1 << 42;
+    /// **0** traps the pointer authentication key registers.
+    APK = 40;
 
-/// The guest hypervisor at EL1 believes `E2H` = 0.
-pub const NV1: u64 = 1 << 43;
+    /// **0** traps pointer authentication instructions.
+    API = 41;
 
-/// Traps stage 1 `AT` instructions of EL1.
-pub const AT: u64 = 1 << 44;
+    /// EL1 is a virtual EL2: EL2 accesses and `ERET` trap (FEAT_NV).
+    NV = 42;
 
-/// EL2 registers read at EL1 are in memory or EL1 registers, instead of trapping (FEAT_NV2).
-pub const NV2: u64 = 1 << 45;
+    /// The guest hypervisor at EL1 believes `E2H` = 0.
+    NV1 = 43;
 
-/// Stage 2 descriptors hold the final memory type (FEAT_S2FWB).
-pub const FWB: u64 = 1 << 46;
+    /// Traps stage 1 `AT` instructions of EL1.
+    AT = 44;
 
-/// **0** traps the RAS fault injection registers.
-pub const FIEN: u64 = 1 << 47;
+    /// EL2 registers read at EL1 are in memory or EL1 registers, instead of trapping (FEAT_NV2).
+    NV2 = 45;
 
-/// Granule protection faults of lower levels go to EL2.
-pub const GPF: u64 = 1 << 48;
+    /// Stage 2 descriptors hold the final memory type (FEAT_S2FWB).
+    FWB = 46;
 
-/// Traps the cache ID registers, without `CTR_EL0`.
-pub const TID4: u64 = 1 << 49;
+    /// **0** traps the RAS fault injection registers.
+    FIEN = 47;
 
-/// Traps `IC IALLUIS`.
-pub const TICAB: u64 = 1 << 50;
+    /// Granule protection faults of lower levels go to EL2.
+    GPF = 48;
 
-/// Virtual offsets of the activity monitors.
-pub const AMVOFFEN: u64 = 1 << 51;
+    /// Traps the cache ID registers, without `CTR_EL0`.
+    TID4 = 49;
 
-/// Traps `IC IVAU`, `IC IALLU` and `DC CVAU`.
-pub const TOCU: u64 = 1 << 52;
+    /// Traps `IC IALLUIS`.
+    TICAB = 50;
 
-/// **0** traps `SCXTNUM_EL0` and `SCXTNUM_EL1`.
-pub const EnSCXT: u64 = 1 << 53;
+    /// Virtual offsets of the activity monitors.
+    AMVOFFEN = 51;
 
-/// Traps inner shareable `TLBI` of EL1.
-pub const TTLBIS: u64 = 1 << 54;
+    /// Traps `IC IVAU`, `IC IALLU` and `DC CVAU`.
+    TOCU = 52;
 
-/// Traps outer shareable `TLBI` of EL1.
-pub const TTLBOS: u64 = 1 << 55;
+    /// **0** traps `SCXTNUM_EL0` and `SCXTNUM_EL1`.
+    EnSCXT = 53;
 
-/// **0** makes allocation tags inaccessible below EL2.
-pub const ATA: u64 = 1 << 56;
+    /// Traps inner shareable `TLBI` of EL1.
+    TTLBIS = 54;
 
-/// With `DC`, memory is Tagged.
-pub const DCT: u64 = 1 << 57;
+    /// Traps outer shareable `TLBI` of EL1.
+    TTLBOS = 55;
 
-/// Traps `GMID_EL1`.
-pub const TID5: u64 = 1 << 58;
+    /// **0** makes allocation tags inaccessible below EL2.
+    ATA = 56;
 
-/// `TWEDEL` delays trapped `WFE`s.
-pub const TWEDEn: u64 = 1 << 59;
+    /// With `DC`, memory is Tagged.
+    DCT = 57;
 
-/// Delay of a trapped `WFE` (four bits).
-pub const TWEDEL: u64 = 0xf << 60;
+    /// Traps `GMID_EL1`.
+    TID5 = 58;
+
+    /// `TWEDEL` delays trapped `WFE`s.
+    TWEDEn = 59;
+
+    /// Delay of a trapped `WFE`.
+    TWEDEL = 60, 4;
+}

@@ -1,44 +1,51 @@
 //! `ICH_HCR_EL2`, Interrupt Controller Hyp Control Register.
 #![expect(non_upper_case_globals, reason = "Arm ARM spelling")]
 
-/// The virtual CPU interface is on.
-pub const En: u64 = 1 << 0;
+use super::field::fields;
 
-/// Maintenance on underflow.
-pub const UIE: u64 = 1 << 1;
+fields! {
+    /// Its fields.
+    FIELDS:
 
-/// Maintenance on an EOI without list register.
-pub const LRENPIE: u64 = 1 << 2;
+    /// The virtual CPU interface is on.
+    En = 0;
 
-/// Maintenance when nothing is pending.
-pub const NPIE: u64 = 1 << 3;
+    /// Maintenance on underflow.
+    UIE = 1;
 
-/// Maintenance when group 0 is enabled.
-pub const VGrp0EIE: u64 = 1 << 4;
+    /// Maintenance on an EOI without list register.
+    LRENPIE = 2;
 
-/// Maintenance when group 0 is disabled.
-pub const VGrp0DIE: u64 = 1 << 5;
+    /// Maintenance when nothing is pending.
+    NPIE = 3;
 
-/// Maintenance when group 1 is enabled.
-pub const VGrp1EIE: u64 = 1 << 6;
+    /// Maintenance when group 0 is enabled.
+    VGrp0EIE = 4;
 
-/// Maintenance when group 1 is disabled.
-pub const VGrp1DIE: u64 = 1 << 7;
+    /// Maintenance when group 0 is disabled.
+    VGrp0DIE = 5;
 
-/// Traps the registers common to both groups.
-pub const TC: u64 = 1 << 10;
+    /// Maintenance when group 1 is enabled.
+    VGrp1EIE = 6;
 
-/// Traps the group 0 registers.
-pub const TALL0: u64 = 1 << 11;
+    /// Maintenance when group 1 is disabled.
+    VGrp1DIE = 7;
 
-/// Traps the group 1 registers.
-pub const TALL1: u64 = 1 << 12;
+    /// Traps the registers common to both groups.
+    TC = 10;
 
-/// Traps locally made SEIs.
-pub const TSEI: u64 = 1 << 13;
+    /// Traps the group 0 registers.
+    TALL0 = 11;
 
-/// Traps `ICC_DIR_EL1`.
-pub const TDIR: u64 = 1 << 14;
+    /// Traps the group 1 registers.
+    TALL1 = 12;
 
-/// EOIs that met no list register (five bits).
-pub const EOIcount: u64 = 0x1f << 27;
+    /// Traps locally made SEIs.
+    TSEI = 13;
+
+    /// Traps `ICC_DIR_EL1`.
+    TDIR = 14;
+
+    /// EOIs that met no list register.
+    EOIcount = 27, 5;
+}

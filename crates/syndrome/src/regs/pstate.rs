@@ -4,68 +4,75 @@
 //! level's own `SP_ELx` (h) and 0 for `SP_EL0` (t).
 #![expect(non_upper_case_globals, reason = "Arm ARM spelling")]
 
-/// Negative.
-pub const N: u64 = 1 << 31;
+use super::field::fields;
 
-/// Zero.
-pub const Z: u64 = 1 << 30;
+fields! {
+    /// Its fields.
+    FIELDS:
 
-/// Carry.
-pub const C: u64 = 1 << 29;
+    /// Negative.
+    N = 31;
 
-/// Overflow.
-pub const V: u64 = 1 << 28;
+    /// Zero.
+    Z = 30;
+
+    /// Carry.
+    C = 29;
+
+    /// Overflow.
+    V = 28;
+
+    /// Tag check override (FEAT_MTE).
+    TCO = 25;
+
+    /// Data independent timing.
+    DIT = 24;
+
+    /// User access override.
+    UAO = 23;
+
+    /// Privileged access never.
+    PAN = 22;
+
+    /// Software step.
+    SS = 21;
+
+    /// Illegal execution state.
+    IL = 20;
+
+    /// All interrupts masked, superpriority too (FEAT_NMI).
+    ALLINT = 13;
+
+    /// Speculative store bypass safe.
+    SSBS = 12;
+
+    /// Branch type for FEAT_BTI.
+    BTYPE = 10, 2;
+
+    /// Debug exceptions masked.
+    D = 9;
+
+    /// SError masked.
+    A = 8;
+
+    /// IRQ masked.
+    I = 7;
+
+    /// FIQ masked.
+    F = 6;
+
+    /// Execution state: 1 is AArch32.
+    nRW = 4;
+
+    /// Mode of AArch64: exception level and stack.
+    M = 0, 4 { 0: "EL0t", 4: "EL1t", 5: "EL1h", 8: "EL2t", 9: "EL2h" };
+}
 
 /// The four condition flags.
 pub const NZCV: u64 = N | Z | C | V;
 
-/// Tag check override (FEAT_MTE).
-pub const TCO: u64 = 1 << 25;
-
-/// Data independent timing.
-pub const DIT: u64 = 1 << 24;
-
-/// User access override.
-pub const UAO: u64 = 1 << 23;
-
-/// Privileged access never.
-pub const PAN: u64 = 1 << 22;
-
-/// Software step.
-pub const SS: u64 = 1 << 21;
-
-/// Illegal execution state.
-pub const IL: u64 = 1 << 20;
-
-/// All interrupts masked, superpriority too (FEAT_NMI).
-pub const ALLINT: u64 = 1 << 13;
-
-/// Speculative store bypass safe.
-pub const SSBS: u64 = 1 << 12;
-
-/// Branch type for FEAT_BTI (two bits).
-pub const BTYPE: u64 = 0x3 << 10;
-
-/// Debug exceptions masked.
-pub const D: u64 = 1 << 9;
-
-/// SError masked.
-pub const A: u64 = 1 << 8;
-
-/// IRQ masked.
-pub const I: u64 = 1 << 7;
-
-/// FIQ masked.
-pub const F: u64 = 1 << 6;
-
 /// All four masks.
 pub const DAIF: u64 = D | A | I | F;
-
-/// Execution state: 1 is AArch32.
-pub const nRW: u64 = 1 << 4;
-
-/// Mode of AArch64: exception level and stack.
-pub const M: u64 = 0xf;
 
 /// EL0.
 pub const EL0T: u64 = 0b0000;

@@ -1,106 +1,164 @@
 //! `SCTLR_EL1`, and `SCTLR_EL2` when `HCR_EL2.E2H` is 1: the layouts agree.
 //!
-//! Only the bits the hypervisor itself decides by or shows are here.
+//! The bits of AArch32 state and of what is not in the architecture yet are not here.
 #![expect(non_upper_case_globals, reason = "Arm ARM spelling")]
 
-/// MMU on.
-pub const M: u64 = 1 << 0;
+use super::field::fields;
 
-/// Alignment checking.
-pub const A: u64 = 1 << 1;
+fields! {
+    /// Its fields.
+    FIELDS:
 
-/// Data cacheability.
-pub const C: u64 = 1 << 2;
+    /// MMU on.
+    M = 0;
 
-/// Stack alignment checking.
-pub const SA: u64 = 1 << 3;
+    /// Alignment checking.
+    A = 1;
 
-/// Stack alignment checking at EL0.
-pub const SA0: u64 = 1 << 4;
+    /// Data cacheability.
+    C = 2;
 
-/// AArch32 barrier encodings at EL0.
-pub const CP15BEN: u64 = 1 << 5;
+    /// Stack alignment checking.
+    SA = 3;
 
-/// Relaxed alignment of atomics (FEAT_LSE2).
-pub const nAA: u64 = 1 << 6;
+    /// Stack alignment checking at EL0.
+    SA0 = 4;
 
-/// `SETEND` disabled at EL0.
-pub const SED: u64 = 1 << 8;
+    /// AArch32 barrier encodings at EL0.
+    CP15BEN = 5;
 
-/// EL0 may change `PSTATE.DAIF`.
-pub const UMA: u64 = 1 << 9;
+    /// Relaxed alignment of atomics (FEAT_LSE2).
+    nAA = 6;
 
-/// EL0 may use the prediction restriction instructions.
-pub const EnRCTX: u64 = 1 << 10;
+    /// `SETEND` disabled at EL0.
+    SED = 8;
 
-/// Exception return is a context synchronisation event.
-pub const EOS: u64 = 1 << 11;
+    /// EL0 may change `PSTATE.DAIF`.
+    UMA = 9;
 
-/// Instruction cacheability.
-pub const I: u64 = 1 << 12;
+    /// EL0 may use the prediction restriction instructions.
+    EnRCTX = 10;
 
-/// Key DB authenticates.
-pub const EnDB: u64 = 1 << 13;
+    /// Exception return is a context synchronisation event.
+    EOS = 11;
 
-/// EL0 may use `DC ZVA`.
-pub const DZE: u64 = 1 << 14;
+    /// Instruction cacheability.
+    I = 12;
 
-/// EL0 may read `CTR_EL0`.
-pub const UCT: u64 = 1 << 15;
+    /// Key DB authenticates.
+    EnDB = 13;
 
-/// **0** traps `WFI` of EL0.
-pub const nTWI: u64 = 1 << 16;
+    /// EL0 may use `DC ZVA`.
+    DZE = 14;
 
-/// **0** traps `WFE` of EL0.
-pub const nTWE: u64 = 1 << 18;
+    /// EL0 may read `CTR_EL0`.
+    UCT = 15;
 
-/// Writable memory is execute-never.
-pub const WXN: u64 = 1 << 19;
+    /// **0** traps `WFI` of EL0.
+    nTWI = 16;
 
-/// Traps `SCXTNUM_EL0` of EL0.
-pub const TSCXT: u64 = 1 << 20;
+    /// **0** traps `WFE` of EL0.
+    nTWE = 18;
 
-/// Implicit error synchronisation at exception entry and return.
-pub const IESB: u64 = 1 << 21;
+    /// Writable memory is execute-never.
+    WXN = 19;
 
-/// Exception entry is a context synchronisation event.
-pub const EIS: u64 = 1 << 22;
+    /// Traps `SCXTNUM_EL0` of EL0.
+    TSCXT = 20;
 
-/// **0** sets `PSTATE.PAN` on exceptions to this level.
-pub const SPAN: u64 = 1 << 23;
+    /// Implicit error synchronisation at exception entry and return.
+    IESB = 21;
 
-/// EL0 data is big-endian.
-pub const E0E: u64 = 1 << 24;
+    /// Exception entry is a context synchronisation event.
+    EIS = 22;
 
-/// Data at this level, and its translation tables, are big-endian.
-pub const EE: u64 = 1 << 25;
+    /// **0** sets `PSTATE.PAN` on exceptions to this level.
+    SPAN = 23;
 
-/// EL0 may use cache maintenance.
-pub const UCI: u64 = 1 << 26;
+    /// EL0 data is big-endian.
+    E0E = 24;
 
-/// Key DA authenticates.
-pub const EnDA: u64 = 1 << 27;
+    /// Data at this level, and its translation tables, are big-endian.
+    EE = 25;
 
-/// AArch32 multiple transfers to Device memory do not trap.
-pub const nTLSMD: u64 = 1 << 28;
+    /// EL0 may use cache maintenance.
+    UCI = 26;
 
-/// AArch32 multiple transfers in order.
-pub const LSMAOE: u64 = 1 << 29;
+    /// Key DA authenticates.
+    EnDA = 27;
 
-/// Key IB authenticates.
-pub const EnIB: u64 = 1 << 30;
+    /// AArch32 multiple transfers to Device memory do not trap.
+    nTLSMD = 28;
 
-/// Key IA authenticates.
-pub const EnIA: u64 = 1 << 31;
+    /// AArch32 multiple transfers in order.
+    LSMAOE = 29;
 
-/// Branch type check of `PACIxSP` at EL0.
-pub const BT0: u64 = 1 << 35;
+    /// Key IB authenticates.
+    EnIB = 30;
 
-/// Branch type check of `PACIxSP` at this level.
-pub const BT1: u64 = 1 << 36;
+    /// Key IA authenticates.
+    EnIA = 31;
 
-/// `PSTATE.SSBS` on exception entry.
-pub const DSSBS: u64 = 1 << 44;
+    /// Branch type check of `PACIxSP` at EL0.
+    BT0 = 35;
 
-/// PAN also guards against execute-only EL0 pages.
-pub const EPAN: u64 = 1 << 57;
+    /// Branch type check of `PACIxSP` at this level.
+    BT1 = 36;
+
+    /// `PSTATE.SSBS` on exception entry.
+    DSSBS = 44;
+
+    /// PAN also guards against execute-only EL0 pages.
+    EPAN = 57;
+
+    /// **0** traps `FPMR` of EL0.
+    EnFPM = 34;
+
+    /// EL0 cache maintenance needs write permission.
+    CMOW = 32;
+
+    /// EL0 may use memory copy instructions.
+    MSCEn = 33;
+
+    /// Tag check faults are synchronised at exception entry.
+    ITFSB = 37;
+
+    /// Tag check faults of EL0.
+    TCF0 = 38, 2;
+
+    /// Tag check faults of this level.
+    TCF = 40, 2;
+
+    /// **0** makes allocation tags inaccessible at EL0.
+    ATA0 = 42;
+
+    /// **0** makes allocation tags inaccessible at this level.
+    ATA = 43;
+
+    /// `TWEDEL` delays trapped `WFE`s.
+    TWEDEn = 45;
+
+    /// Delay of a trapped `WFE`.
+    TWEDEL = 46, 4;
+
+    /// **0** traps `ST64BV` of EL0.
+    EnASR = 54;
+
+    /// **0** traps `ST64BV0` of EL0.
+    EnAS0 = 55;
+
+    /// **0** traps `LD64B` and `ST64B` of EL0.
+    EnALS = 56;
+
+    /// **0** traps `TPIDR2_EL0` of EL0.
+    EnTP2 = 60;
+
+    /// Non-maskable interrupts.
+    NMI = 61;
+
+    /// Interrupts are masked while on `SP_ELx`.
+    SPINTMASK = 62;
+
+    /// Traps implementation defined encodings of EL0.
+    TIDCP = 63;
+}

@@ -1,58 +1,65 @@
 //! `VTCR_EL2`, Virtualization Translation Control Register.
 
-/// 64 minus the IPA size in bits.
-pub const T0SZ: u64 = 0x3f;
+use super::field::fields;
 
-/// Start level, encoded per granule.
-pub const SL0: u64 = 0x3 << 6;
+fields! {
+    /// Its fields.
+    FIELDS:
 
-/// Inner cacheability of walks.
-pub const IRGN0: u64 = 0x3 << 8;
+    /// 64 minus the IPA size in bits.
+    T0SZ = 0, 6;
 
-/// Outer cacheability of walks.
-pub const ORGN0: u64 = 0x3 << 10;
+    /// Start level, encoded per granule.
+    SL0 = 6, 2;
 
-/// Shareability of walks.
-pub const SH0: u64 = 0x3 << 12;
+    /// Inner cacheability of walks.
+    IRGN0 = 8, 2 { 0: "Non-cacheable", 1: "Write-Back", 2: "Write-Through", 3: "Write-Back, no write-allocate" };
 
-/// Granule: 0 4K, 1 64K, 2 16K.
-pub const TG0: u64 = 0x3 << 14;
+    /// Outer cacheability of walks.
+    ORGN0 = 10, 2 { 0: "Non-cacheable", 1: "Write-Back", 2: "Write-Through", 3: "Write-Back, no write-allocate" };
 
-/// Physical address size.
-pub const PS: u64 = 0x7 << 16;
+    /// Shareability of walks.
+    SH0 = 12, 2 { 0: "Non-shareable", 2: "Outer Shareable", 3: "Inner Shareable" };
 
-/// 16-bit VMIDs.
-pub const VS: u64 = 1 << 19;
+    /// Granule: 0 4K, 1 64K, 2 16K.
+    TG0 = 14, 2 { 0: "4K", 1: "64K", 2: "16K" };
 
-/// Hardware sets the access flag.
-pub const HA: u64 = 1 << 21;
+    /// Physical address size.
+    PS = 16, 3 { 0: "32 bits", 1: "36 bits", 2: "40 bits", 3: "42 bits", 4: "44 bits", 5: "48 bits", 6: "52 bits" };
 
-/// Hardware manages dirty state.
-pub const HD: u64 = 1 << 22;
+    /// 16-bit VMIDs.
+    VS = 19;
 
-/// Descriptor bit 59 is for hardware use.
-pub const HWU59: u64 = 1 << 25;
+    /// Hardware sets the access flag.
+    HA = 21;
 
-/// Descriptor bit 60 is for hardware use.
-pub const HWU60: u64 = 1 << 26;
+    /// Hardware manages dirty state.
+    HD = 22;
 
-/// Descriptor bit 61 is for hardware use.
-pub const HWU61: u64 = 1 << 27;
+    /// Descriptor bit 59 is for hardware use.
+    HWU59 = 25;
 
-/// Descriptor bit 62 is for hardware use.
-pub const HWU62: u64 = 1 << 28;
+    /// Descriptor bit 60 is for hardware use.
+    HWU60 = 26;
 
-/// Walks of non-secure IPAs.
-pub const NSW: u64 = 1 << 29;
+    /// Descriptor bit 61 is for hardware use.
+    HWU61 = 27;
 
-/// Output space of non-secure IPAs.
-pub const NSA: u64 = 1 << 30;
+    /// Descriptor bit 62 is for hardware use.
+    HWU62 = 28;
 
-/// RES1.
-pub const RES1: u64 = 1 << 31;
+    /// Walks of non-secure IPAs.
+    NSW = 29;
 
-/// 52-bit addresses with 4K and 16K granules (FEAT_LPA2).
-pub const DS: u64 = 1 << 32;
+    /// Output space of non-secure IPAs.
+    NSA = 30;
 
-/// Start level -1.
-pub const SL2: u64 = 1 << 33;
+    /// RES1.
+    RES1 = 31;
+
+    /// 52-bit addresses with 4K and 16K granules (FEAT_LPA2).
+    DS = 32;
+
+    /// Start level -1.
+    SL2 = 33;
+}

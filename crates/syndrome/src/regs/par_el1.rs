@@ -1,0 +1,54 @@
+//! `PAR_EL1`: what an `AT` instruction found. `F` chooses the layout.
+
+use super::field::fields;
+
+fields! {
+    /// In both.
+    COMMON:
+
+    /// The translation failed.
+    F = 0;
+}
+
+fields! {
+    /// With `F` = 0.
+    FOUND:
+
+    /// Shareability.
+    SH = 7, 2 { 0: "Non-shareable", 2: "Outer Shareable", 3: "Inner Shareable" };
+
+    /// Non-secure output address.
+    NS = 9;
+
+    /// Output address, bits 51 to 12.
+    PA = 12, 40;
+
+    /// Memory type.
+    ATTR = 56, 8 {
+        0x00: "Device-nGnRnE",
+        0x04: "Device-nGnRE",
+        0x08: "Device-nGRE",
+        0x0c: "Device-GRE",
+        0x40: "Normal Non-cacheable, XS = 0",
+        0x44: "Normal Non-cacheable",
+        0xa0: "Normal Write-Through, XS = 0",
+        0xbb: "Normal Write-Through",
+        0xee: "Normal Write-Back, no write-allocate",
+        0xf0: "Normal Write-Back, Tagged",
+        0xff: "Normal Write-Back",
+    };
+}
+
+fields! {
+    /// With `F` = 1.
+    FAULT:
+
+    /// Fault status code.
+    FST = 1, 6;
+
+    /// Stage 2 fault of a stage 1 walk.
+    PTW = 8;
+
+    /// The fault is of stage 2.
+    S = 9;
+}
