@@ -19,6 +19,7 @@
 //! | [`commands`] | one command a file, and the table of all |
 //! | [`tables`] | page tables by name, and how each is read |
 //! | [`dump`] | a page table as text |
+//! | [`registers`] | registers and their fields as rows |
 //! | [`output`] | what a step prints: text or JSON |
 //! | [`halt`] | `stop`: every CPU at rest |
 //! | [`pace`] | when the next step is due |
@@ -30,6 +31,7 @@ mod error;
 mod halt;
 mod output;
 mod pace;
+mod registers;
 mod session;
 mod system;
 mod tables;

@@ -11,6 +11,7 @@
 //!
 //! An exit that brings no request reads one flag. Nothing else here runs unless the console asks.
 
+mod assign;
 mod at;
 mod snapshot;
 
@@ -20,6 +21,7 @@ use core::{
 };
 
 use spin::Mutex;
+use syndrome::register::Register;
 
 use crate::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
@@ -30,6 +32,7 @@ use crate::{
     vcpu::{VCpu, context::GuestFrame},
     vm::Vm,
 };
+pub use assign::AssignError;
 pub use at::At;
 pub use snapshot::Snapshot;
 
@@ -48,6 +51,13 @@ pub enum Request {
         /// The virtual address.
         va: u64,
     },
+    /// Write a register. Not after a panic: it may wait for a lock.
+    Assign {
+        /// Which.
+        register: Register,
+        /// The new value.
+        value: u64,
+    },
 }
 
 /// What a CPU answers.
@@ -63,6 +73,8 @@ pub enum Answer {
     Snapshot(Snapshot),
     /// To [`Request::At`]: `PAR_EL1`.
     Translation(u64),
+    /// To [`Request::Assign`].
+    Assigned(Result<(), AssignError>),
 }
 
 /// Why there is no answer.
@@ -147,6 +159,7 @@ fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> 
     match request {
         Request::Snapshot => Answer::Snapshot(Snapshot::take(vcpu, frame)),
         Request::At { instruction, va } => Answer::Translation(instruction.execute(va)),
+        Request::Assign { register, value } => Answer::Assigned(assign::assign(vcpu, frame, register, value)),
     }
 }
 
@@ -224,6 +237,15 @@ impl Inquiry {
     pub fn poll_translation(&mut self, vm: &Vm) -> Result<Option<u64>, InspectError> {
         let answer = self.poll(vm, |answer| match answer {
             Answer::Translation(par) => Some(*par),
+            _ => None,
+        })?;
+        Ok(answer.flatten())
+    }
+
+    /// Whether what was asked for has been written; otherwise as [`Inquiry::poll`].
+    pub fn poll_assigned(&mut self, vm: &Vm) -> Result<Option<Result<(), AssignError>>, InspectError> {
+        let answer = self.poll(vm, |answer| match answer {
+            Answer::Assigned(result) => Some(*result),
             _ => None,
         })?;
         Ok(answer.flatten())

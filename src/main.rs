@@ -14,7 +14,7 @@ mod boot;
 mod console;
 mod dev;
 mod exits;
-#[allow(dead_code, reason = "what asks for it is on its way")]
+#[allow(dead_code, reason = "explain asks for translations, which is on its way")]
 mod inspect;
 mod interrupts;
 mod layout;
@@ -121,7 +121,7 @@ fn join(cpu: usize) {
 fn create_vcpus(vm: &'static Vm) {
     let mut vcpus = VCPUS.lock();
     for (cpu, slot) in vcpus.iter_mut().enumerate().take(vm.machine.cpus.len()) {
-        let page = VncrPage::new().unwrap_or_else(|| fail(Some(&vm.machine), "no memory for the vCPUs"));
+        let page = VncrPage::new(cpu).unwrap_or_else(|| fail(Some(&vm.machine), "no memory for the vCPUs"));
         *slot = Some(Box::leak(Box::new(VCpu::new(cpu, vm, page))));
     }
 }

@@ -12,11 +12,13 @@ mod levels;
 mod panic;
 mod poweroff;
 mod ptdump;
+mod regs;
 mod set;
 mod shadow;
 mod stop;
 mod tlbi;
 mod trace;
+mod vncr;
 
 use core::fmt::{self, Write};
 
@@ -57,6 +59,8 @@ const COMMANDS: &[Entry] = &[
     exits::ENTRY,
     tlbi::ENTRY,
     trace::ENTRY,
+    regs::ENTRY,
+    vncr::ENTRY,
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
@@ -104,6 +108,10 @@ pub enum Task {
     TraceState,
     /// `trace dump`
     Trace(trace::Dump),
+    /// `regs`
+    Regs(regs::Regs),
+    /// `vncr`
+    Vncr(vncr::Rows),
     /// `stop`
     Stop,
     /// `set json`: the session does it, at the end of its answer.
@@ -129,6 +137,8 @@ impl Task {
             Self::Tlbi(rows) => rows.step(system, out),
             Self::TraceState => done(out.row(&trace::state(system))),
             Self::Trace(dump) => dump.step(out),
+            Self::Regs(regs) => regs.step(system, out),
+            Self::Vncr(rows) => rows.step(out),
             Self::Stop => stop::step(system, out),
             Self::SetJson(_) => Ok(Progress::Done),
             Self::Say(text) => done(out.write_str(text)),
@@ -190,6 +200,16 @@ fn find(name: &str) -> Option<&'static Entry> {
 fn parse_vcpu(word: &str, system: &System) -> Option<usize> {
     let cpu = word.strip_prefix("vcpu")?.parse().ok()?;
     (cpu < system.vm.machine.cpus.len()).then_some(cpu)
+}
+
+/// The vCPU that the user means by `vcpuN`, or by the number alone.
+fn find_vcpu<'a>(word: &'a str, system: &System) -> Result<usize, CommandError<'a>> {
+    word.strip_prefix("vcpu")
+        .unwrap_or(word)
+        .parse()
+        .ok()
+        .filter(|cpu| *cpu < system.vm.machine.cpus.len())
+        .ok_or(CommandError::UnknownVcpu(word))
 }
 
 /// The names of the vCPUs.

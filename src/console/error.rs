@@ -5,6 +5,8 @@ use core::fmt;
 use console_core::{NumberError, ParseError};
 use vmsa::stage2::Stage2Fault;
 
+use crate::inspect::{AssignError, InspectError};
+
 /// Why a command failed. Printed after `error: `.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError<'a> {
@@ -36,6 +38,16 @@ pub enum CommandError<'a> {
     IsStopped,
     /// `cont` while running.
     IsRunning,
+    /// No vCPU has this name.
+    UnknownVcpu(&'a str),
+    /// No register has this name.
+    UnknownRegister(&'a str),
+    /// The register is none of a vCPU's.
+    NotOfVcpu,
+    /// The CPU cannot be asked about its vCPU.
+    Inspect(InspectError),
+    /// The register was not written.
+    Assign(AssignError),
     /// More was printed in one step than there is room for: a defect of the command.
     NoRoom,
 }
@@ -59,6 +71,11 @@ impl fmt::Display for CommandError<'_> {
             Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
             Self::IsStopped => f.write_str("stopped already; 'cont' goes on"),
             Self::IsRunning => f.write_str("nothing is stopped"),
+            Self::UnknownVcpu(name) => write!(f, "no vCPU '{name}'; they are 0, 1 and so on"),
+            Self::UnknownRegister(name) => write!(f, "no register '{name}' here; Tab lists those that a vCPU has"),
+            Self::NotOfVcpu => f.write_str("a vCPU does not have this register; Tab lists those that it has"),
+            Self::Inspect(error) => error.fmt(f),
+            Self::Assign(error) => error.fmt(f),
             Self::NoRoom => f.write_str("the output did not fit in memory"),
         }
     }
@@ -75,6 +92,12 @@ impl<'a> From<ParseError<'a>> for CommandError<'a> {
 impl<'a> From<NumberError<'a>> for CommandError<'a> {
     fn from(error: NumberError<'a>) -> Self {
         Self::Number(error)
+    }
+}
+
+impl From<InspectError> for CommandError<'_> {
+    fn from(error: InspectError) -> Self {
+        Self::Inspect(error)
     }
 }
 

@@ -6,7 +6,11 @@
 //! lies in memory, where the guest's registers are out of date while the guest runs.
 
 use shadow::SlotId;
-use syndrome::vncr;
+use syndrome::{
+    SysReg, exception,
+    register::{self, Home, Register},
+    vncr,
+};
 use vgic::VirtualInterface;
 use vtimer::Timer;
 
@@ -54,6 +58,8 @@ pub struct Snapshot {
     pub is_maintenance_active: bool,
     /// The shadow in use, in the nested context.
     pub shadow: Option<SlotId>,
+    /// List registers that there are, of the hardware and of L1.
+    pub lr_count: usize,
 }
 
 /// Registers that a switch of contexts leaves alone, or whose value in the hardware is all there is.
@@ -155,27 +161,107 @@ impl Snapshot {
             is_guest_interface: vcpu.is_nested_vif_loaded,
             is_maintenance_active: vcpu.is_maintenance_active,
             shadow: vcpu.shadow,
+            lr_count: vcpu.vm.lr_count,
         }
     }
 
-    /// The word at byte `offset` of the VNCR page; 0 for an offset without a register.
-    pub fn at_offset(&self, offset: usize) -> u64 {
+    /// The word at byte `offset` of the VNCR page, if a register lies there.
+    pub fn at_offset(&self, offset: usize) -> Option<u64> {
         vncr::slots()
             .zip(self.page)
             .find(|(slot, _)| slot.offset == offset)
-            .map_or(0, |(_, value)| value)
+            .map(|(_, value)| value)
     }
 
-    /// The EL1 registers in the hardware: [`Snapshot::vel2`] or [`Snapshot::guest`].
-    pub fn running(&self) -> &El1Registers {
+    /// The processor state of who was running, as they see it themselves: at EL2 for L1.
+    pub fn pstate(&self) -> u64 {
         match self.context {
-            Context::Host => &self.vel2,
-            Context::Nested => &self.guest,
+            Context::Host => exception::to_virtual(self.frame.spsr),
+            Context::Nested => self.frame.spsr,
         }
+    }
+
+    /// The value of a register; `None` if the vCPU does not have it.
+    pub fn get(&self, register: Register) -> Option<u64> {
+        match register {
+            Register::X(index) => self.frame.x.get(usize::from(index)).copied(),
+            Register::Pc => Some(self.frame.elr),
+            Register::Pstate => Some(self.pstate()),
+            Register::Hardware(reg) => self.hardware(reg),
+            Register::Sys(reg) => match register::home(reg)? {
+                Home::Shared => self.shared.get(reg),
+                Home::Vel2(offset) => self.vel2.at(offset),
+                Home::Guest(offset) => self.guest.at(offset),
+                Home::Page(offset) => self.at_offset(offset),
+                Home::Interface(offset) if self.has_list_register(reg) => self.at_offset(offset),
+                Home::Interface(_) => None,
+                Home::Emulated => self.emulated(reg),
+                Home::L1Timer | Home::GuestTimer(_) => self.timers.get(reg),
+            },
+        }
+    }
+
+    /// Whether `reg` is no list register that does not exist.
+    fn has_list_register(&self, reg: SysReg) -> bool {
+        list_register(reg).is_none_or(|index| index < self.lr_count)
+    }
+
+    fn emulated(&self, reg: SysReg) -> Option<u64> {
+        Some(match reg {
+            SysReg::MDCR_EL2 => self.emulated.mdcr,
+            SysReg::HPFAR_EL2 => self.emulated.hpfar,
+            SysReg::CNTHCTL_EL2 => self.emulated.cnthctl,
+            SysReg::CNTKCTL_EL1 => self.emulated.cntkctl_el12,
+            _ => return None,
+        })
+    }
+
+    fn hardware(&self, reg: SysReg) -> Option<u64> {
+        if let Some(index) = list_register(reg) {
+            return self.interface.lr.get(..self.lr_count)?.get(index).copied();
+        }
+        let hardware = &self.hardware;
+        Some(match reg {
+            SysReg::HCR_EL2 => hardware.hcr,
+            SysReg::HCRX_EL2 => hardware.hcrx,
+            SysReg::VTTBR_EL2 => hardware.vttbr,
+            SysReg::VTCR_EL2 => hardware.vtcr,
+            SysReg::MDCR_EL2 => hardware.mdcr,
+            SysReg::CPTR_EL2 => hardware.cptr,
+            SysReg::CNTHCTL_EL2 => hardware.cnthctl,
+            SysReg::CNTVOFF_EL2 => hardware.cntvoff,
+            SysReg::VNCR_EL2 => hardware.vncr,
+            SysReg::VPIDR_EL2 => hardware.vpidr,
+            SysReg::VMPIDR_EL2 => hardware.vmpidr,
+            SysReg::MDSCR_EL1 => self.shared.mdscr_el1,
+            SysReg::ICH_HCR_EL2 => self.interface.hcr,
+            SysReg::ICH_VMCR_EL2 => self.interface.vmcr,
+            SysReg::ICH_AP0R0_EL2 => self.interface.ap0r0,
+            SysReg::ICH_AP1R0_EL2 => self.interface.ap1r0,
+            SysReg::ICH_MISR_EL2 => hardware.misr,
+            _ => return None,
+        })
     }
 }
 
+/// The number of a list register.
+fn list_register(reg: SysReg) -> Option<usize> {
+    reg.is_within(SysReg::ICH_LR0_EL2, SysReg::ICH_LR15_EL2)
+        .then(|| usize::from(reg.bits() - SysReg::ICH_LR0_EL2.bits()))
+}
+
 impl Shared {
+    fn get(&self, reg: SysReg) -> Option<u64> {
+        Some(match reg {
+            SysReg::SP_EL0 => self.sp_el0,
+            SysReg::TPIDR_EL0 => self.tpidr_el0,
+            SysReg::TPIDRRO_EL0 => self.tpidrro_el0,
+            SysReg::TPIDR_EL1 => self.tpidr_el1,
+            SysReg::PAR_EL1 => self.par_el1,
+            _ => return None,
+        })
+    }
+
     fn read() -> Self {
         Self {
             sp_el0: SP_EL0.get(),
@@ -208,6 +294,26 @@ impl Hardware {
 }
 
 impl AllTimers {
+    /// The virtual counter of L1's guest.
+    pub fn guest_virtual_now(&self) -> u64 {
+        self.now.wrapping_sub(self.offset)
+    }
+
+    /// A timer's register as it reads.
+    fn get(&self, reg: SysReg) -> Option<u64> {
+        Some(match reg {
+            SysReg::CNTHP_CTL_EL2 => self.l1.hyp_physical.read_ctl(self.now),
+            SysReg::CNTHP_CVAL_EL2 => self.l1.hyp_physical.cval,
+            SysReg::CNTHV_CTL_EL2 => self.l1.hyp_virtual.read_ctl(self.now),
+            SysReg::CNTHV_CVAL_EL2 => self.l1.hyp_virtual.cval,
+            SysReg::CNTP_CTL_EL0 => self.guest_physical.read_ctl(self.now),
+            SysReg::CNTP_CVAL_EL0 => self.guest_physical.cval,
+            SysReg::CNTV_CTL_EL0 => self.guest_virtual.read_ctl(self.guest_virtual_now()),
+            SysReg::CNTV_CVAL_EL0 => self.guest_virtual.cval,
+            _ => return None,
+        })
+    }
+
     fn read(vcpu: &VCpu) -> Self {
         let running = Timers::of_hardware();
         let (l1, guest_physical, guest_virtual) = match vcpu.context {

@@ -48,7 +48,7 @@ impl GuestFrame {
 }
 
 macro_rules! el1_registers {
-    ($($field:ident = $register:ident, $offset:expr;)*) => {
+    ($($field:ident = $register:ident, $offset:path;)*) => {
         /// The EL1 registers of the hardware that belong to one context: L1's EL2 registers or its guest's EL1 registers.
         #[derive(Clone, Copy, Debug, Default)]
         pub struct El1Registers {
@@ -64,6 +64,22 @@ macro_rules! el1_registers {
             /// Puts them into the hardware; in force after the next context synchronisation.
             pub fn load(&self) {
                 $($register.set(self.$field);)*
+            }
+
+            /// The one that has this slot in the VNCR page.
+            pub fn at(&self, offset: usize) -> Option<u64> {
+                match offset {
+                    $($offset => Some(self.$field),)*
+                    _ => None,
+                }
+            }
+
+            /// The one that has this slot in the VNCR page, to be changed.
+            pub fn at_mut(&mut self, offset: usize) -> Option<&mut u64> {
+                match offset {
+                    $($offset => Some(&mut self.$field),)*
+                    _ => None,
+                }
             }
 
             /// Takes them from the VNCR page.

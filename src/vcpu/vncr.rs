@@ -6,25 +6,42 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use spin::Once;
 use vmsa::Pa;
 
-use crate::mm::{PAGE_BYTES, frames};
+use crate::{
+    layout::CPU_COUNT_MAX,
+    mm::{PAGE_BYTES, frames},
+};
 
 const WORDS: usize = PAGE_BYTES as usize / 8;
 
+/// The pages of all vCPUs, for the console: words of memory can be read whoever uses them.
+static PAGES: [Once<VncrPage>; CPU_COUNT_MAX] = [const { Once::new() }; CPU_COUNT_MAX];
+
 /// One vCPU's page.
+#[derive(Clone, Copy)]
 pub struct VncrPage {
     words: &'static [AtomicU64; WORDS],
 }
 
 impl VncrPage {
-    /// A zeroed page; `None` when there are no frames left.
-    pub fn new() -> Option<Self> {
+    /// A zeroed page for vCPU `cpu`; `None` when there are no frames left.
+    pub fn new(cpu: usize) -> Option<Self> {
         let frame = frames::alloc()?;
         // SAFETY: the frame is ours for good, page-aligned, mapped and zeroed; atomics, because the hardware writes it
         // on the guest's behalf.
         let words = unsafe { &*(frame.bits() as *const [AtomicU64; WORDS]) };
-        Some(Self { words })
+        let page = Self { words };
+        if let Some(slot) = PAGES.get(cpu) {
+            slot.call_once(|| page);
+        }
+        Some(page)
+    }
+
+    /// The page of vCPU `cpu`, if there is one. While that runs, the page changes at any moment.
+    pub fn of(cpu: usize) -> Option<Self> {
+        PAGES.get(cpu)?.get().copied()
     }
 
     /// Its address, for VNCR_EL2.

@@ -23,8 +23,10 @@ extern crate std;
 mod answer;
 mod explain;
 mod hex;
+mod interrupts;
 mod listing;
 mod map;
+mod regs;
 mod tlbi;
 mod trap;
 
@@ -35,8 +37,10 @@ use serde::Serialize;
 pub use answer::{Count, End, Error, Hello, Note, Text};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
+pub use interrupts::{Counter, Interface, Interrupt, ListRegister, Timer};
 pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, RegisterExit, Shadow, ShadowSum, Table};
 pub use map::Map;
+pub use regs::{Field, IdAnswer, IdField, IdRegister, Register, VCpu, VncrPage, VncrSlot};
 pub use tlbi::Tlbi;
 pub use trap::{TraceState, Trap};
 
