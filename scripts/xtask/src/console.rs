@@ -5,6 +5,8 @@
 //! ends with the command's echo and the next prompt, without log lines. Nothing
 //! depends on how fast either side is.
 
+mod json;
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,6 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+pub use json::JsonConsole;
 
 /// What the console prints when it is ready for a command.
 pub const PROMPT: &str = "gnomon> ";

@@ -19,7 +19,7 @@
 //! - [`download`], [`apt`], [`deb`]: Debian's archive;
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -35,6 +35,7 @@ pub mod lock;
 pub mod machine;
 pub mod memory;
 pub mod payload;
+pub mod perfetto;
 pub mod process;
 pub mod profile;
 pub mod progress;

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{doctor, firmware, hotspots, payload, run, setup, test};
+use xtask::{doctor, firmware, hotspots, payload, perfetto, run, setup, test};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Test(TestArgs),
     /// Count where gnomon's instructions go, by function
     Profile(Box<ProfileArgs>),
+    /// Write gnomon's trace events as a file for Perfetto
+    Trace(TraceArgs),
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -116,6 +118,25 @@ struct RunArgs {
     /// Arguments for QEMU, after all others
     #[arg(last = true, value_name = "QEMU ARGS")]
     extra: Vec<OsString>,
+}
+
+#[derive(Args)]
+struct TraceArgs {
+    /// A running machine's debug console, a unix socket
+    #[arg(long, value_name = "PATH", conflicts_with = "from")]
+    console: Option<PathBuf>,
+    /// Records that a console printed, one a line
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Record this long first
+    #[arg(long, value_name = "N", requires = "console")]
+    seconds: Option<u64>,
+    /// Keep the console's records here
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// The file for Perfetto
+    #[arg(long, value_name = "FILE", default_value = "gnomon.perfetto-trace")]
+    out: PathBuf,
 }
 
 #[derive(Args)]
@@ -213,6 +234,15 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 inlined: arguments.inlined,
             };
             hotspots::run(&project, &options).map(|()| 0)
+        }
+        Command::Trace(arguments) => {
+            let options = perfetto::Options {
+                source: perfetto::source(arguments.console, arguments.from)?,
+                record: arguments.seconds.map(Duration::from_secs),
+                out: arguments.out,
+                save: arguments.save,
+            };
+            perfetto::run(&options).map(|()| 0)
         }
         Command::Gdb => run::gdb(&project).map(|()| 0),
         Command::Doctor => Ok(u8::from(!doctor::doctor(&project)?)),

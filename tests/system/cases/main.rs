@@ -17,6 +17,7 @@ mod entry;
 mod l2_up;
 mod line;
 mod terminal;
+mod trace;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -32,6 +33,7 @@ fn main() {
         boots::trials(),
         console::trials(),
         terminal::trials(),
+        trace::trials(),
         after_panic::trials(),
         l2_up::trials(),
     ];
