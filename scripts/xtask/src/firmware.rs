@@ -1,4 +1,5 @@
-//! Building gnomon, and making the raw image that is booted from the ELF.
+//! Building what runs on the machine itself, gnomon and the tests' payloads, and making the raw images that are booted
+//! from the ELFs.
 
 use std::env;
 use std::fs;
@@ -15,7 +16,7 @@ use crate::project::{FIRMWARE_TARGET, Project};
 /// system tests do not each ask cargo.
 pub const IMAGE_VARIABLE: &str = "GNOMON_IMAGE";
 
-/// A built gnomon.
+/// Something built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Firmware {
     /// With symbols, for gdb.
@@ -24,28 +25,39 @@ pub struct Firmware {
     pub image: PathBuf,
 }
 
-/// The command that builds the firmware package for its target.
+/// The package that is gnomon.
+pub const GNOMON: &str = "gnomon";
+
+/// The bare-metal guest hypervisors under `tests/payloads`, by package.
+pub const PAYLOADS: [&str; 1] = ["faulty"];
+
+/// The command that builds a package for the machine.
 #[must_use]
-pub fn cargo(project: &Project, subcommand: &str) -> Command {
+pub fn cargo(project: &Project, subcommand: &str, package: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(project.root()).args([
         subcommand,
         "--release",
         "--package",
-        "gnomon",
+        package,
         "--target",
         FIRMWARE_TARGET,
     ]);
     command
 }
 
-/// Where a build of the firmware puts its files.
+/// Where a build of gnomon puts its files.
 #[must_use]
 pub fn outputs(project: &Project) -> Firmware {
+    outputs_of(project, GNOMON)
+}
+
+fn outputs_of(project: &Project, package: &str) -> Firmware {
     let dir = project.target_dir().join(FIRMWARE_TARGET).join("release");
+    let elf = dir.join(package);
     Firmware {
-        elf: dir.join("gnomon"),
-        image: dir.join("gnomon.img"),
+        image: elf.with_extension("img"),
+        elf,
     }
 }
 
@@ -55,10 +67,23 @@ pub fn outputs(project: &Project) -> Firmware {
 ///
 /// When the build fails or what it built cannot be made into an image.
 pub fn build(project: &Project) -> Result<Firmware> {
-    process::run(cargo(project, "build").arg("--quiet"))?;
-    let firmware = outputs(project);
+    build_package(project, GNOMON)
+}
+
+fn build_package(project: &Project, package: &str) -> Result<Firmware> {
+    process::run(cargo(project, "build", package).arg("--quiet"))?;
+    let firmware = outputs_of(project, package);
     write_image(&firmware.elf, &firmware.image)?;
     Ok(firmware)
+}
+
+/// Builds one of [`PAYLOADS`]; returns its raw image, which boots as an L1 kernel without a ramdisk.
+///
+/// # Errors
+///
+/// As for [`build`].
+pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
+    Ok(build_package(project, package)?.image)
 }
 
 /// The raw image to boot: the one [`IMAGE_VARIABLE`] names, or a fresh build.

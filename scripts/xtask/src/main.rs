@@ -72,6 +72,9 @@ struct RunArgs {
     /// L1's ramdisk [default: one with QEMU and an L2 guest]
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
+    /// No ramdisk for L1: its kernel is no Linux
+    #[arg(long, requires = "kernel", conflicts_with = "initrd")]
+    no_initrd: bool,
     /// L1's command line; with the default ramdisk, added to its own
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     append: Vec<String>,
@@ -163,6 +166,7 @@ impl RunArgs {
             request: Request {
                 kernel: self.kernel,
                 initrd: self.initrd,
+                no_initrd: self.no_initrd,
                 append: self.append,
                 hyp: self.hyp,
                 cpu_count: self.smp,

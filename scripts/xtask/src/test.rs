@@ -9,6 +9,7 @@ mod tally;
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::iter;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -93,9 +94,13 @@ impl Session<'_> {
             ))
         });
         self.step("lints, firmware", |project| {
-            let mut command = firmware::cargo(project, "clippy");
-            command.arg("--quiet");
-            status(command)
+            let mut tally = Tally::default();
+            for package in iter::once(firmware::GNOMON).chain(firmware::PAYLOADS) {
+                let mut command = firmware::cargo(project, "clippy", package);
+                command.arg("--quiet");
+                tally.add(status(command)?);
+            }
+            Ok(tally)
         });
         self.step("documentation", |project| {
             let mut command = cargo(

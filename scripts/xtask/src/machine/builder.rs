@@ -30,6 +30,8 @@ pub struct Request {
     pub kernel: Option<PathBuf>,
     /// L1's ramdisk instead of the default one.
     pub initrd: Option<PathBuf>,
+    /// No ramdisk: a kernel that is no Linux.
+    pub no_initrd: bool,
     /// L1's command line, added to the default payload's own.
     pub append: Vec<String>,
     /// gnomon's own options.
@@ -115,6 +117,13 @@ impl Request {
     fn guest(&self, project: &Project) -> Result<Option<Guest>> {
         if self.no_payload {
             return Ok(None);
+        }
+        if let (Some(kernel), true) = (&self.kernel, self.no_initrd) {
+            return Ok(Some(Guest {
+                kernel: kernel.clone(),
+                initrd: None,
+                command_line: self.append.join(" "),
+            }));
         }
         let (kernel, initrd, mut words) = match (&self.kernel, &self.initrd) {
             (kernel, Some(initrd)) => {
@@ -242,6 +251,17 @@ impl Builder {
         self
     }
 
+    /// One of the bare-metal guest hypervisors as L1; the command line is only what [`Self::append`] says.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn payload(mut self, package: &str) -> Result<Self> {
+        self.request.kernel = Some(firmware::payload(&self.project, package)?);
+        self.request.no_initrd = true;
+        Ok(self)
+    }
+
     /// gnomon's raw image, instead of the one just built.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Self {
         self.request.image = Some(path.into());
@@ -347,6 +367,19 @@ mod tests {
         };
         let guest = request.guest(&Project::new()).unwrap().unwrap();
         assert_eq!(guest.command_line, "root=/dev/vda rw");
+    }
+
+    #[test]
+    fn without_a_ramdisk_a_kernel_is_all_there_is() {
+        let request = Request {
+            kernel: Some("/k".into()),
+            no_initrd: true,
+            append: vec!["scenario=good".into(), "hold".into()],
+            headless: true,
+            ..Request::default()
+        };
+        let guest = request.guest(&Project::new()).unwrap().unwrap();
+        assert_eq!((guest.initrd, &guest.command_line[..]), (None, "scenario=good hold"));
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! From the first instruction to the payload's `main`, and the two ways it ends badly.
+#![expect(unsafe_code, reason = "assembly, and a device tree at an address")]
+
+use core::arch::{asm, global_asm};
+use core::ffi::CStr;
+use core::panic::PanicInfo;
+use core::slice;
+
+use dtoolkit::{Node, Property, fdt::Fdt};
+
+use crate::options::Options;
+use crate::sysreg::{ELR_EL2, ESR_EL2, FAR_EL2};
+use crate::{l2, println, psci};
+
+/// A host: `E2H`, and AArch64 below. `TGE` stays clear, so that TLBI and ERET are about the guest.
+pub(crate) const HCR_HOST: u64 = 1 << 34 | 1 << 31;
+
+/// `MAIR_EL2`: 0 is Device-nGnRnE, 1 is Normal write-back.
+const MAIR: u64 = 0xff << 8;
+/// `TCR_EL2`, of the layout with `E2H` = 1: 39 bits from `TTBR0_EL2`, write-back walks, 40-bit output; no `TTBR1_EL2`.
+const TCR: u64 = 2 << 32 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
+/// `SCTLR_EL2`: the bits that are RES1 with `E2H` = 1, MMU, data and instruction cache.
+const SCTLR: u64 = 0x30d0_0800 | 1 << 12 | 1 << 2 | 1;
+/// Blocks of 1 GiB: the Access flag, and for devices no execution.
+const DEVICE_BLOCK: u64 = 0b11 << 53 | 1 << 10 | 0b01;
+const MEMORY_BLOCK: u64 = 1 << 10 | 3 << 8 | 1 << 2 | 0b01;
+
+global_asm!(
+    include_str!("boot.S"),
+    hcr = const HCR_HOST,
+    mair = const MAIR,
+    tcr = const TCR,
+    sctlr = const SCTLR,
+    device_block = const DEVICE_BLOCK,
+    memory_block = const MEMORY_BLOCK,
+    primary_main = sym primary_main,
+    secondary_main = sym secondary_main,
+);
+
+global_asm!(
+    include_str!("vectors.S"),
+    kind_sync = const l2::KIND_SYNC,
+    kind_irq = const l2::KIND_IRQ,
+    kind_serror = const l2::KIND_SERROR,
+    kind_self = const l2::KIND_SELF,
+    unexpected_exception = sym unexpected_exception,
+);
+
+global_asm!(include_str!("programs.S"));
+
+unsafe extern "Rust" {
+    safe fn payload_main(options: Options<'_>) -> !;
+    safe fn payload_secondary(cpu: u64) -> !;
+}
+
+/// Names a payload's functions: `main`, which gets the words of the command line on the first CPU, and `secondary`, for
+/// CPUs that [`psci::cpu_on`] starts. Neither returns.
+#[macro_export]
+macro_rules! payload {
+    ($main:path, $secondary:path) => {
+        #[allow(unsafe_code, reason = "the names are those that `boot` calls")]
+        const _: () = {
+            #[unsafe(no_mangle)]
+            fn payload_main(options: $crate::options::Options<'_>) -> ! {
+                $main(options)
+            }
+            #[unsafe(no_mangle)]
+            fn payload_secondary(cpu: u64) -> ! {
+                $secondary(cpu)
+            }
+        };
+    };
+}
+
+extern "C" fn primary_main(device_tree: u64) -> ! {
+    let Ok(tree) = Fdt::new(device_tree_blob(device_tree)) else {
+        panic!("no device tree at {device_tree:#x}");
+    };
+    let chosen = tree.find_node("/chosen");
+    let bootargs = chosen.as_ref().and_then(|node| node.property("bootargs"));
+    let words = bootargs.as_ref().and_then(text);
+    payload_main(Options(words.unwrap_or("")))
+}
+
+extern "C" fn secondary_main(cpu: u64) -> ! {
+    payload_secondary(cpu)
+}
+
+/// A property as text.
+fn text<'a>(property: &'a impl Property) -> Option<&'a str> {
+    CStr::from_bytes_until_nul(property.value()).ok()?.to_str().ok()
+}
+
+/// The bytes of the device tree at `at`.
+fn device_tree_blob(at: u64) -> &'static [u8] {
+    /// The first two words of a tree's header, of which the second is the size of the whole.
+    const HEADER_BYTES: usize = 8;
+    // SAFETY: by the boot protocol x0 is the address of a device tree in RAM, which nothing writes; frames and image
+    // lie elsewhere.
+    let header = unsafe { slice::from_raw_parts(at as *const u8, HEADER_BYTES) };
+    let size = header.last_chunk().map_or(0, |size| u32::from_be_bytes(*size));
+    // SAFETY: as above, with the tree's own size.
+    unsafe { slice::from_raw_parts(at as *const u8, size as usize) }
+}
+
+/// Takes an exception at EL2.
+pub fn take_exception() -> ! {
+    // SAFETY: the exception ends the payload.
+    unsafe { asm!("udf #0", options(noreturn)) }
+}
+
+/// An exception from EL2 itself.
+extern "C" fn unexpected_exception() -> ! {
+    panic!(
+        "exception at EL2: ESR_EL2 {:#x}, ELR_EL2 {:#x}, FAR_EL2 {:#x}",
+        ESR_EL2.get(),
+        ELR_EL2.get(),
+        FAR_EL2.get()
+    )
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    println!("P FAIL {}", info.message());
+    psci::power_off()
+}

@@ -1,0 +1,56 @@
+/*
+ * What runs in an L2: one page that L1 maps into it, position independent, at EL1 with stage 1 off. A program takes
+ * its arguments in registers and ends with HVC #0, again and again if it is entered again.
+ *
+ * The second half are the L2's exception vectors, each of which reports itself: HVC #(0x10 + vector).
+ */
+
+    .section .text.programs, "ax"
+    .balign 4096
+    .global l2_programs
+l2_programs:
+
+/* Nothing but the HVC. */
+    .global l2_idle
+l2_idle:
+0:  hvc     #0
+    b       0b
+
+/* x1 = the word at x0 */
+    .global l2_load
+l2_load:
+    ldr     x1, [x0]
+    hvc     #0
+    b       l2_load
+
+/* the word at x0 = x1 */
+    .global l2_store
+l2_store:
+    str     x1, [x0]
+    hvc     #0
+    b       l2_store
+
+/* One load every x2 bytes from x0 to x1, which is not below; x3 = how many. */
+    .global l2_stride
+l2_stride:
+    mov     x3, xzr
+0:  ldr     x4, [x0]
+    add     x3, x3, #1
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    0b
+    hvc     #0
+    b       l2_stride
+
+/* Never exits. */
+    .global l2_spin
+l2_spin:
+    b       l2_spin
+
+    .balign 2048
+    .irp    slot, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    .balign 128
+0:  hvc     #(0x10 + \slot)
+    b       0b
+    .endr
+    .balign 2048

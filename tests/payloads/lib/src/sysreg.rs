@@ -1,0 +1,48 @@
+//! System registers, by encoding, so that the assembler needs no feature switched on for them.
+#![expect(unsafe_code, reason = "registers are reached by instructions")]
+
+use core::arch::asm;
+
+macro_rules! system_registers {
+    ($($name:ident = $encoding:literal;)*) => {$(
+        #[doc = concat!("The register `", stringify!($name), "`.")]
+        #[derive(Clone, Copy, Debug)]
+        #[expect(non_camel_case_types, reason = "Arm ARM spelling")]
+        pub struct $name;
+
+        impl $name {
+            /// Reads the register.
+            #[must_use]
+            pub fn get(self) -> u64 {
+                let value;
+                // SAFETY: reading one of the registers listed here has no effect on memory.
+                unsafe { asm!(concat!("mrs {}, ", $encoding), out(reg) value, options(nostack, preserves_flags)) }
+                value
+            }
+
+            /// Writes the register; the effect is there before the next statement.
+            pub fn set(self, value: u64) {
+                // SAFETY: the registers listed here govern the guest, or exceptions that no program recovers from.
+                unsafe { asm!(concat!("msr ", $encoding, ", {}"), "isb", in(reg) value, options(nostack, preserves_flags)) }
+            }
+        }
+    )*};
+}
+
+system_registers! {
+    HCR_EL2 = "S3_4_C1_C1_0";
+    VTTBR_EL2 = "S3_4_C2_C1_0";
+    VTCR_EL2 = "S3_4_C2_C1_2";
+    SPSR_EL2 = "S3_4_C4_C0_0";
+    ELR_EL2 = "S3_4_C4_C0_1";
+    ESR_EL2 = "S3_4_C5_C2_0";
+    FAR_EL2 = "S3_4_C6_C0_0";
+    HPFAR_EL2 = "S3_4_C6_C0_4";
+    VBAR_EL2 = "S3_4_C12_C0_0";
+    SCTLR_EL12 = "S3_5_C1_C0_0";
+    ESR_EL12 = "S3_5_C5_C2_0";
+    FAR_EL12 = "S3_5_C6_C0_0";
+    VBAR_EL12 = "S3_5_C12_C0_0";
+    CNTFRQ_EL0 = "S3_3_C14_C0_0";
+    CNTVCT_EL0 = "S3_3_C14_C0_2";
+}

@@ -1,0 +1,33 @@
+//! TLB maintenance of a guest's translations. Each completes before it returns.
+//!
+//! All act on the VMID in `VTTBR_EL2`, but for [`alle1is`].
+#![expect(unsafe_code, reason = "TLB maintenance is done by instructions")]
+
+use core::arch::asm;
+
+macro_rules! maintenance {
+    ($($(#[$doc:meta])* $name:ident = $instruction:literal;)*) => {$(
+        $(#[$doc])*
+        pub fn $name() {
+            // SAFETY: forgetting translations is always allowed; EL2's own regime is not concerned.
+            unsafe { asm!("dsb ishst", concat!("tlbi ", $instruction), "dsb ish", "isb", options(nostack, preserves_flags)) }
+        }
+    )*};
+}
+
+maintenance! {
+    /// Stage 1 of the VMID.
+    vmalle1is = "vmalle1is";
+    /// Both stages of the VMID.
+    vmalls12e1is = "vmalls12e1is";
+    /// Everything of all VMIDs.
+    alle1is = "alle1is";
+}
+
+/// Stage 2 of the page at `ipa`.
+pub fn ipas2e1is(ipa: u64) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("dsb ishst", "tlbi ipas2e1is, {}", "dsb ish", "isb", in(reg) ipa >> 12, options(nostack, preserves_flags))
+    }
+}
