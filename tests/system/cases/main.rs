@@ -14,6 +14,7 @@ mod bad_input;
 mod boots;
 mod console;
 mod entry;
+mod faulty;
 mod l2_up;
 mod line;
 mod terminal;
@@ -35,6 +36,7 @@ fn main() {
         terminal::trials(),
         trace::trials(),
         after_panic::trials(),
+        faulty::trials(),
         l2_up::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

@@ -10,6 +10,7 @@
 //! - [`listing`]: the answers of `shadow` and `exits`;
 //! - [`story`]: the lines that L1 and L2 tell their life with;
 //! - [`dtb`]: a flattened device tree, damaged where QEMU does not look.
+//! - [`transcript`]: what the documentation says the console answers.
 
 #![forbid(unsafe_code)]
 
@@ -18,3 +19,4 @@ pub mod dtb;
 pub mod listing;
 pub mod ptdump;
 pub mod story;
+pub mod transcript;

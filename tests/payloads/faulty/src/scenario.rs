@@ -10,10 +10,10 @@ use bare::{println, psci};
 
 use crate::{permissions, registers, stuck, tables};
 
-/// Where L2 sees its programs.
-pub(crate) const CODE_IPA: u64 = 0x4000_0000;
+/// Where L2 sees its programs. No L2 address is one of gnomon's, so that dumps are easy to read.
+pub(crate) const CODE_IPA: u64 = 0x8000_0000;
 /// Where L2 sees its data.
-pub(crate) const DATA_IPA: u64 = 0x4010_0000;
+pub(crate) const DATA_IPA: u64 = 0x8010_0000;
 /// The VMID of scenarios with one VM.
 pub(crate) const VMID: u16 = 1;
 /// What is loaded and stored, when it matters.

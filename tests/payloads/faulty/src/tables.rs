@@ -15,7 +15,7 @@ const HVC_OF_EL1_SYNC: u64 = 0x14;
 /// Entries of one contiguous run of 4 KiB pages.
 const RUN: u64 = 16;
 /// A block of its own, clear of the rest.
-const OTHER_IPA: u64 = 0x8000_0000;
+const OTHER_IPA: u64 = 0x9000_0000;
 
 /// L1's level-2 entry names a table of level 3 in gnomon's memory.
 pub(crate) fn table_in_l0(frames: &mut Frames) -> Result<Planted, Wrong> {
@@ -64,10 +64,12 @@ pub(crate) fn contiguous_overlap(frames: &mut Frames) -> Result<Planted, Wrong> 
 /// The first entry of the root is the root again, as the table of each level below and at last as a page, that L2 can
 /// write.
 pub(crate) fn self_table(frames: &mut Frames) -> Result<Planted, Wrong> {
+    /// Entry 1 of the root, which is invalid and stays so.
+    const UNUSED_ENTRY: u64 = 8;
     let (mut l2, _) = usual_l2(frames);
     let root = l2.stage2.root();
     frames.write(root, desc::leaf(root, 3, Perms::RW));
     complete(&mut l2, Program::Load, &[0], "L2 cannot read the root")?;
-    complete(&mut l2, Program::Store, &[8, 0], "L2 cannot write the root")?;
+    complete(&mut l2, Program::Store, &[UNUSED_ENTRY, 0], "L2 cannot write the root")?;
     Ok(Planted::spin(l2))
 }

@@ -87,7 +87,7 @@ extern "C" fn secondary_main(cpu: u64) -> ! {
 }
 
 /// A property as text.
-fn text<'a>(property: &'a impl Property) -> Option<&'a str> {
+fn text(property: &impl Property) -> Option<&str> {
     CStr::from_bytes_until_nul(property.value()).ok()?.to_str().ok()
 }
 

@@ -1,0 +1,104 @@
+//! Guest hypervisors with one planted bug each, which the debug console must name.
+//!
+//! What it says is in the documentation: each scenario has a heading in `docs/console.md`, and the transcript below it is
+//! played again here, on a machine that runs the payload `faulty`. So the documentation shows what is, and a fault that
+//! is no longer named is a failing test.
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use system_tests::transcript::{self, Exchange};
+use xtask::machine::{Builder, Machine};
+use xtask::memory::MemorySize;
+
+use crate::{Result, expect_none, line, trial};
+
+const PAYLOAD: &str = "faulty";
+const DOCUMENT: &str = include_str!("../../../docs/console.md");
+/// The machine on which the transcripts' addresses are those of every run.
+const RAM_MIB: u64 = 1024;
+
+/// Trials, and the scenarios of the payload that they are about, which are the headings.
+const NAMED: [(&str, &str); 9] = [
+    ("faulty_control_has_nothing_to_name", "good"),
+    ("faulty_missing_tlbi_is_named", "missing-tlbi"),
+    ("faulty_tlbi_under_the_wrong_vmid_is_named", "wrong-vmid"),
+    ("faulty_start_level_is_named", "bad-start-level"),
+    ("faulty_table_in_gnomons_memory_is_named", "table-in-l0"),
+    ("faulty_leaf_to_gnomons_memory_is_named", "leaf-in-l0"),
+    ("faulty_contiguous_run_is_named", "contiguous-overlap"),
+    ("faulty_table_that_is_its_own_entry_is_named", "self-table"),
+    ("faulty_return_is_named", "bad-spsr"),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let named = NAMED.map(|(name, scenario)| trial(name, move |name| is_named(name, scenario)));
+    let native = trial("faulty_control_says_the_same_natively", control_says_the_same_natively);
+    named.into_iter().chain([native]).collect()
+}
+
+/// Starts the payload with a scenario.
+pub(crate) fn builder(name: &str, scenario: &str) -> AnyResult<Builder> {
+    let builder = Builder::new(name).payload(PAYLOAD)?;
+    Ok(builder
+        .memory(MemorySize::from_mib(RAM_MIB))
+        .append(&format!("scenario={scenario}")))
+}
+
+/// Starts a scenario that stays as it is once its bug is planted, and waits for that.
+pub(crate) fn start(builder: Builder) -> AnyResult<Machine> {
+    let mut machine = builder.append("hold").start()?;
+    machine.set_limit(line::LIMIT);
+    machine.wait_for("P READY")?;
+    Ok(machine)
+}
+
+fn is_named(name: &str, scenario: &str) -> Result {
+    let exchanges = transcript::exchanges(DOCUMENT, scenario);
+    if exchanges.is_empty() {
+        return Err(format!("docs/console.md has no transcript of {scenario}").into());
+    }
+    let mut machine = start(builder(name, scenario)?)?;
+    let mut console = machine.debug_console()?;
+    let mut wrong = Vec::new();
+    for exchange in &exchanges {
+        let lines = console.command(&exchange.command)?;
+        if !exchange.is_answered_by(&lines) {
+            wrong.push(complaint(exchange, &lines));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn complaint(exchange: &Exchange, lines: &[String]) -> String {
+    format!(
+        "`{}` should have been answered by\n{}\nand was by\n{}",
+        exchange.command,
+        exchange.answer.join("\n"),
+        lines.join("\n")
+    )
+}
+
+/// The payload itself is right: without gnomon its control does the same.
+fn control_says_the_same_natively(name: &str) -> Result {
+    let lines = |builder: Builder| -> AnyResult<Vec<String>> {
+        let mut machine = builder.start()?;
+        machine.set_limit(line::LIMIT);
+        let outcome = machine.wait_until_off()?;
+        let lines: Vec<String> = machine
+            .console_lines()
+            .iter()
+            .map(|line| line.trim_end().to_owned())
+            .collect();
+        ensure!(
+            lines.last().is_some_and(|line| line == "P OK"),
+            "{outcome}; last came {lines:?}"
+        );
+        Ok(lines)
+    };
+    let gnomon = lines(builder(name, "good")?).context("under gnomon")?;
+    let native = lines(builder(name, "good")?.native()).context("natively")?;
+    if gnomon == native {
+        return Ok(());
+    }
+    Err(format!("natively {native:?}, under gnomon {gnomon:?}").into())
+}
