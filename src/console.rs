@@ -20,6 +20,7 @@
 //! | [`tables`] | page tables by name, and how each is read |
 //! | [`dump`] | a page table as text |
 //! | [`registers`] | registers and their fields as rows |
+//! | [`round`] | something about each vCPU in turn |
 //! | [`output`] | what a step prints: text or JSON |
 //! | [`halt`] | `stop`: every CPU at rest |
 //! | [`pace`] | when the next step is due |
@@ -32,6 +33,7 @@ mod halt;
 mod output;
 mod pace;
 mod registers;
+mod round;
 mod session;
 mod system;
 mod tables;

@@ -7,8 +7,10 @@ mod cont;
 mod exits;
 mod explain;
 mod help;
+mod idregs;
 mod ipa_range;
 mod levels;
+mod mem;
 mod panic;
 mod poweroff;
 mod ptdump;
@@ -16,8 +18,10 @@ mod regs;
 mod set;
 mod shadow;
 mod stop;
+mod timer;
 mod tlbi;
 mod trace;
+mod vgic;
 mod vncr;
 
 use core::fmt::{self, Write};
@@ -61,6 +65,10 @@ const COMMANDS: &[Entry] = &[
     trace::ENTRY,
     regs::ENTRY,
     vncr::ENTRY,
+    vgic::ENTRY,
+    timer::ENTRY,
+    idregs::ENTRY,
+    mem::ENTRY,
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
@@ -110,6 +118,14 @@ pub enum Task {
     Trace(trace::Dump),
     /// `regs`
     Regs(regs::Regs),
+    /// `idregs`
+    IdRegisters(idregs::Rows),
+    /// `mem`
+    Mem(mem::Rows),
+    /// `timer`
+    Timer(timer::Timers),
+    /// `vgic`
+    Vgic(vgic::Rows),
     /// `vncr`
     Vncr(vncr::Rows),
     /// `stop`
@@ -138,6 +154,10 @@ impl Task {
             Self::TraceState => done(out.row(&trace::state(system))),
             Self::Trace(dump) => dump.step(out),
             Self::Regs(regs) => regs.step(system, out),
+            Self::IdRegisters(rows) => rows.step(system, out),
+            Self::Mem(rows) => rows.step(system, out),
+            Self::Timer(timers) => timers.step(system, out),
+            Self::Vgic(rows) => rows.step(system, out),
             Self::Vncr(rows) => rows.step(out),
             Self::Stop => stop::step(system, out),
             Self::SetJson(_) => Ok(Progress::Done),

@@ -48,6 +48,12 @@ pub enum CommandError<'a> {
     Inspect(InspectError),
     /// The register was not written.
     Assign(AssignError),
+    /// Memory is read by words of 8 bytes.
+    NotAligned,
+    /// The tables map nothing at this address.
+    NotMapped(u64),
+    /// The physical address is not RAM of L1's or gnomon's.
+    NotRam(u64),
     /// More was printed in one step than there is room for: a defect of the command.
     NoRoom,
 }
@@ -67,7 +73,7 @@ impl fmt::Display for CommandError<'_> {
             Self::Stage2Off => f.write_str("stage 2 is off for this guest, so L1 has no tables for it"),
             Self::NotWalkable(fault) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {fault}"),
             Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
-            Self::Locked => f.write_str("the CPU that panicked holds the lock of the shadow tables"),
+            Self::Locked => f.write_str("the CPU that panicked holds the lock"),
             Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
             Self::IsStopped => f.write_str("stopped already; 'cont' goes on"),
             Self::IsRunning => f.write_str("nothing is stopped"),
@@ -76,6 +82,9 @@ impl fmt::Display for CommandError<'_> {
             Self::NotOfVcpu => f.write_str("a vCPU does not have this register; Tab lists those that it has"),
             Self::Inspect(error) => error.fmt(f),
             Self::Assign(error) => error.fmt(f),
+            Self::NotAligned => f.write_str("the address is not a multiple of 8"),
+            Self::NotMapped(address) => write!(f, "nothing is mapped at {address:#x}"),
+            Self::NotRam(pa) => write!(f, "PA {pa:#x} is no RAM that may be read"),
             Self::NoRoom => f.write_str("the output did not fit in memory"),
         }
     }

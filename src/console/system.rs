@@ -1,7 +1,10 @@
 //! What commands reach of the machine, and under which conditions.
 
+use alloc::boxed::Box;
+
 use shadow::{Shadow, SlotId};
 use spin::MutexGuard;
+use vgic::Vgic;
 
 use super::error::CommandError;
 use crate::{shadow_mmu::Mmu, vm::Vm};
@@ -35,6 +38,15 @@ impl System {
             self.vm.mmu.try_lock().ok_or(CommandError::Locked)
         } else {
             Ok(self.vm.mmu.lock())
+        }
+    }
+
+    /// L1's GIC, locked. As for [`System::mmu`].
+    pub fn vgic(&self) -> Result<MutexGuard<'static, Box<Vgic>>, CommandError<'static>> {
+        if self.has_panicked {
+            self.vm.vgic.try_lock().ok_or(CommandError::Locked)
+        } else {
+            Ok(self.vm.vgic.lock())
         }
     }
 

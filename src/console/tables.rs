@@ -213,6 +213,11 @@ impl CarveOut {
         let bank = system.vm.machine.home_bank();
         Self(bank.map_or(0..0, |bank| mm::CarveOut::of(&bank).whole))
     }
+
+    /// Whether an address is in it.
+    pub fn contains(&self, at: Pa) -> bool {
+        self.0.contains(&at.bits())
+    }
 }
 
 impl ReadTable<Phys> for CarveOut {

@@ -19,7 +19,11 @@
 //! signed and the smaller of two signed values is the lesser feature (section
 //! D24.1.3, "Principles of the ID scheme for fields in ID registers").
 
+mod names;
+
 use crate::SysReg;
+
+pub use names::field_name;
 
 /// What the user chose to offer L1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! The CPU is asked for a snapshot, which takes a step or two; all lines of one answer are of one moment.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use console_core::parse_number;
 use syndrome::{
@@ -16,9 +16,10 @@ use crate::{
     console::{
         error::CommandError,
         registers::{self, Valued},
+        round::Round,
         system::System,
     },
-    inspect::{Inquiry, InspectError, Request, Snapshot},
+    inspect::{Inquiry, Request, Snapshot},
     vcpu::Context,
 };
 
@@ -41,7 +42,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     let is_all = arguments.contains(&ALL_FIELDS);
     let mut words = arguments.iter().copied().filter(|word| *word != ALL_FIELDS);
     let regs = match (words.next(), words.next(), words.next()) {
-        (None, ..) if !is_all => Regs::Overview(Overview::new(0)),
+        (None, ..) if !is_all => Regs::Overview(Round::new(None, system)),
         (Some(word), None, _) if word.contains('=') => Regs::Fields(Fields::of_value(word, is_all)?),
         (Some(vcpu), None, _) if !is_all => Regs::All(All::new(super::find_vcpu(vcpu, system)?)),
         (Some(vcpu), Some(word), None) => one(system, super::find_vcpu(vcpu, system)?, word, is_all)?,
@@ -80,7 +81,7 @@ fn words(system: &System, found: &mut dyn FnMut(&str)) {
 /// The command in progress.
 pub enum Regs {
     /// A line for each vCPU.
-    Overview(Overview),
+    Overview(Round),
     /// All registers of one.
     All(All),
     /// One register.
@@ -100,7 +101,7 @@ impl Regs {
     /// Does the next step.
     pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
         match self {
-            Self::Overview(overview) => overview.step(system, out),
+            Self::Overview(round) => round.step(system, out, print_state),
             Self::All(all) => all.step(system, out),
             Self::One(one) => {
                 if let Some(fields) = one.step(system)? {
@@ -117,37 +118,6 @@ impl Regs {
             }
             Self::Fields(fields) => fields.step(out),
         }
-    }
-}
-
-/// A line for each vCPU.
-pub struct Overview {
-    inquiry: Inquiry,
-}
-
-impl Overview {
-    fn new(vcpu: usize) -> Self {
-        Self {
-            inquiry: Inquiry::new(vcpu, Request::Snapshot),
-        }
-    }
-
-    fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        let vcpu = self.inquiry.cpu();
-        match self
-            .inquiry
-            .poll_snapshot(system.vm, |snapshot| print_state(snapshot, out))
-        {
-            Ok(None) => return Ok(Progress::More),
-            Ok(Some(printed)) => printed?,
-            Err(InspectError::Off(_)) => out.row(&off(vcpu))?,
-            Err(error) => writeln!(out, "{error}")?,
-        }
-        if vcpu + 1 == system.vm.machine.cpus.len() {
-            return Ok(Progress::Done);
-        }
-        *self = Self::new(vcpu + 1);
-        Ok(Progress::More)
     }
 }
 
@@ -303,15 +273,4 @@ fn mode(value: u64) -> &'static str {
         .find(|field| field.mask() == pstate::M)
         .and_then(|field| field.meaning(field.of(value)))
         .unwrap_or("no mode")
-}
-
-fn off(vcpu: usize) -> wire::VCpu<'static> {
-    wire::VCpu {
-        vcpu,
-        runs: "off",
-        mode: "",
-        pc: Hex(0),
-        pstate: Hex(0),
-        shadow: None,
-    }
 }
