@@ -84,6 +84,7 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
     let vm = Vm::create(machine, gic, mmu);
     create_vcpus(vm);
+    frames::note_baseline();
     join(0);
     start_secondaries(vm);
     log::info!(

@@ -140,7 +140,7 @@ fn execute(vcpu: &mut VCpu, function: &Function) -> u64 {
         Function::AffinityInfo { .. } => error(ErrorCode::InvalidParameters),
         Function::CpuSuspend { .. } => suspend(vcpu),
         Function::SystemOff => end("L1 powered off"),
-        Function::SystemReset => end("L1 reset"),
+        Function::SystemReset => reset("L1 reset"),
         _ => error(ErrorCode::NotSupported),
     }
 }
@@ -245,6 +245,18 @@ pub fn start_cpu(mpidr: u64, cpu: usize) -> Result<(), psci::Error> {
 pub fn end(why: &str) -> ! {
     console::announce(format_args!("gnomon: {why}"));
     power_off()
+}
+
+/// Says why and restarts the machine, gnomon and L1 with it: L1 has devices of its own, and nothing else resets those.
+pub fn reset(why: &str) -> ! {
+    console::announce(format_args!("gnomon: {why}"));
+    restart()
+}
+
+/// Restarts the machine.
+pub fn restart() -> ! {
+    let _ = psci::system_reset::<Smc>();
+    park()
 }
 
 /// Switches the machine off.

@@ -4,6 +4,7 @@
 //! work and prints into an [`Output`], as long as that has room; it holds no lock when it returns.
 
 mod cont;
+mod drop;
 mod exits;
 mod explain;
 mod help;
@@ -15,6 +16,7 @@ mod panic;
 mod poweroff;
 mod ptdump;
 mod regs;
+mod reset;
 mod set;
 mod shadow;
 mod stop;
@@ -72,6 +74,8 @@ const COMMANDS: &[Entry] = &[
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
+    drop::ENTRY,
+    reset::ENTRY,
     panic::ENTRY,
     poweroff::ENTRY,
 ];
@@ -128,6 +132,10 @@ pub enum Task {
     Vgic(vgic::Rows),
     /// `vncr`
     Vncr(vncr::Rows),
+    /// `drop`
+    Drop(drop::Drop),
+    /// `reset`
+    Reset(reset::Reset),
     /// `stop`
     Stop,
     /// `set json`: the session does it, at the end of its answer.
@@ -159,6 +167,8 @@ impl Task {
             Self::Timer(timers) => timers.step(system, out),
             Self::Vgic(rows) => rows.step(system, out),
             Self::Vncr(rows) => rows.step(out),
+            Self::Drop(drop) => drop.step(system, out),
+            Self::Reset(reset) => reset.step(system, out),
             Self::Stop => stop::step(system, out),
             Self::SetJson(_) => Ok(Progress::Done),
             Self::Say(text) => done(out.write_str(text)),
@@ -167,8 +177,10 @@ impl Task {
 
     /// Gives up.
     pub fn cancel(self, system: &System) {
-        if matches!(self, Self::Stop) {
-            stop::cancel(system);
+        match self {
+            Self::Stop => stop::cancel(system),
+            Self::Reset(reset) => reset.cancel(system),
+            _ => {}
         }
     }
 

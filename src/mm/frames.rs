@@ -3,7 +3,10 @@
 //! Free frames form a list through their own first words. Invariant I3 rests on the two counters here: every frame
 //! is on the list or in exactly one table, and the sum never changes.
 
-use core::ops::Range;
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use spin::Mutex;
 use vmsa::Pa;
@@ -19,6 +22,9 @@ struct Frames {
     free_count: usize,
     total_count: usize,
 }
+
+/// See [`note_baseline`].
+static BASELINE: AtomicUsize = AtomicUsize::new(0);
 
 static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     head: END,
@@ -65,6 +71,18 @@ pub fn free(frame: Pa) {
     phys::write(frame, frames.head);
     frames.head = frame.bits();
     frames.free_count += 1;
+}
+
+/// Remembers how many frames are free, as what must be free again once L1 has nothing left. Called once, when boot is
+/// done.
+pub fn note_baseline() {
+    let (free, _) = usage();
+    BASELINE.store(free, Relaxed);
+}
+
+/// Frames that were free when boot was done.
+pub fn baseline() -> usize {
+    BASELINE.load(Relaxed)
 }
 
 /// Frames free, frames in all.

@@ -17,6 +17,7 @@ mod entry;
 mod faulty;
 mod l2_up;
 mod line;
+mod restart;
 mod terminal;
 mod trace;
 
@@ -34,6 +35,7 @@ fn main() {
         boots::trials(),
         console::trials(),
         terminal::trials(),
+        restart::trials(),
         trace::trials(),
         after_panic::trials(),
         faulty::trials(),

@@ -107,6 +107,7 @@ impl Request {
             boot,
             console,
             debug_uart,
+            reboots: !self.headless,
             icount: self.icount,
             gdb: self.gdb,
             extra: self.extra.clone(),

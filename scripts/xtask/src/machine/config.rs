@@ -22,6 +22,8 @@ pub struct Config {
     pub console: Console,
     /// Where gnomon's debug console, the second UART, goes.
     pub debug_uart: DebugUart,
+    /// A reset starts the machine again instead of ending it, which would look like a boot to whoever waits for its end.
+    pub reboots: bool,
     /// One thread, one instruction a nanosecond, the same every time.
     pub icount: bool,
     /// Wait for a debugger before the first instruction.
@@ -94,10 +96,12 @@ impl Config {
         arguments.pair("-cpu", &self.profile.cpu);
         arguments.pair("-smp", self.cpu_count.to_string());
         arguments.pair("-m", self.memory.to_string());
-        // No default devices, no display; a reset ends the machine, it must not look like a boot.
+        // No default devices, no display.
         arguments.flag("-nodefaults");
         arguments.pair("-display", "none");
-        arguments.flag("-no-reboot");
+        if !self.reboots {
+            arguments.flag("-no-reboot");
+        }
         self.add_uarts(&mut arguments);
         self.add_boot(&mut arguments);
         if self.icount {
@@ -244,6 +248,7 @@ mod tests {
             },
             console: Console::Stdio,
             debug_uart: DebugUart::Log("/t/debug.log".into()),
+            reboots: false,
             icount: false,
             gdb: false,
             extra: vec!["-cpu".into(), "cortex-a72".into()],
@@ -325,6 +330,7 @@ mod tests {
     #[test]
     fn counted_runs_have_one_thread() {
         let line = line(&Config {
+            reboots: false,
             icount: true,
             ..config()
         });
