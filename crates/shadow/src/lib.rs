@@ -39,6 +39,7 @@ pub mod explain;
 mod fault;
 mod history;
 mod key;
+mod lint;
 #[cfg(test)]
 mod model_tests;
 mod pool;
@@ -56,6 +57,7 @@ pub use env::ShadowEnv;
 pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault};
 pub use history::{Fill, Origin, Past, Tlbi};
 pub use key::{ShadowKey, vmid_of};
+pub use lint::{Breach, Flaw, Ground, Lint, LintFinding};
 pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
 pub use slot::{Shadow, SlotId};
 pub use tlbi::InvalidationStats;
