@@ -34,6 +34,7 @@ mod output;
 mod pace;
 mod registers;
 mod round;
+mod rows;
 mod session;
 mod system;
 mod tables;

@@ -189,7 +189,6 @@ impl Task {
         const CHANGED: &str = "the table changed while it was printed";
         match self {
             Self::Dump(dump) if dump.has_changed() => Some(CHANGED),
-            Self::DumpShadows(dumps) if dumps.has_changed() => Some(CHANGED),
             Self::Trace(dump) if dump.has_lost() => Some("events were overwritten while they were printed"),
             _ => None,
         }

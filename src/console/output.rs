@@ -66,6 +66,11 @@ impl Output {
         }
     }
 
+    /// Whether it is JSON Lines.
+    pub fn is_for_programs(&self) -> bool {
+        self.form != Form::Text
+    }
+
     /// Prints a row.
     pub fn row<R: Record>(&mut self, row: &R) -> fmt::Result {
         match self.form {

@@ -12,8 +12,9 @@ use core::{fmt, ops::Range};
 use shadow::{FindError, Shadow, ShadowKey, SlotId};
 use syndrome::regs::hcr_el2;
 use vmsa::{
-    Entry, Ipa, L1, Pa, Phys, ReadTable, Unreadable,
-    stage1::visit_el2,
+    Enter, Entry, Found, Granule, Ipa, L1, Pa, Phys, ReadTable, TableFormat, Unreadable,
+    ptdump::{LeafFormat, RangeDumper},
+    stage1::survey_el2,
     stage2::{self, Stage2Config, Stage2Limits},
 };
 
@@ -26,6 +27,9 @@ use crate::{
 /// Levels and input address bits of EL2's stage 1.
 const EL2_LEVELS: u32 = 4;
 const EL2_VA_BITS: u32 = 48;
+
+/// No table's name is longer.
+pub const NAME_BYTES: usize = 64;
 
 /// A page table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +100,26 @@ impl Table {
         }
     }
 
+    /// What makes lines of its entries.
+    pub fn dumper(&self) -> RangeDumper {
+        match self {
+            Self::El2 => RangeDumper::el2(stage1::MAIR),
+            Self::Host | Self::Shadow(_) | Self::Guest(_) => RangeDumper::stage2(),
+        }
+    }
+
+    /// How its leaves are read.
+    pub fn leaves(&self, system: &System) -> Result<LeafFormat, CommandError<'static>> {
+        let config = self.config(system)?;
+        Ok(config.map_or(LeafFormat::el2(stage1::MAIR), LeafFormat::Stage2))
+    }
+
+    /// Where its descriptors have their addresses.
+    pub fn format(&self, system: &System) -> Result<TableFormat, CommandError<'static>> {
+        let config = self.config(system)?;
+        Ok(config.map_or(TableFormat::bits48(Granule::K4), |config| config.format()))
+    }
+
     /// Calls `f` for at most `budget` leaves and holes from `from` on, in address order, with the MMU lock held.
     pub fn visit(
         &self,
@@ -104,10 +128,26 @@ impl Table {
         budget: usize,
         f: &mut impl FnMut(Entry),
     ) -> Result<Visited, CommandError<'static>> {
+        self.survey(system, from, budget, &mut |found| {
+            if let Found::Entry { entry, .. } = found {
+                f(entry);
+            }
+            Enter::Yes
+        })
+    }
+
+    /// [`visit`](Self::visit) with the tables in between, which are entered if `f` says so.
+    pub fn survey(
+        &self,
+        system: &System,
+        from: u64,
+        budget: usize,
+        f: &mut impl FnMut(Found) -> Enter,
+    ) -> Result<Visited, CommandError<'static>> {
         let own = CarveOut::of(system);
         match self {
             Self::El2 => Ok(Visited {
-                next: visit_el2(stage1::root(), &own, from, budget, f),
+                next: survey_el2(stage1::root(), &own, from, budget, f),
                 end: 1 << EL2_VA_BITS,
                 version: 0,
             }),
@@ -115,26 +155,20 @@ impl Table {
                 // It does not change after boot, so it can be read even when the lock is lost to a panic.
                 let _order = system.mmu();
                 let config = host_config(system)?;
-                Ok(Visited::of(&config, stage2::visit(&config, &own, from, budget, f), 0))
+                Ok(Visited::of(&config, stage2::survey(&config, &own, from, budget, f), 0))
             }
             Self::Shadow(context) => {
                 let mmu = system.mmu()?;
                 let table = context.shadow(&mmu)?.table();
                 let config = table.config();
-                Ok(Visited::of(
-                    &config,
-                    stage2::visit(&config, &own, from, budget, f),
-                    table.generation(),
-                ))
+                let next = stage2::survey(&config, &own, from, budget, f);
+                Ok(Visited::of(&config, next, table.generation()))
             }
             Self::Guest(context) => {
                 let mmu = system.mmu()?;
                 let config = context.guest_config(&mmu)?;
-                Ok(Visited::of(
-                    &config,
-                    stage2::visit(&config, &GuestRam, from, budget, f),
-                    0,
-                ))
+                let next = stage2::survey(&config, &GuestRam, from, budget, f);
+                Ok(Visited::of(&config, next, 0))
             }
         }
     }

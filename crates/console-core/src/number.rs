@@ -1,7 +1,7 @@
 //! Numbers and ranges as people write them.
 //!
 //! `4096`, `0x1000`, `4K` and `0x1_0000` are numbers; suffixes count in powers
-//! of 1024. A range is `START..END` (end excluded), `START+LENGTH`, or one
+//! of 1024. A range is `START..END` or `START-END` (end excluded), `START+LENGTH`, or one
 //! address alone, which is the byte there.
 
 use core::{fmt, ops::Range};
@@ -66,13 +66,13 @@ pub fn parse_number(text: &str) -> Result<u64, NumberError<'_>> {
         .ok_or(NumberError::TooLarge(text))
 }
 
-/// Reads a range of addresses; never an empty one.
+/// Reads a range of addresses, with its end written behind `..` or, as in a dump, `-`; never an empty one.
 ///
 /// # Errors
 ///
 /// A number that is none, a sum that does not fit, or an empty range.
 pub fn parse_range(text: &str) -> Result<Range<u64>, NumberError<'_>> {
-    let range = if let Some((start, end)) = text.split_once("..") {
+    let range = if let Some((start, end)) = text.split_once("..").or_else(|| text.split_once('-')) {
         parse_number(start)?..parse_number(end)?
     } else {
         let (start, length) = match text.split_once('+') {
@@ -130,6 +130,11 @@ mod tests {
     #[test]
     fn ranges_by_end_by_length_and_by_address() {
         assert_eq!(parse_range("0x1000..0x3000"), Ok(0x1000..0x3000));
+        assert_eq!(parse_range("0x1000-0x3000"), Ok(0x1000..0x3000));
+        assert_eq!(
+            parse_range("0x3000-0x1000"),
+            Err(NumberError::EmptyRange("0x3000-0x1000"))
+        );
         assert_eq!(parse_range("1G+2M"), Ok(0x4000_0000..0x4020_0000));
         assert_eq!(parse_range("4K"), Ok(4096..4097));
         for text in ["5..5", "5..4", "5+0"] {

@@ -139,6 +139,10 @@ pub struct Run {
     pub level: Level,
     /// Those bits of their descriptors that Linux prints, in their places; 0 for a hole.
     pub prot: u64,
+    /// The first entry's descriptor, which is not looked at for merging.
+    pub raw: u64,
+    /// What the first entry is. The others may differ in kind only where Linux sees none.
+    pub kind: EntryKind,
     /// Where it leads, if the dumper [looks at that](RangeDumper::with_targets) and it leads anywhere.
     pub target: Option<Target>,
 }
@@ -156,7 +160,7 @@ impl Run {
         let target = self
             .target
             .map(|target| target.advanced(next.start.wrapping_sub(self.start)));
-        self.level == next.level && self.prot == next.prot && target == next.target
+        self.level == next.level && self.prot == next.prot && target == next.target && self.kind == next.kind
     }
 }
 
@@ -254,6 +258,13 @@ impl RangeDumper {
             end: entry.ia.wrapping_add(entry.size - offset),
             level: entry.level,
             prot: raw & self.format.mask(),
+            raw: entry.raw,
+            // To Linux, what maps nothing is a hole.
+            kind: if self.leaves.is_some() || is_leaf {
+                entry.kind
+            } else {
+                EntryKind::Invalid
+            },
             target: leaves.map(|leaves| leaves.target(raw, entry.level).advanced(offset)),
         };
         match &mut self.run {

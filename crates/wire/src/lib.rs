@@ -40,7 +40,7 @@ pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use interrupts::{Counter, Interface, Interrupt, ListRegister, Timer};
 pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, RegisterExit, Shadow, ShadowSum, Table};
-pub use map::Map;
+pub use map::{Descriptor, Map};
 pub use memory::{Memory, WORDS, as_text};
 pub use regs::{Field, IdAnswer, IdField, IdRegister, Register, VCpu, VncrPage, VncrSlot};
 pub use tlbi::Tlbi;

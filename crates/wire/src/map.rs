@@ -36,6 +36,46 @@ pub struct Map<'a> {
     pub raw: Hex,
 }
 
+/// A descriptor of a page table that is not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Descriptor<'a> {
+    /// The table, by the name that `ptdump` takes.
+    pub table: &'a str,
+    /// The first input address it is for.
+    pub ia: Hex,
+    /// Bytes.
+    pub size: Hex,
+    /// Its level.
+    pub level: i8,
+    /// Where it is.
+    pub at: Hex,
+    /// What it is.
+    pub raw: Hex,
+    /// `table`, `block`, `page`, `invalid`, `reserved` or `unreadable`.
+    pub kind: &'a str,
+    /// Where it leads; 0 if nowhere.
+    pub oa: Hex,
+}
+
+impl Record for Descriptor<'_> {
+    const KIND: &'static str = "desc";
+}
+
+impl fmt::Display for Descriptor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ia, at, raw, oa, .. } = self;
+        write!(
+            f,
+            "{:#018x} level {} {:#014x}: {:#018x} {}",
+            ia.0, self.level, at.0, raw.0, self.kind
+        )?;
+        match oa.0 {
+            0 => Ok(()),
+            oa => write!(f, " {oa:#014x}"),
+        }
+    }
+}
+
 impl Record for Map<'_> {
     const KIND: &'static str = "map";
 }

@@ -2,21 +2,24 @@
 
 use core::fmt::Write;
 
+use console_core::parse_range;
+
 use super::{Entry, Output, Progress, Task};
 use crate::console::{
-    dump::Dump,
+    dump::{Dump, Style, Wishes},
     error::CommandError,
     system::System,
-    tables::{Context, Table},
+    tables::{Context, NAME_BYTES, Table},
     text::Text,
 };
 
 /// The command.
 pub const ENTRY: Entry = Entry {
     name: "ptdump",
-    usage: "ptdump [-f] [TABLE]",
-    help: "lists the tables, or dumps one, or all with 'shadow', as Linux does; -f prints the last range too",
-    example: "ptdump shadow/1 | grep BLK",
+    usage: "ptdump [-f|-p|-r] [TABLE [RANGE]]",
+    help: "lists the tables, or dumps one, or all with 'shadow', as Linux does; -f adds the last range, -p where ranges \
+           lead, -r is raw descriptors",
+    example: "ptdump -p shadow/1 0x40000000+2M",
     words,
     run,
 };
@@ -24,24 +27,41 @@ pub const ENTRY: Entry = Entry {
 /// All shadows.
 const ALL: &str = "shadow";
 const LAST_RANGE: &str = "-f";
-/// No name is longer.
-const NAME_BYTES: usize = 64;
+const PHYSICAL: &str = "-p";
+const RAW: &str = "-r";
 
 fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<'a>> {
-    let is_last_range_wanted = arguments.contains(&LAST_RANGE);
-    let mut names = arguments.iter().filter(|word| **word != LAST_RANGE);
-    match (names.next(), names.next()) {
-        (None, _) if is_last_range_wanted => Err(CommandError::Usage(ENTRY.usage)),
-        (None, _) => Ok(Task::List(List::default())),
-        (Some(&ALL), None) => Ok(Task::DumpShadows(DumpShadows::new(is_last_range_wanted))),
-        (Some(name), None) => Ok(Task::Dump(Dump::new(Table::find(name, system)?, is_last_range_wanted))),
-        (Some(_), Some(_)) => Err(CommandError::Usage(ENTRY.usage)),
+    let mut wishes = Wishes {
+        style: Style::Linux,
+        is_last_range_wanted: false,
+        range: None,
+    };
+    let (mut words, mut count) = ([""; 2], 0);
+    for argument in arguments {
+        match *argument {
+            LAST_RANGE => wishes.is_last_range_wanted = true,
+            PHYSICAL if wishes.style != Style::Raw => wishes.style = Style::Physical,
+            RAW if wishes.style != Style::Physical => wishes.style = Style::Raw,
+            option if option.starts_with('-') => return Err(CommandError::Usage(ENTRY.usage)),
+            word => {
+                *words.get_mut(count).ok_or(CommandError::Usage(ENTRY.usage))? = word;
+                count += 1;
+            }
+        }
+    }
+    if count == 2 {
+        wishes.range = Some(parse_range(words[1])?);
+    }
+    match words[0] {
+        "" if arguments.is_empty() => Ok(Task::List(List::default())),
+        "" => Err(CommandError::Usage(ENTRY.usage)),
+        ALL => Ok(Task::DumpShadows(DumpShadows::new(wishes))),
+        name => Ok(Task::Dump(Dump::new(Table::find(name, system)?, wishes))),
     }
 }
 
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
-    found(LAST_RANGE);
-    found(ALL);
+    [LAST_RANGE, PHYSICAL, RAW, ALL].into_iter().for_each(&mut *found);
     table_names(system, found);
 }
 
@@ -109,21 +129,19 @@ impl List {
     }
 }
 
-/// A dump of all shadows, one after the other.
+/// A dump of all shadows, one after the other, each behind a line with its name.
 pub struct DumpShadows {
-    is_last_range_wanted: bool,
+    wishes: Wishes,
     dump: Option<Dump>,
     next_shadow: u16,
-    has_changed: bool,
 }
 
 impl DumpShadows {
-    fn new(is_last_range_wanted: bool) -> Self {
+    fn new(wishes: Wishes) -> Self {
         Self {
-            is_last_range_wanted,
+            wishes,
             dump: None,
             next_shadow: 0,
-            has_changed: false,
         }
     }
 
@@ -139,18 +157,25 @@ impl DumpShadows {
             let Some(context) = next else { return Ok(Progress::Done) };
             self.next_shadow = context.slot.number() + 1;
             let table = Table::Shadow(context);
-            writeln!(out, "{table}")?;
-            self.dump.insert(Dump::new(table, self.is_last_range_wanted))
+            out.heading(format_args!("{table}"))?;
+            self.dump.insert(Dump::new(table, self.wishes.clone()))
         };
-        if dump.step(system, out)? == Progress::Done {
-            self.has_changed |= dump.has_changed();
-            self.dump = None;
+        match dump.step(system, out) {
+            Ok(Progress::More) => return Ok(Progress::More),
+            Ok(Progress::Done) if dump.has_changed() => note(dump.table(), "changed while it was printed", out)?,
+            Ok(Progress::Done) => {}
+            // It may end at any time, and the others are still there.
+            Err(CommandError::ShadowGone) => note(dump.table(), "ended while it was printed", out)?,
+            Err(error) => return Err(error),
         }
+        self.dump = None;
         Ok(Progress::More)
     }
+}
 
-    /// Whether one of them changed while it was printed.
-    pub fn has_changed(&self) -> bool {
-        self.has_changed
-    }
+/// Says something of `table` that is no line of it.
+fn note(table: Table, what: &str, out: &mut Output) -> Result<(), CommandError<'static>> {
+    let mut text = Text::<128>::new();
+    write!(text, "{table} {what}")?;
+    Ok(out.row(&wire::Note { text: text.as_str() })?)
 }

@@ -24,6 +24,13 @@ impl Perms {
         exec_el1: true,
         exec_el0: true,
     };
+    /// Nothing allowed.
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        exec_el1: false,
+        exec_el0: false,
+    };
     /// Data accesses only.
     pub const READ_WRITE: Self = Self {
         read: true,
