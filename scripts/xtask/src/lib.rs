@@ -18,11 +18,13 @@
 //! - [`project`], [`process`], [`progress`]: where things are, how programs run;
 //! - [`download`], [`apt`], [`deb`]: Debian's archive;
 //! - [`payload`]: what L1 and L2 boot;
+//! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`view`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
+pub mod browser;
 pub mod console;
 pub mod cpio;
 pub mod deb;
@@ -44,3 +46,4 @@ pub mod run;
 pub mod setup;
 pub mod test;
 pub mod version;
+pub mod view;

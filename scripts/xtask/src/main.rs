@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{doctor, firmware, hotspots, payload, perfetto, run, setup, test};
+use xtask::{doctor, firmware, hotspots, payload, perfetto, run, setup, test, view};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Profile(Box<ProfileArgs>),
     /// Write gnomon's trace events as a file for Perfetto
     Trace(TraceArgs),
+    /// Draw a machine's page tables: one HTML file, or SVG
+    View(ViewArgs),
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -160,6 +162,49 @@ struct ProfileArgs {
     machine: RunArgs,
 }
 
+#[derive(Args)]
+struct ViewArgs {
+    /// Ask a running machine: the socket given to `run --console`
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["from", "from_debugfs"], conflicts_with_all = ["from", "from_debugfs"])]
+    console: Option<PathBuf>,
+    /// Read records that a console printed in JSON, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "from_debugfs")]
+    from: Option<PathBuf>,
+    /// Read a VM's directory of KVM's debugfs, or a copy of it
+    #[arg(long, value_name = "DIR")]
+    from_debugfs: Option<PathBuf>,
+    /// Write the page there [default: gnomon-view.html, unless another file is asked for]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write the picture of one L2 there
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Keep the console's records there, for --from
+    #[arg(long, value_name = "FILE", requires = "console")]
+    save: Option<PathBuf>,
+    /// The L2 for --svg: a number, or the beginning of its name [default: the first]
+    #[arg(long, value_name = "NAME", requires = "svg")]
+    l2: Option<String>,
+}
+
+impl ViewArgs {
+    fn into_options(self) -> Result<view::Options> {
+        let source = match (self.console, self.from, self.from_debugfs) {
+            (Some(path), ..) => view::Source::Console(path),
+            (_, Some(path), _) => view::Source::Records(path),
+            (.., Some(dir)) => view::Source::Debugfs(dir),
+            _ => bail!("nothing to view"),
+        };
+        Ok(view::Options {
+            source,
+            html: self.out,
+            svg: self.svg,
+            save: self.save,
+            l2: self.l2,
+        })
+    }
+}
+
 impl RunArgs {
     fn into_options(self) -> run::Options {
         run::Options {
@@ -248,6 +293,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             };
             perfetto::run(&options).map(|()| 0)
         }
+        Command::View(arguments) => view::run(&arguments.into_options()?).map(|()| 0),
         Command::Gdb => run::gdb(&project).map(|()| 0),
         Command::Doctor => Ok(u8::from(!doctor::doctor(&project)?)),
     }

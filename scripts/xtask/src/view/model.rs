@@ -1,0 +1,464 @@
+//! What a picture is drawn from: tables, their ranges, and what the audit found.
+//!
+//! Three sources fill it: records of gnomon's console ([`super::records`]), live or saved, and
+//! the text files of Linux's debugfs ([`super::debugfs`]). The text has no output addresses and
+//! no memory types, so what a source may leave out is an `Option`, and nothing is made up for it.
+//!
+//! Ranges of a table are kept in order of their input address. Neighbours that continue each
+//! other in every respect are one range, whether the source printed them as one or not: a picture
+//! of 512 equal pages is a picture of one strip.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything known about a machine's stage-2 tables at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it comes from, in words for the page's head.
+    pub source: String,
+    /// The tables, in the order in which the source named them.
+    pub tables: Vec<Table>,
+    /// What the audit found wrong.
+    pub findings: Vec<Finding>,
+    /// Whether an audit ran at all, and so whether no finding means anything.
+    pub is_audited: bool,
+    /// What the source said about itself: a table that changed while it was read, and the like.
+    pub notes: Vec<String>,
+}
+
+/// One stage-2 table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Its name in the console: `host`, `shadow/0x...`, `guest/0x...`.
+    pub name: String,
+    /// Bits of its input address, when the source says.
+    pub ipa_bits: Option<u32>,
+    /// What it maps, in order of [`Range::ia`].
+    pub ranges: Vec<Range>,
+}
+
+/// Neighbouring leaves that look the same and whose output addresses follow one another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// First input address.
+    pub ia: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Output address of `ia`; `None` when the source has no output addresses.
+    pub oa: Option<u64>,
+    /// Level of the leaves.
+    pub level: i8,
+    /// Whether the leaves are blocks; pages otherwise.
+    pub is_block: bool,
+    /// What the leaves allow.
+    pub access: Access,
+    /// Memory type in words, such as `normal-wb` or `device-nGnRE`.
+    pub mem: Option<String>,
+    /// Shareability in words.
+    pub sh: Option<String>,
+    /// Whether the Access flag is set.
+    pub af: bool,
+    /// Whether the leaves carry the contiguous hint.
+    pub contiguous: bool,
+    /// The first leaf's descriptor.
+    pub raw: Option<u64>,
+}
+
+/// Permissions of a stage-2 leaf.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a permission of its own")]
+pub struct Access {
+    /// Data reads.
+    pub read: bool,
+    /// Data writes.
+    pub write: bool,
+    /// Execution at EL1.
+    pub px: bool,
+    /// Execution at EL0.
+    pub ux: bool,
+}
+
+/// The kinds of permission that have a colour of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Read, write and execute, at EL1, EL0 or both.
+    ReadWriteExecute,
+    /// Read and write.
+    ReadWrite,
+    /// Read and execute.
+    ReadExecute,
+    /// Read.
+    Read,
+    /// Anything else: write only, execute only, nothing.
+    Other,
+}
+
+/// One thing that the audit found wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// The table it is about.
+    pub table: String,
+    /// First input address concerned.
+    pub ia: Option<u64>,
+    /// Bytes concerned; 0 when the audit named an address alone.
+    pub size: u64,
+    /// What is wrong, in one sentence.
+    pub text: String,
+}
+
+impl Snapshot {
+    /// The table of that name, made if it is not there yet.
+    pub fn table_mut(&mut self, name: &str) -> &mut Table {
+        let index = self.tables.iter().position(|table| table.name == name);
+        let index = index.unwrap_or_else(|| {
+            self.tables.push(Table {
+                name: name.to_owned(),
+                ..Table::default()
+            });
+            self.tables.len() - 1
+        });
+        &mut self.tables[index]
+    }
+
+    /// Names of the L2s that have a shadow or a table of L1's, in the order of the tables.
+    #[must_use]
+    pub fn l2_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for table in &self.tables {
+            if let Some(name) = table.l2_name()
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Findings about a range of a table.
+    pub fn findings_in<'a>(&'a self, table: &'a Table, range: &'a Range) -> impl Iterator<Item = &'a Finding> {
+        self.findings
+            .iter()
+            .filter(move |finding| finding.table == table.name && finding.touches(range))
+    }
+}
+
+impl Table {
+    /// The L2 that a `shadow/` or `guest/` table belongs to.
+    #[must_use]
+    pub fn l2_name(&self) -> Option<&str> {
+        let name = &self.name;
+        name.strip_prefix("shadow/").or_else(|| name.strip_prefix("guest/"))
+    }
+
+    /// Adds what a source printed last. Ranges may come in any order; call [`Self::finish`] after
+    /// the last.
+    pub fn push(&mut self, range: Range) {
+        match self.ranges.last_mut() {
+            Some(last) if last.continues_in(&range) => last.size = last.size.saturating_add(range.size),
+            _ => self.ranges.push(range),
+        }
+    }
+
+    /// Sorts, and drops ranges of no size.
+    pub fn finish(&mut self) {
+        self.ranges.retain(|range| range.size != 0);
+        self.ranges.sort_by_key(|range| range.ia);
+    }
+
+    /// Bytes mapped.
+    #[must_use]
+    pub fn bytes(&self) -> u128 {
+        self.ranges.iter().map(|range| u128::from(range.size)).sum()
+    }
+
+    /// Bytes mapped by leaves of each level.
+    #[must_use]
+    pub fn bytes_by_level(&self) -> BTreeMap<i8, u128> {
+        let mut sums = BTreeMap::new();
+        for range in &self.ranges {
+            *sums.entry(range.level).or_default() += u128::from(range.size);
+        }
+        sums
+    }
+}
+
+impl Range {
+    /// First input address behind it.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.ia.saturating_add(self.size)
+    }
+
+    /// Whether the memory is a device's. Unknown counts as not.
+    #[must_use]
+    pub fn is_device(&self) -> bool {
+        self.mem
+            .as_deref()
+            .is_some_and(|mem| mem.to_ascii_lowercase().starts_with("device"))
+    }
+
+    /// Whether `next` begins where this ends, at both addresses, and is alike in all else.
+    fn continues_in(&self, next: &Self) -> bool {
+        let follows = |first: u64, second: u64| first.checked_add(self.size) == Some(second);
+        follows(self.ia, next.ia)
+            && match (self.oa, next.oa) {
+                (Some(first), Some(second)) => follows(first, second),
+                (None, None) => true,
+                _ => false,
+            }
+            && self.level == next.level
+            && self.is_block == next.is_block
+            && self.access == next.access
+            && self.mem == next.mem
+            && self.sh == next.sh
+            && self.af == next.af
+            && self.contiguous == next.contiguous
+    }
+}
+
+impl Access {
+    /// Reads the letters of a record: `r`, `w`, `p` (EL1 executes), `u` (EL0 executes).
+    #[must_use]
+    pub fn from_letters(letters: &str) -> Self {
+        Self {
+            read: letters.contains('r'),
+            write: letters.contains('w'),
+            px: letters.contains('p'),
+            ux: letters.contains('u'),
+        }
+    }
+
+    /// The kind that gives it its colour.
+    #[must_use]
+    pub fn class(self) -> Class {
+        match (self.read, self.write, self.px || self.ux) {
+            (true, true, true) => Class::ReadWriteExecute,
+            (true, true, false) => Class::ReadWrite,
+            (true, false, true) => Class::ReadExecute,
+            (true, false, false) => Class::Read,
+            (false, ..) => Class::Other,
+        }
+    }
+}
+
+/// In the words of Linux's ptdump.
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let execute = match (self.px, self.ux) {
+            (true, true) => "px ux",
+            (false, true) => "PXN ux",
+            (true, false) => "px UXN",
+            (false, false) => "PXN UXN",
+        };
+        let (read, write) = (if self.read { "R " } else { "" }, if self.write { "W " } else { "" });
+        write!(f, "{read}{write}{execute}")
+    }
+}
+
+impl Class {
+    /// All, in the order of the legend.
+    pub const ALL: [Self; 5] = [
+        Self::ReadWriteExecute,
+        Self::ReadWrite,
+        Self::ReadExecute,
+        Self::Read,
+        Self::Other,
+    ];
+
+    /// Its name in style sheets, and the page's data.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::ReadWriteExecute => "rwx",
+            Self::ReadWrite => "rw",
+            Self::ReadExecute => "rx",
+            Self::Read => "ro",
+            Self::Other => "other",
+        }
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::ReadWriteExecute => "read, write, execute",
+            Self::ReadWrite => "read, write",
+            Self::ReadExecute => "read, execute",
+            Self::Read => "read",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Finding {
+    /// Whether it is about an address of `range`.
+    #[must_use]
+    pub fn touches(&self, range: &Range) -> bool {
+        self.ia
+            .is_some_and(|ia| ia < range.end() && range.ia < ia.saturating_add(self.size.max(1)))
+    }
+}
+
+/// A size in the largest unit in which it is whole, as Linux's ptdump prints it.
+#[must_use]
+pub fn size_text(bytes: u128) -> String {
+    if bytes == 0 || !bytes.is_multiple_of(1024) {
+        return format!("{bytes}B");
+    }
+    let mut size = bytes >> 10;
+    let mut unit = 0;
+    while size.is_multiple_of(1024) && unit < UNITS.len() - 1 {
+        size >>= 10;
+        unit += 1;
+    }
+    format!("{size}{}", UNITS[unit])
+}
+
+/// A size in three digits or so, for where there is little room; exact where it can be.
+#[must_use]
+pub fn short_size_text(bytes: u128) -> String {
+    let exact = size_text(bytes);
+    if exact.len() <= 5 {
+        return exact;
+    }
+    let unit = (bytes.ilog2() / 10).clamp(1, 6);
+    let scale = 10 * unit;
+    // Whole units, and tenths of one, rounded down.
+    let (whole, tenth) = (bytes >> scale, (bytes % (1 << scale)) * 10 >> scale);
+    let name = UNITS[unit as usize - 1];
+    if whole >= 100 {
+        format!("{whole}{name}")
+    } else {
+        format!("{whole}.{tenth}{name}")
+    }
+}
+
+/// Whether a table belongs into the picture: stage 2 of L1, or of an L2, or L1's own for one.
+#[must_use]
+pub fn is_shown(table: &str) -> bool {
+    table == "host" || table.starts_with("shadow/") || table.starts_with("guest/")
+}
+
+const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(ia: u64, oa: Option<u64>) -> Range {
+        Range {
+            ia,
+            size: 0x1000,
+            oa,
+            level: 3,
+            access: Access::from_letters("rw"),
+            ..Range::default()
+        }
+    }
+
+    #[test]
+    fn neighbours_that_continue_each_other_are_one_range() {
+        let mut table = Table::default();
+        table.push(page(0x1000, Some(0x8000)));
+        table.push(page(0x2000, Some(0x9000)));
+        table.push(page(0x3000, Some(0xf000)));
+        table.push(Range {
+            access: Access::from_letters("r"),
+            ..page(0x4000, Some(0x1_0000))
+        });
+        let sizes: Vec<u64> = table.ranges.iter().map(|range| range.size).collect();
+        assert_eq!(sizes, [0x2000, 0x1000, 0x1000]);
+        assert_eq!(table.bytes(), 0x4000);
+    }
+
+    #[test]
+    fn without_output_addresses_neighbours_are_compared_by_the_rest() {
+        let mut table = Table::default();
+        table.push(page(0x1000, None));
+        table.push(page(0x2000, None));
+        table.push(page(0x4000, None));
+        assert_eq!(table.ranges.len(), 2);
+    }
+
+    #[test]
+    fn ranges_at_the_end_of_the_address_space_do_not_wrap() {
+        let mut table = Table::default();
+        table.push(page(u64::MAX - 0xfff, Some(u64::MAX - 0xfff)));
+        table.push(page(0, Some(0)));
+        table.finish();
+        assert_eq!(table.ranges.len(), 2);
+        assert_eq!(table.ranges[1].end(), u64::MAX);
+    }
+
+    #[test]
+    fn sums_are_by_level() {
+        let mut table = Table::default();
+        table.push(page(0, None));
+        table.push(Range {
+            level: 2,
+            is_block: true,
+            size: 0x20_0000,
+            ..page(0x20_0000, None)
+        });
+        let sums: Vec<(i8, u128)> = table.bytes_by_level().into_iter().collect();
+        assert_eq!(sums, [(2, 0x20_0000), (3, 0x1000)]);
+    }
+
+    #[test]
+    fn permissions_are_spelled_as_in_ptdump_and_classed_by_what_they_allow() {
+        for (letters, text, class) in [
+            ("rwpu", "R W px ux", "rwx"),
+            ("rw", "R W PXN UXN", "rw"),
+            ("rw--", "R W PXN UXN", "rw"),
+            ("rp", "R px UXN", "rx"),
+            ("ru", "R PXN ux", "rx"),
+            ("r", "R PXN UXN", "ro"),
+            ("w", "W PXN UXN", "other"),
+            ("", "PXN UXN", "other"),
+        ] {
+            let access = Access::from_letters(letters);
+            assert_eq!((access.to_string().as_str(), access.class().id()), (text, class));
+        }
+    }
+
+    #[test]
+    fn a_finding_marks_every_range_it_touches_and_no_other() {
+        let finding = |ia, size| Finding {
+            ia: Some(ia),
+            size,
+            ..Finding::default()
+        };
+        let range = page(0x2000, None);
+        assert!(finding(0x2fff, 0).touches(&range));
+        assert!(finding(0x1000, 0x1001).touches(&range));
+        assert!(!finding(0x1000, 0x1000).touches(&range));
+        assert!(!finding(0x3000, 0x1000).touches(&range));
+        assert!(!Finding::default().touches(&range));
+    }
+
+    #[test]
+    fn sizes_are_in_the_largest_exact_unit() {
+        for (bytes, text) in [
+            (0x1000, "4K"),
+            (1404 << 10, "1404K"),
+            (1 << 30, "1G"),
+            (0, "0B"),
+            (100, "100B"),
+        ] {
+            assert_eq!(size_text(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_short_size_has_at_most_one_digit_behind_the_point() {
+        for (bytes, text) in [
+            (1404 << 10, "1404K"),
+            (901_116 << 10, "879M"),
+            (9_142_300 << 10, "8.7G"),
+            (u128::from(u64::MAX), "15.9E"),
+            (1_000_001, "976K"),
+        ] {
+            assert_eq!(short_size_text(bytes), text);
+        }
+    }
+}

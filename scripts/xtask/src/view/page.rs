@@ -1,0 +1,390 @@
+//! The page: pictures, what stands beside them, and the same numbers as tables.
+//!
+//! One file that needs nothing else: style, script and data are in it, and its content security
+//! policy forbids the browser to fetch anything. Without scripts the picture, the audit and the
+//! tables are all there; the script adds zooming, the inspector and the choice among L2s.
+//!
+//! Whatever comes from a machine (names, words of the audit) is text here: escaped in the markup,
+//! and in the data with `<` written so that no browser takes it for markup.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::model::{Class, Range, Snapshot, Table, short_size_text, size_text};
+use super::scene::{COLUMN_LEFT, COLUMN_WIDTH, HEIGHT, Layer, STUB_WIDTH, Scene, Space};
+use super::svg::{self, Escaped};
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A table on the page has no more rows than this. The picture and the sums have all.
+const ROWS_MAX: usize = 20_000;
+
+/// The page of a snapshot.
+///
+/// # Errors
+///
+/// When the data cannot be written as JSON, which would be a fault of this program.
+pub fn render(snapshot: &Snapshot) -> Result<String, serde_json::Error> {
+    let scenes = Scene::all(snapshot);
+    let mut pictures = String::new();
+    for (number, scene) in scenes.iter().enumerate() {
+        pictures.push_str(&svg::inline(snapshot, scene, number));
+    }
+    let data = serde_json::to_string(&data(snapshot, &scenes))?.replace('<', "\\u003c");
+    Ok(fill(|name| match name {
+        "style" => format!("{}{STYLE}", svg::STYLE),
+        "source" => Escaped(&snapshot.source).to_string(),
+        "select" => select(&scenes),
+        "scenes" => pictures.clone(),
+        "legend" => legend(snapshot),
+        "aside" => audit(snapshot) + &sums(snapshot),
+        "tables" => snapshot
+            .tables
+            .iter()
+            .enumerate()
+            .map(|(index, table)| rows(snapshot, index, table))
+            .collect(),
+        "data" => data.clone(),
+        "script" => SCRIPT.to_owned(),
+        _ => String::new(),
+    }))
+}
+
+/// The template with each `{{name}}` replaced, in one pass: what is put in is not looked at again.
+fn fill(value: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    let mut rest = TEMPLATE;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        let (name, behind) = after.split_once("}}").unwrap_or((after, ""));
+        out.push_str(&value(name));
+        rest = behind;
+    }
+    out + rest
+}
+
+/// The choice among L2s, where there is one.
+fn select(scenes: &[Scene]) -> String {
+    let mut out = String::new();
+    if scenes.len() < 2 {
+        return out;
+    }
+    out.push_str("<label class=\"select\">L2 <select id=\"l2\">");
+    for (number, scene) in scenes.iter().enumerate() {
+        let name = scene.l2.as_deref().unwrap_or_default();
+        let _ = write!(
+            out,
+            "<option value=\"{number}\">{}</option>",
+            Escaped(&short_name(name))
+        );
+    }
+    out + "</select></label>"
+}
+
+/// KVM's name of a context without the zeros in front of its numbers, for people.
+fn short_name(name: &str) -> String {
+    let parts: Vec<String> = name
+        .split('-')
+        .map(|part| match part.strip_prefix("0x") {
+            Some(digits) => format!("0x{}", digits.trim_start_matches('0')),
+            None => part.to_owned(),
+        })
+        .collect();
+    parts.join("-")
+}
+
+fn legend(snapshot: &Snapshot) -> String {
+    let ranges = || snapshot.tables.iter().flat_map(|table| &table.ranges);
+    let mut out = String::new();
+    for class in Class::ALL {
+        let is_used = ranges().any(|range| range.access.class() == class);
+        let unused = if is_used { "" } else { " unused" };
+        let _ = writeln!(
+            out,
+            r#"<span class="key {}{unused}"><i></i>{}</span>"#,
+            class.id(),
+            class.title()
+        );
+    }
+    out.push_str("<span class=\"key device\"><i></i>device memory</span>\n");
+    out.push_str("<span class=\"key dashed\"><i></i>shadow</span>\n");
+    if snapshot.is_audited {
+        out.push_str("<span class=\"key bad\"><i></i>audit finding</span>\n");
+    }
+    out
+}
+
+/// What the audit found, and what the source says of itself.
+fn audit(snapshot: &Snapshot) -> String {
+    let mut out = String::from("<section class=\"card audit\"><h2>Audit</h2>\n");
+    if !snapshot.is_audited {
+        out.push_str("<p class=\"dim\">The source has no audit.</p>\n");
+    } else if snapshot.findings.is_empty() {
+        out.push_str("<p class=\"good\">Nothing found: every leaf agrees with what it was made from.</p>\n");
+    } else {
+        out.push_str("<ol id=\"findings\">\n");
+        for (index, finding) in snapshot.findings.iter().enumerate().take(ROWS_MAX) {
+            let _ = write!(out, "<li data-f=\"{index}\" tabindex=\"0\">");
+            if let Some(ia) = finding.ia {
+                let _ = write!(out, "<code>{ia:#x}</code> ");
+            }
+            let _ = writeln!(
+                out,
+                "{}<small>{}</small></li>",
+                Escaped(&finding.text),
+                Escaped(&short_name(&finding.table))
+            );
+        }
+        out.push_str("</ol>\n");
+    }
+    for note in &snapshot.notes {
+        let _ = writeln!(out, "<p class=\"remark\">{}</p>", Escaped(note));
+    }
+    out + "</section>\n"
+}
+
+/// Bytes mapped, for each table, by level.
+fn sums(snapshot: &Snapshot) -> String {
+    let mut out = String::from("<section class=\"card sums\"><h2>Tables</h2>\n");
+    for (index, table) in snapshot.tables.iter().enumerate() {
+        let bytes = table.bytes();
+        let (kind, name) = table.name.split_once('/').unwrap_or((&table.name, ""));
+        let _ = write!(
+            out,
+            "<a class=\"sum\" href=\"#t{index}\" title=\"{}\"><b>{}</b><span>{} in {}</span><span class=\"levels\">",
+            size_text(bytes),
+            Escaped(kind),
+            short_size_text(bytes),
+            plural(table.ranges.len(), "range"),
+        );
+        for (level, part) in table.bytes_by_level() {
+            let _ = write!(out, "<i>level {level}: {}</i>", short_size_text(part));
+        }
+        let _ = writeln!(out, "</span><code>{}</code></a>", Escaped(&short_name(name)));
+    }
+    out + "</section>\n"
+}
+
+fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A table's ranges, one a row.
+fn rows(snapshot: &Snapshot, index: usize, table: &Table) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "<details class=\"card\" id=\"t{index}\"{}><summary><h2>{}</h2> <span>{}, {}{}</span></summary><div class=\"scroll\"><table data-table=\"{}\">",
+        if index < 3 { " open" } else { "" },
+        Escaped(&table.name),
+        plural(table.ranges.len(), "range"),
+        size_text(table.bytes()),
+        table
+            .ipa_bits
+            .map_or_else(String::new, |bits| format!(", {bits} bits of input address")),
+        Escaped(&table.name),
+    );
+    out.push_str("<thead><tr>");
+    for head in HEADS {
+        let _ = write!(out, "<th scope=\"col\">{head}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for (place, range) in table.ranges.iter().enumerate().take(ROWS_MAX) {
+        row(&mut out, snapshot, table, range, &format!("{index}-{place}"));
+    }
+    out.push_str("</tbody></table></div>");
+    if let Some(more) = table.ranges.len().checked_sub(ROWS_MAX).filter(|more| *more != 0) {
+        let _ = write!(out, "<p class=\"remark\">{more} more are in the records only.</p>");
+    }
+    out + "</details>\n"
+}
+
+const HEADS: [&str; 11] = [
+    "from",
+    "to",
+    "size",
+    "leads to",
+    "level",
+    "leaf",
+    "allows",
+    "memory",
+    "AF, hint",
+    "descriptor",
+    "audit",
+];
+
+fn row(out: &mut String, snapshot: &Snapshot, table: &Table, range: &Range, id: &str) {
+    let unknown = "–".to_owned();
+    let hex = |value: Option<u64>| value.map_or_else(|| unknown.clone(), |value| format!("{value:#x}"));
+    let memory = match (&range.mem, &range.sh) {
+        (Some(mem), Some(sh)) => format!("{mem}, {sh}"),
+        (Some(mem), None) => mem.clone(),
+        _ => unknown.clone(),
+    };
+    let bits = match (range.af, range.contiguous) {
+        (true, true) => "AF, contiguous",
+        (true, false) => "AF",
+        (false, true) => "contiguous",
+        (false, false) => "",
+    };
+    let findings: Vec<&str> = snapshot
+        .findings_in(table, range)
+        .map(|found| found.text.as_str())
+        .collect();
+    let flagged = if findings.is_empty() { "" } else { " class=\"flagged\"" };
+    let _ = writeln!(
+        out,
+        "<tr data-r=\"{id}\"{flagged}><td>{:#x}</td><td>{:#x}</td><td data-bytes=\"{}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td><i class=\"{}\"></i>{}</td><td>{}</td><td>{bits}</td><td>{}</td><td>{}</td></tr>",
+        range.ia,
+        range.end(),
+        range.size,
+        size_text(u128::from(range.size)),
+        hex(range.oa),
+        range.level,
+        kind(range),
+        range.access.class().id(),
+        range.access,
+        Escaped(&memory),
+        hex(range.raw),
+        Escaped(&findings.join("; ")),
+    );
+}
+
+fn kind(range: &Range) -> &'static str {
+    if range.is_block { "block" } else { "page" }
+}
+
+/// What the script knows. Numbers of 64 bits are strings, as in the records.
+#[derive(Serialize)]
+struct Data<'a> {
+    geometry: Geometry,
+    tables: Vec<TableData<'a>>,
+    findings: Vec<FindingData<'a>>,
+    scenes: Vec<SceneData>,
+}
+
+#[derive(Serialize)]
+struct Geometry {
+    height: f64,
+    width: f64,
+    left: [f64; 3],
+    stub: f64,
+}
+
+#[derive(Serialize)]
+struct TableData<'a> {
+    name: &'a str,
+    ranges: Vec<RangeData<'a>>,
+}
+
+#[derive(Serialize)]
+struct RangeData<'a> {
+    ia: String,
+    size: String,
+    oa: Option<String>,
+    text: String,
+    level: i8,
+    kind: &'static str,
+    class: &'static str,
+    access: String,
+    mem: Option<&'a str>,
+    sh: Option<&'a str>,
+    af: bool,
+    contiguous: bool,
+    raw: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FindingData<'a> {
+    table: &'a str,
+    ia: Option<String>,
+    size: String,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct SceneData {
+    /// Place of each layer's table.
+    tables: [(&'static str, Option<usize>); 3],
+    /// For each column its pieces: start, end, top, bottom, whether mapped.
+    axes: Vec<Vec<(String, String, f64, f64, bool)>>,
+    /// Finding, column, height.
+    marks: Vec<(usize, usize, f64)>,
+}
+
+fn data<'a>(snapshot: &'a Snapshot, scenes: &[Scene]) -> Data<'a> {
+    let hex = |value: u64| format!("{value:#x}");
+    let range = |range: &'a Range| RangeData {
+        ia: hex(range.ia),
+        size: hex(range.size),
+        oa: range.oa.map(hex),
+        text: size_text(u128::from(range.size)),
+        level: range.level,
+        kind: kind(range),
+        class: range.access.class().id(),
+        access: range.access.to_string(),
+        mem: range.mem.as_deref(),
+        sh: range.sh.as_deref(),
+        af: range.af,
+        contiguous: range.contiguous,
+        raw: range.raw.map(hex),
+    };
+    Data {
+        geometry: Geometry {
+            height: HEIGHT,
+            width: COLUMN_WIDTH,
+            left: COLUMN_LEFT,
+            stub: STUB_WIDTH,
+        },
+        tables: snapshot
+            .tables
+            .iter()
+            .map(|table| TableData {
+                name: &table.name,
+                ranges: table.ranges.iter().map(range).collect(),
+            })
+            .collect(),
+        findings: snapshot
+            .findings
+            .iter()
+            .map(|finding| FindingData {
+                table: &finding.table,
+                ia: finding.ia.map(hex),
+                size: hex(finding.size),
+                text: &finding.text,
+            })
+            .collect(),
+        scenes: scenes.iter().map(|scene| scene_data(snapshot, scene)).collect(),
+    }
+}
+
+fn scene_data(snapshot: &Snapshot, scene: &Scene) -> SceneData {
+    let l2 = scene.l2.as_deref().unwrap_or_default();
+    let place = |layer: Layer| {
+        let name = layer.table_name(l2);
+        snapshot.tables.iter().position(|table| table.name == name)
+    };
+    let pieces = |space: Space| {
+        scene
+            .axis(space)
+            .pieces()
+            .iter()
+            .map(|piece| {
+                let (start, end) = (format!("{:#x}", piece.start), format!("{:#x}", piece.end));
+                (start, end, piece.top, piece.bottom, piece.is_mapped)
+            })
+            .collect()
+    };
+    SceneData {
+        tables: Layer::ALL.map(|layer| (layer.id(), place(layer))),
+        axes: Space::ALL.map(pieces).to_vec(),
+        marks: scene
+            .markers
+            .iter()
+            .map(|marker| (marker.finding, marker.space.index(), marker.at))
+            .collect(),
+    }
+}
