@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::apt;
+use crate::browser;
 use crate::payload::Payload;
 use crate::process::find_program;
 use crate::project::{FIRMWARE_TARGET, Project};
-use crate::setup::{qemu, toolchain};
+use crate::setup::{self, qemu, toolchain};
 use crate::version::QEMU_MINIMUM;
 
 /// One thing that gnomon's scripts need.
@@ -31,7 +32,14 @@ impl Check {
 ///
 /// When the compiler cannot be asked.
 pub fn doctor(project: &Project) -> Result<bool> {
-    let checks = [linker(), target(project)?, host_qemu(), payload(project), debugger()];
+    let checks = [
+        linker(),
+        target(project)?,
+        host_qemu(),
+        payload(project),
+        debugger(),
+        test_browser(),
+    ];
     for check in &checks {
         match &check.fix {
             None => println!("ok       {}", check.what),
@@ -79,6 +87,12 @@ fn payload(project: &Project) -> Check {
         })
     };
     Check::new("the default L1 payload", fix)
+}
+
+fn test_browser() -> Check {
+    let fix = (!browser::is_installed())
+        .then(|| format!("{} (only for the tests of scripts/view)", setup::browser::advice()));
+    Check::new("a browser that tests can drive", fix)
 }
 
 fn debugger() -> Check {

@@ -4,6 +4,7 @@
 //! costs next to nothing, and the other commands run the parts they need by
 //! themselves.
 
+pub mod browser;
 pub mod qemu;
 pub mod toolchain;
 

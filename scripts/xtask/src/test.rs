@@ -1,9 +1,9 @@
 //! `xtask test`: everything that must pass, in the order in which it fails fastest.
 //!
-//! Formatting, lints, documentation, host tests, the firmware build, then the system tests, one
-//! QEMU each. A step that fails does not stop the later ones, but for a build
+//! Formatting, lints, documentation, host tests, the viewer in a browser, the firmware build, then
+//! the system tests, one QEMU each. A step that fails does not stop the later ones, but for a build
 //! without which they cannot run. The last line counts: a step without tests of
-//! its own is one.
+//! its own is one. What could not be run for want of a browser is named before it.
 
 mod tally;
 
@@ -15,12 +15,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::browser;
 use crate::firmware::{self, IMAGE_VARIABLE};
 use crate::payload::Payload;
 use crate::process;
 use crate::progress::say;
 use crate::project::Project;
-use crate::setup::{qemu, toolchain};
+use crate::setup::{self, qemu, toolchain};
 use tally::Tally;
 
 /// The package whose tests boot machines.
@@ -46,9 +47,11 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
         project,
         total: Tally::default(),
         failed: Vec::new(),
+        skipped: Vec::new(),
     };
     if options.filter.is_none() {
         session.host_steps();
+        session.browser_step(options.quick);
     }
     let built = session.step("firmware build", |project| {
         firmware::build(project).map(|_| Tally::one(true))
@@ -61,6 +64,9 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
             session.failed.push("system tests (not run)");
         }
     }
+    for skipped in &session.skipped {
+        println!("skipped: {skipped}");
+    }
     if !session.failed.is_empty() {
         println!("failed: {}", session.failed.join(", "));
     }
@@ -72,6 +78,8 @@ struct Session<'a> {
     project: &'a Project,
     total: Tally,
     failed: Vec<&'static str>,
+    /// Steps that were not run, and why. They count neither as passed nor as failed.
+    skipped: Vec<String>,
 }
 
 impl Session<'_> {
@@ -125,6 +133,27 @@ impl Session<'_> {
         });
         self.step("host tests of the system tests' readers", |project| {
             counted(cargo(project, &["test", "--quiet", "--package", SYSTEM_TESTS, "--lib"]))
+        });
+    }
+
+    /// The viewer's page in a browser. `--quick` does not install one.
+    fn browser_step(&mut self, is_quick: bool) {
+        let name = "the viewer in a browser";
+        let ready = if is_quick && !browser::is_installed() {
+            Err(format!("no Chromium here: {}", setup::browser::advice()))
+        } else {
+            setup::browser::ensure()
+        };
+        if let Err(why) = ready {
+            say(&format!("== {name}: skipped, {why}"));
+            return self.skipped.push(format!("{name} ({why})"));
+        }
+        self.step(name, |project| {
+            let arguments = ["test", "--quiet", "--package", "xtask", "--test", "browser", "--"];
+            let mut command = cargo(project, &arguments);
+            // One after the other: each browser uses all the CPUs there are.
+            command.args(["--ignored", "--test-threads=1"]);
+            counted(command)
         });
     }
 

@@ -88,11 +88,12 @@ pub fn run(options: &Options) -> Result<()> {
 fn read(options: &Options) -> Result<Snapshot> {
     match &options.source {
         Source::Console(path) => {
-            let text = live::records(path)?;
+            let session = live::ask(path)?;
             if let Some(save) = &options.save {
-                write(save, &text)?;
+                write(save, &session.records)?;
             }
-            let mut snapshot = records::read(&text)?;
+            let mut snapshot = records::read(&session.records)?;
+            snapshot.notes.extend(session.notes);
             snapshot.source = format!("the console at {}", path.display());
             Ok(snapshot)
         }

@@ -324,7 +324,7 @@ pub fn short_size_text(bytes: u128) -> String {
     let unit = (bytes.ilog2() / 10).clamp(1, 6);
     let scale = 10 * unit;
     // Whole units, and tenths of one, rounded down.
-    let (whole, tenth) = (bytes >> scale, (bytes % (1 << scale)) * 10 >> scale);
+    let (whole, tenth) = (bytes >> scale, ((bytes % (1 << scale)) * 10) >> scale);
     let name = UNITS[unit as usize - 1];
     if whole >= 100 {
         format!("{whole}{name}")

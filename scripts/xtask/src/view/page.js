@@ -10,7 +10,8 @@
   const TRACED = 400;   // and drawn
 
   const data = JSON.parse(document.getElementById("data").textContent);
-  const { height: H, width: W, left: LEFT, stub: STUB } = data.geometry;
+  const { height: DRAWN, width: W, left: LEFT, stub: STUB } = data.geometry;
+  let H = DRAWN;        // height of what can be seen; all of the picture fits into it at zoom 1
   const byId = (id) => document.getElementById(id);
   const hex = (number) => "0x" + number.toString(16);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -43,7 +44,7 @@
       ribbon.top = heightOf(axes[SPACES[ribbon.layer][0]], ribbon.range.start);
       ribbon.bottom = heightOf(axes[SPACES[ribbon.layer][0]], ribbon.range.end);
     }
-    const least = Math.min(...axes.flat().filter((piece) => piece.mapped).map((piece) => piece.bottom - piece.top), H);
+    const least = Math.min(...axes.flat().filter((piece) => piece.mapped).map((piece) => piece.bottom - piece.top), DRAWN);
     return {
       svg, axes, tables, ribbons, marks: scene.marks,
       byElement: new Map(ribbons.map((ribbon) => [ribbon.element, ribbon])),
@@ -53,7 +54,7 @@
     };
   });
   let scene = scenes[0];
-  let mode = "stages";
+  let mode = scene.tables.guest === null ? "both" : "stages";
   let shown = null;
   let pinned = null;
 
@@ -68,6 +69,8 @@
     if (address <= piece.start) return piece.top;
     return piece.top + (piece.bottom - piece.top) * (address - piece.start) / (piece.end - piece.start);
   }
+
+  const scale = () => scene.zoom * H / DRAWN;
 
   // --- Zoom -----------------------------------------------------------------------------------
 
@@ -90,15 +93,27 @@
   }
 
   function zoomTo(top, bottom) {
-    scene.zoom = clamp(H * .3 / Math.max(bottom - top, 1e-6), 1, scene.most);
-    scene.offset = H / 2 - (top + bottom) / 2 * scene.zoom;
+    scene.zoom = clamp(DRAWN * .3 / Math.max(bottom - top, 1e-6), 1, scene.most);
+    scene.offset = H / 2 - (top + bottom) / 2 * scale();
     draw();
   }
 
   /// Moves so that a ribbon's beginning can be seen, if it cannot.
   function reveal({ top, bottom }) {
-    const [from, to] = [top, bottom].map((height) => height * scene.zoom + scene.offset);
+    const [from, to] = [top, bottom].map(onScreen);
     if (to < 8 || from > H - 8) move(H / 2 - (from + Math.min(to, from + H / 2)) / 2);
+  }
+
+  /// Gives the picture the height that the window has left.
+  function resize() {
+    const box = scene.svg.viewBox.baseVal;
+    const { width, top } = scene.svg.getBoundingClientRect();
+    const room = Math.max(innerHeight - (top + scrollY) - byId("legend").offsetHeight - 24, 420);
+    box.height = room * box.width / width;
+    scene.svg.style.height = room + "px";
+    H = box.height + box.y - 14;
+    scene.svg.querySelector(".window").setAttribute("height", H + 2);
+    draw();
   }
 
   let isDrawing = false;
@@ -112,8 +127,8 @@
 
   function paint() {
     const { zoom, offset } = scene;
-    scene.world.setAttribute("transform", `matrix(1 0 0 ${zoom} 0 ${offset})`);
-    scene.hatch.setAttribute("patternTransform", `scale(1 ${1 / zoom}) rotate(45)`);
+    scene.world.setAttribute("transform", `matrix(1 0 0 ${scale()} 0 ${offset})`);
+    scene.hatch.setAttribute("patternTransform", `scale(1 ${1 / scale()}) rotate(45)`);
     byId("level").textContent = (zoom < 10 ? zoom.toFixed(1).replace(/\.0$/, "") : Math.round(zoom)) + "×";
     const rail = byId("rail");
     rail.hidden = zoom <= 1;
@@ -125,11 +140,11 @@
     scene.words.replaceChildren(words);
     for (const mark of scene.marksGroup.children) {
       const [, column, at] = scene.marks.find(([finding]) => finding === Number(mark.dataset.f));
-      mark.setAttribute("transform", `translate(${LEFT[column]} ${at * zoom + offset})`);
+      mark.setAttribute("transform", `translate(${LEFT[column]} ${onScreen(at)})`);
     }
   }
 
-  const onScreen = (height) => height * scene.zoom + scene.offset;
+  const onScreen = (height) => height * scale() + scene.offset;
 
   function word(parent, className, x, y, text) {
     const element = document.createElementNS(SVG, "text");
@@ -141,7 +156,7 @@
   }
 
   function ribbonWords(parent, { layer, range, top, bottom }) {
-    const isShown = mode === "shadow" ? layer === "shadow" : layer !== "shadow";
+    const isShown = mode === "shadow" ? layer === "shadow" : layer !== "shadow" || scene.tables.guest === null;
     const [from, to] = [Math.max(onScreen(top), 0), Math.min(onScreen(bottom), H)];
     if (!isShown || to - from < LINE) return;
     word(parent, "note", LEFT[SPACES[layer][0]] + W + 10, (from + to) / 2, `${range.text} · ${range.access}`);
@@ -322,6 +337,7 @@
     const select = byId("l2");
     if (select) select.value = String(number);
     setMode(mode);
+    resize();
   }
 
   function setMode(name) {
@@ -410,6 +426,7 @@
     if (mark) zoomTo(mark[2], mark[2]);
   }
 
+  addEventListener("resize", resize);
   byId("in").addEventListener("click", () => zoomAbout(1.5, H / 2));
   byId("out").addEventListener("click", () => zoomAbout(1 / 1.5, H / 2));
   byId("fit").addEventListener("click", fit);

@@ -89,7 +89,10 @@ fn short_name(name: &str) -> String {
     let parts: Vec<String> = name
         .split('-')
         .map(|part| match part.strip_prefix("0x") {
-            Some(digits) => format!("0x{}", digits.trim_start_matches('0')),
+            Some(digits) => {
+                let digits = digits.trim_start_matches('0');
+                format!("0x{}", if digits.is_empty() { "0" } else { digits })
+            }
             None => part.to_owned(),
         })
         .collect();
@@ -309,11 +312,14 @@ struct FindingData<'a> {
 struct SceneData {
     /// Place of each layer's table.
     tables: [(&'static str, Option<usize>); 3],
-    /// For each column its pieces: start, end, top, bottom, whether mapped.
-    axes: Vec<Vec<(String, String, f64, f64, bool)>>,
+    /// For each column its pieces.
+    axes: Vec<Vec<PieceData>>,
     /// Finding, column, height.
     marks: Vec<(usize, usize, f64)>,
 }
+
+/// Start, end, top, bottom, whether mapped.
+type PieceData = (String, String, f64, f64, bool);
 
 fn data<'a>(snapshot: &'a Snapshot, scenes: &[Scene]) -> Data<'a> {
     let hex = |value: u64| format!("{value:#x}");
@@ -386,5 +392,102 @@ fn scene_data(snapshot: &Snapshot, scene: &Scene) -> SceneData {
             .iter()
             .map(|marker| (marker.finding, marker.space.index(), marker.at))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::model::Finding;
+
+    fn snapshot() -> Snapshot {
+        let mut snapshot = Snapshot {
+            source: "<here> & {{script}}".into(),
+            is_audited: true,
+            findings: vec![Finding {
+                table: "shadow/a".into(),
+                ia: Some(0x1000),
+                size: 0x1000,
+                text: "</script><script>alert(1)</script>".into(),
+            }],
+            ..Snapshot::default()
+        };
+        snapshot.table_mut("shadow/a").push(Range {
+            ia: 0x1000,
+            size: 0x3000,
+            oa: Some(0x8000),
+            level: 3,
+            ..Range::default()
+        });
+        snapshot
+    }
+
+    #[test]
+    fn words_of_a_machine_are_no_markup_and_no_script() {
+        let page = render(&snapshot()).unwrap();
+        assert!(!page.contains("<script>alert"));
+        assert_eq!(page.matches("<script").count(), 2, "the data and the script");
+        assert!(
+            page.contains("&lt;here&gt; &amp; {{script}}"),
+            "what is put in is not looked at again"
+        );
+    }
+
+    #[test]
+    fn the_page_needs_nothing_from_anywhere() {
+        let page = render(&snapshot()).unwrap();
+        for word in ["src=", "@import", "fetch(", "XMLHttpRequest", "WebSocket"] {
+            assert!(!page.contains(word), "{word}");
+        }
+        // The one address in it is a name.
+        let addresses = page.matches("http").count();
+        assert_eq!(addresses, 1 + page.matches("http-equiv").count());
+    }
+
+    #[test]
+    fn a_row_has_the_numbers_of_its_range() {
+        let page = render(&snapshot()).unwrap();
+        let row = page.lines().find(|line| line.starts_with("<tr data-r=")).unwrap();
+        for cell in ["0x1000", "0x4000", "12K", "0x8000", "page", "PXN UXN"] {
+            assert!(row.contains(&format!("{cell}</td>")), "{cell} in {row}");
+        }
+        assert!(
+            row.contains("data-bytes=\"12288\"") && row.contains("class=\"flagged\""),
+            "{row}"
+        );
+    }
+
+    #[test]
+    fn the_data_is_json_without_markup() {
+        let page = render(&snapshot()).unwrap();
+        let (_, behind) = page.split_once("id=\"data\">").unwrap();
+        let (data, _) = behind.split_once("</script>").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["tables"][0]["ranges"][0]["size"], "0x3000");
+        assert_eq!(data["findings"][0]["text"], "</script><script>alert(1)</script>");
+    }
+
+    #[test]
+    fn sums_are_those_of_the_ranges() {
+        let page = render(&snapshot()).unwrap();
+        assert!(page.contains("12K in 1 range<") && page.contains("level 3: 12K"));
+    }
+
+    #[test]
+    fn the_choice_of_an_l2_is_there_when_there_is_one() {
+        let mut snapshot = snapshot();
+        assert!(!render(&snapshot).unwrap().contains("<select"));
+        snapshot.table_mut("guest/b").push(Range {
+            size: 0x1000,
+            ..Range::default()
+        });
+        assert!(render(&snapshot).unwrap().contains("<option value=\"1\">b</option>"));
+    }
+
+    #[test]
+    fn zeros_in_front_of_numbers_are_left_out_of_short_names() {
+        let name = "0x0002000045c30000-0x00000000800d3559-s2-enabled";
+        assert_eq!(short_name(name), "0x2000045c30000-0x800d3559-s2-enabled");
+        assert_eq!(short_name("0x0000-0x1"), "0x0-0x1");
     }
 }

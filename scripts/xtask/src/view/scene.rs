@@ -211,6 +211,12 @@ impl Scene {
         names.into_iter().map(|l2| Self::new(snapshot, Some(l2))).collect()
     }
 
+    /// Whether anything of a layer is drawn.
+    #[must_use]
+    pub fn has(&self, layer: Layer) -> bool {
+        self.ribbons.iter().any(|ribbon| ribbon.layer == layer)
+    }
+
     /// The axis of a column.
     #[must_use]
     pub fn axis(&self, space: Space) -> &Axis {

@@ -71,7 +71,12 @@ fn body(out: &mut String, snapshot: &Snapshot, scene: &Scene, number: usize) {
     let _ = writeln!(out, r##"<g clip-path="url(#clip-{number})">"##);
     out.push_str("<g class=\"world\">\n");
     for layer in Layer::ALL {
-        let _ = writeln!(out, r#"<g class="layer {}">"#, layer.id());
+        let alone = if layer == Layer::Shadow && !scene.has(Layer::Guest) {
+            " alone"
+        } else {
+            ""
+        };
+        let _ = writeln!(out, r#"<g class="layer {}{alone}">"#, layer.id());
         for ribbon in scene.ribbons.iter().filter(|ribbon| ribbon.layer == layer) {
             draw_ribbon(out, snapshot, ribbon, number);
         }
@@ -83,7 +88,9 @@ fn body(out: &mut String, snapshot: &Snapshot, scene: &Scene, number: usize) {
     }
     out.push_str("</g>\n<g class=\"words\">\n");
     for ribbon in &scene.ribbons {
-        ribbon_words(out, snapshot, ribbon);
+        if ribbon.layer != Layer::Shadow || !scene.has(Layer::Guest) {
+            ribbon_words(out, snapshot, ribbon);
+        }
     }
     for space in Space::ALL {
         column_words(out, scene, space);
@@ -101,7 +108,7 @@ fn definitions(out: &mut String, number: usize) {
 <pattern id="hatch-{number}" class="hatch-pattern" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line x1="0" y1="0" x2="0" y2="7"/></pattern>
 <linearGradient id="fade-{number}"><stop offset="0" stop-color="white"/><stop offset="1" stop-color="black"/></linearGradient>
 <mask id="stub-{number}" maskContentUnits="objectBoundingBox"><rect width="1" height="1" fill="url(#fade-{number})"/></mask>
-<clipPath id="clip-{number}"><rect x="{}" y="-1" width="{}" height="{}"/></clipPath>
+<clipPath id="clip-{number}"><rect class="window" x="{}" y="-1" width="{}" height="{}"/></clipPath>
 </defs>"#,
         Num(-MARGIN),
         Num(WIDTH + 2.0 * MARGIN),
@@ -229,7 +236,7 @@ fn column(out: &mut String, scene: &Scene, space: Space) {
 
 fn ribbon_words(out: &mut String, snapshot: &Snapshot, ribbon: &Ribbon) {
     let (top, bottom) = ribbon.from;
-    if ribbon.layer == Layer::Shadow || bottom - top < WORDS_HEIGHT {
+    if bottom - top < WORDS_HEIGHT {
         return;
     }
     let range = &snapshot.tables[ribbon.table].ranges[ribbon.range];
@@ -271,7 +278,7 @@ fn marks(out: &mut String, snapshot: &Snapshot, scene: &Scene) {
             .map_or("", |finding| &finding.text);
         let _ = writeln!(
             out,
-            r#"<g class="mark" data-f="{}" transform="translate({} {})"><path d="M0 0L-13 -7.5V7.5Z"/><text x="-9.5" y="0">!</text><title>{}</title></g>"#,
+            r#"<g class="mark" data-f="{}" transform="translate({} {})"><circle cx="-10" r="8"/><text x="-10">!</text><title>{}</title></g>"#,
             marker.finding,
             Num(left),
             Num(marker.at),
@@ -308,5 +315,89 @@ impl fmt::Display for Escaped<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use roxmltree::Document;
+
+    use super::*;
+    use crate::view::{debugfs, records};
+
+    fn sample() -> Snapshot {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/two-l2s.jsonl");
+        records::read(&fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn count(document: &Document<'_>, class: &str) -> usize {
+        let has = |node: &roxmltree::Node<'_, '_>| {
+            let classes = node.attribute("class").unwrap_or_default();
+            classes.split(' ').any(|one| one == class)
+        };
+        document.descendants().filter(has).count()
+    }
+
+    #[test]
+    fn a_file_is_well_formed_and_has_every_range_once() {
+        let snapshot = sample();
+        for scene in Scene::all(&snapshot) {
+            let text = file(&snapshot, &scene);
+            let document = Document::parse(&text).unwrap();
+            assert_eq!(count(&document, "ribbon"), scene.ribbons.len());
+            let devices = scene.ribbons.iter().filter(|ribbon| ribbon.is_device).count();
+            assert_eq!(count(&document, "hatch"), devices);
+            assert_eq!(count(&document, "mark"), scene.markers.len());
+        }
+    }
+
+    #[test]
+    fn every_reference_is_to_a_definition_of_the_same_picture() {
+        let snapshot = sample();
+        let text = format!("<all>{}</all>", inline(&snapshot, &Scene::all(&snapshot)[1], 7));
+        let document = Document::parse(&text).unwrap();
+        let ids: Vec<&str> = document.descendants().filter_map(|node| node.attribute("id")).collect();
+        for part in text.split("url(#").skip(1) {
+            let id = part.split(')').next().unwrap();
+            assert!(ids.contains(&id) && id.ends_with("-7"), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_range_without_an_output_address_fades() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debugfs");
+        let snapshot = debugfs::read(&dir).unwrap();
+        let text = file(&snapshot, &Scene::all(&snapshot)[0]);
+        let document = Document::parse(&text).unwrap();
+        let faded = document.descendants().filter(|node| node.attribute("mask").is_some());
+        assert_eq!(faded.count(), count(&document, "ribbon"));
+        assert_eq!(count(&document, "alone"), 1, "nothing stands in front of the shadow");
+    }
+
+    #[test]
+    fn words_of_a_machine_are_no_markup() {
+        let mut snapshot = sample();
+        for finding in &mut snapshot.findings {
+            finding.text = "</title><script>alert(\"1\")</script>&\u{1b}\u{0}".into();
+        }
+        let text = file(&snapshot, &Scene::all(&snapshot)[0]);
+        let document = Document::parse(&text).unwrap();
+        assert!(!document.descendants().any(|node| node.has_tag_name("script")));
+    }
+
+    #[test]
+    fn coordinates_have_no_more_digits_than_they_need() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.000_01, "0"),
+            (20.0, "20"),
+            (1.5, "1.5"),
+            (-62.125, "-62.125"),
+        ] {
+            assert_eq!(Num(number).to_string(), text);
+        }
     }
 }
