@@ -36,10 +36,12 @@ mod registers;
 mod round;
 mod rows;
 mod session;
+mod stage1_dump;
 mod system;
 mod tables;
 mod terminal;
 mod text;
+mod translation;
 mod typeahead;
 mod walks;
 

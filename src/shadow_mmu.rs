@@ -102,6 +102,7 @@ pub fn acquire(vcpu: &mut VCpu) -> u64 {
             Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
         };
         vcpu.shadow = Some(slot);
+        vcpu.guest_stage2 = Some(key);
         shadows.vttbr(slot)
     })
 }

@@ -31,7 +31,9 @@ use core::fmt::{self, Write};
 use console_core::Command;
 
 pub use super::output::Output;
-use super::{dump::Dump, error::CommandError, system::System, text::Text};
+use super::{
+    dump::Dump, error::CommandError, stage1_dump::Stage1Dump, system::System, text::Text, walks::vcpu::VcpuWalk,
+};
 
 /// A command as the user finds it.
 pub struct Entry {
@@ -104,10 +106,14 @@ pub enum Task {
     List(ptdump::List),
     /// `ptdump NAME`
     Dump(Dump),
+    /// `ptdump s1/CPU/REGIME`
+    DumpStage1(Stage1Dump),
     /// `ptdump shadow`
     DumpShadows(ptdump::DumpShadows),
     /// `explain`
     Explain(explain::Explain),
+    /// `explain vcpuN`
+    ExplainVirtual(VcpuWalk),
     /// `shadow`
     Shadow(shadow::Rows),
     /// `exits`
@@ -153,8 +159,10 @@ impl Task {
             Self::IpaRange(row) => done(out.row(row)),
             Self::List(list) => list.step(system, out),
             Self::Dump(dump) => dump.step(system, out),
+            Self::DumpStage1(dump) => dump.step(system, out),
             Self::DumpShadows(dumps) => dumps.step(system, out),
             Self::Explain(explain) => explain.step(system, out),
+            Self::ExplainVirtual(walk) => walk.step(system, out),
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
             Self::RegisterExits(rows) => rows.step(system, out),

@@ -26,6 +26,8 @@ pub enum CommandError<'a> {
     ShadowGone,
     /// A guest with stage 2 off has no tables.
     Stage2Off,
+    /// No guest of L1 has run on the vCPU.
+    NoGuest,
     /// L1's registers describe no table that can be walked: any access takes this fault.
     NotWalkable(Stage2Fault),
     /// A stage 1 has no IPA.
@@ -71,6 +73,7 @@ impl fmt::Display for CommandError<'_> {
                 f.write_str("the shadow is gone: L1 ended the guest, or its slot was needed for another")
             }
             Self::Stage2Off => f.write_str("stage 2 is off for this guest, so L1 has no tables for it"),
+            Self::NoGuest => f.write_str("no guest of L1 has run on this vCPU"),
             Self::NotWalkable(fault) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {fault}"),
             Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
             Self::Locked => f.write_str("the CPU that panicked holds the lock"),

@@ -3,14 +3,20 @@
 //! All tables are looked at with the lock held once, so that the steps, the shadow and the sentence belong together. That
 //! is at most 15 descriptors for an IPA of L2.
 
+pub mod vcpu;
+mod view;
+
 use core::fmt;
 
 use shadow::{
     Access,
-    explain::{HostSentence, Observed, Outcome, Place, Sentence, Tables, look, look_at_host},
+    explain::{
+        HostSentence, HostStage, NestedStage2, Observed, Outcome, Place, Sentence, Situation, Tables, look,
+        look_at_host,
+    },
 };
 use vmsa::{
-    Fault, GuestVa, Ipa, L1, Pa, Phys, Step,
+    Fault, GuestVa, Ipa, L1, L2, Pa, Phys, Step,
     stage1::{self, AccessKind, Regime, Stage1Config, Stage1Mapping, Stage1Range, Stage1Registers, Stage1Words},
     stage2::{Stage2Config, Stage2Words},
 };
@@ -40,17 +46,11 @@ pub fn of_host(
     system: &System,
     out: &mut Output,
 ) -> Result<(), CommandError<'static>> {
-    // The table does not change after boot, so it can be read even when the lock is lost to a panic.
-    let _order = system.mmu();
-    let config = host_config(system)?;
-    let l1 = Ipa::new(address);
-    stage(out, HOST, config)?;
-    let mut result = Ok(());
-    let host = look_at_host(&config, l1, &CarveOut::of(system), &place_in(system.vm), &mut |step| {
-        result = result.and_then(|()| stage2_step(out, HOST, &config, step));
-    });
-    result?;
-    let text = HostSentence { l1, host, access };
+    let text = HostSentence {
+        l1: Ipa::new(address),
+        host: host_rows(Ipa::new(address), system, out)?,
+        access,
+    };
     out.row(&walk(
         address,
         access,
@@ -59,6 +59,20 @@ pub fn of_host(
         text,
     ))?;
     Ok(())
+}
+
+/// The steps of the host stage 2 for `l1`, and what they come to.
+fn host_rows(l1: Ipa<L1>, system: &System, out: &mut Output) -> Result<HostStage, CommandError<'static>> {
+    // The table does not change after boot, so it can be read even when the lock is lost to a panic.
+    let _order = system.mmu();
+    let config = host_config(system)?;
+    stage(out, HOST, config)?;
+    let mut result = Ok(());
+    let host = look_at_host(&config, l1, &CarveOut::of(system), &place_in(system.vm), &mut |step| {
+        result = result.and_then(|()| stage2_step(out, HOST, &config, step));
+    });
+    result?;
+    Ok(host)
 }
 
 /// Prints how a virtual address of gnomon's own is translated.
@@ -93,32 +107,12 @@ pub fn of_nested(
     system: &System,
     out: &mut Output,
 ) -> Result<(), CommandError<'static>> {
-    let mmu = system.mmu()?;
-    let shadow = context.shadow(&mmu)?;
-    let own = CarveOut::of(system);
-    let tables = Tables {
-        l1: &GuestRam,
-        shadow: &own,
-        host: &own,
-        host_config: host_config(system)?,
+    let situation = {
+        let mmu = system.mmu()?;
+        let shadow = context.shadow(&mmu)?;
+        let stage2 = NestedStage2::of(shadow, guest_limits(shadow));
+        nested_rows(&stage2, Ipa::new(address), system, out)?
     };
-    let (vttbr, vtcr) = (context.key.vttbr(), context.key.vtcr());
-    let registers = format_args!("VTTBR_EL2 {vttbr:#018x}, VTCR_EL2 {vtcr:#018x}");
-    stage(out, "guest", registers)?;
-    let mut last = None;
-    let mut result = Ok(());
-    let ipa = Ipa::new(address);
-    let situation = look(
-        shadow,
-        &guest_limits(shadow),
-        ipa,
-        &tables,
-        &place_in(system.vm),
-        &mut |observed| {
-            result = result.and_then(|()| observed_step(out, &mut last, &observed));
-        },
-    );
-    result?;
     let outcome = situation.outcome(access.unwrap_or(Access::Read));
     let text = Sentence {
         situation: &situation,
@@ -132,6 +126,42 @@ pub fn of_nested(
         text,
     ))?;
     Ok(())
+}
+
+/// The steps of all three tables for `ipa`, and what they come to. The caller holds the lock.
+fn nested_rows(
+    stage2: &NestedStage2,
+    ipa: Ipa<L2>,
+    system: &System,
+    out: &mut Output,
+) -> Result<Situation, CommandError<'static>> {
+    let (vttbr, vtcr) = (stage2.key.vttbr(), stage2.key.vtcr());
+    let registers = format_args!("VTTBR_EL2 {vttbr:#018x}, VTCR_EL2 {vtcr:#018x}");
+    stage(out, "guest", registers)?;
+    let mut last = None;
+    let mut result = Ok(());
+    let situation = look_in(stage2, ipa, system, &mut |observed| {
+        result = result.and_then(|()| observed_step(out, &mut last, &observed));
+    })?;
+    result?;
+    Ok(situation)
+}
+
+/// What all three tables say about `ipa`. The caller holds the lock.
+fn look_in(
+    stage2: &NestedStage2,
+    ipa: Ipa<L2>,
+    system: &System,
+    observe: &mut impl FnMut(Observed<'_>),
+) -> Result<Situation, CommandError<'static>> {
+    let own = CarveOut::of(system);
+    let tables = Tables {
+        l1: &GuestRam,
+        shadow: &own,
+        host: &own,
+        host_config: host_config(system)?,
+    };
+    Ok(look(stage2, ipa, &tables, &place_in(system.vm), observe))
 }
 
 /// A descriptor of any of the three tables, behind a row about its table where that begins.

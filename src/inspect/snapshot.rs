@@ -5,7 +5,7 @@
 //! registers and [`Snapshot::guest`] its guest's EL1 registers, whoever runs. [`Snapshot::page`] is the VNCR page as it
 //! lies in memory, where the guest's registers are out of date while the guest runs.
 
-use shadow::SlotId;
+use shadow::{ShadowKey, SlotId};
 use syndrome::{
     SysReg, exception,
     register::{self, Home, Register},
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub shadow: Option<SlotId>,
     /// List registers that there are, of the hardware and of L1.
     pub lr_count: usize,
+    /// What L1's registers said of stage 2 when its guest was last entered.
+    pub guest_stage2: Option<ShadowKey>,
 }
 
 /// Registers that a switch of contexts leaves alone, or whose value in the hardware is all there is.
@@ -162,6 +164,7 @@ impl Snapshot {
             is_maintenance_active: vcpu.is_maintenance_active,
             shadow: vcpu.shadow,
             lr_count: vcpu.vm.lr_count,
+            guest_stage2: vcpu.guest_stage2,
         }
     }
 

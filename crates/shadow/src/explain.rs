@@ -22,6 +22,7 @@ use crate::{
     audit::{Offence, compare},
     compose::{ShadowLeaf, compose},
     fault::{Access, identity},
+    key::ShadowKey,
     slot::Shadow,
 };
 use core::fmt;
@@ -282,17 +283,39 @@ impl Observed<'_> {
     }
 }
 
-/// Walks all three tables for `ipa` of the guest whose `shadow` this is. `limits` says how L1's tables are to be read,
-/// `place` what is where L1 has no memory; `observe` is told of each descriptor, at most 15.
+/// The stage 2 of an L2: what L1's registers say, and what hardware walks.
+#[derive(Clone, Copy, Debug)]
+pub struct NestedStage2 {
+    /// L1's registers.
+    pub key: ShadowKey,
+    /// How L1's tables are to be read.
+    pub limits: Stage2Limits,
+    /// How the shadow is walked; `None` if there is none yet.
+    pub shadow: Option<Stage2Config>,
+}
+
+impl NestedStage2 {
+    /// Of the guest whose `shadow` this is.
+    #[must_use]
+    pub fn of(shadow: &Shadow, limits: Stage2Limits) -> Self {
+        Self {
+            key: shadow.key,
+            limits,
+            shadow: Some(shadow.table.config()),
+        }
+    }
+}
+
+/// Walks all three tables for `ipa` of the guest with this `stage2`. `place` says what is where L1 has no memory; `observe`
+/// is told of each descriptor, at most 15.
 pub fn look<G: ReadTable<L1>, P: ReadTable<Phys>>(
-    shadow: &Shadow,
-    limits: &Stage2Limits,
+    stage2: &NestedStage2,
     ipa: Ipa<L2>,
     tables: &Tables<'_, G, P>,
     place: &impl Fn(Ipa<L1>) -> Place,
     observe: &mut impl FnMut(Observed<'_>),
 ) -> Situation {
-    let guest = look_at_guest(shadow, limits, ipa, tables.l1, place, observe);
+    let guest = look_at_guest(stage2, ipa, tables.l1, place, observe);
     let l1 = match guest {
         GuestStage::Off => Some(Ipa::new(ipa.bits())),
         GuestStage::Maps { mapping, .. } => Some(mapping.output),
@@ -304,10 +327,12 @@ pub fn look<G: ReadTable<L1>, P: ReadTable<Phys>>(
             observe(Observed::Host(host_config, step));
         })
     });
-    let config = shadow.table.config();
-    let shadow = walk_steps(&config, ipa, tables.shadow, &mut |step| {
-        observe(Observed::Shadow(&config, step))
-    });
+    let shadow = match &stage2.shadow {
+        Some(config) => walk_steps(config, ipa, tables.shadow, &mut |step| {
+            observe(Observed::Shadow(config, step));
+        }),
+        None => Err(Fault::Translation(Level::ZERO)),
+    };
     Situation {
         ipa,
         guest,
@@ -317,17 +342,17 @@ pub fn look<G: ReadTable<L1>, P: ReadTable<Phys>>(
 }
 
 fn look_at_guest(
-    shadow: &Shadow,
-    limits: &Stage2Limits,
+    stage2: &NestedStage2,
     ipa: Ipa<L2>,
     mem: &impl ReadTable<L1>,
     place: &impl Fn(Ipa<L1>) -> Place,
     observe: &mut impl FnMut(Observed<'_>),
 ) -> GuestStage {
-    if !shadow.key.enabled() {
+    let key = stage2.key;
+    if !key.enabled() {
         return GuestStage::Off;
     }
-    let config = match Stage2Config::diagnose(shadow.key.vtcr(), shadow.key.vttbr(), limits) {
+    let config = match Stage2Config::diagnose(key.vtcr(), key.vttbr(), &stage2.limits) {
         Ok(config) => config,
         Err(reason) => return GuestStage::Unwalkable(reason),
     };

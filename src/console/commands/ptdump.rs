@@ -8,9 +8,11 @@ use super::{Entry, Output, Progress, Task};
 use crate::console::{
     dump::{Dump, Style, Wishes},
     error::CommandError,
+    stage1_dump::Stage1Dump,
     system::System,
     tables::{Context, NAME_BYTES, Table},
     text::Text,
+    translation::{Stage1Name, Which},
 };
 
 /// The command.
@@ -56,6 +58,12 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
         "" if arguments.is_empty() => Ok(Task::List(List::default())),
         "" => Err(CommandError::Usage(ENTRY.usage)),
         ALL => Ok(Task::DumpShadows(DumpShadows::new(wishes))),
+        name if let Some(name) = Stage1Name::find(name, system.vm.machine.cpus.len()) => {
+            if wishes.style != Style::Linux || wishes.range.is_some() {
+                return Err(CommandError::Usage("ptdump s1/CPU/REGIME"));
+            }
+            Ok(Task::DumpStage1(Stage1Dump::new(name)))
+        }
         name => Ok(Task::Dump(Dump::new(Table::find(name, system)?, wishes))),
     }
 }
@@ -63,6 +71,24 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
     [LAST_RANGE, PHYSICAL, RAW, ALL].into_iter().for_each(&mut *found);
     table_names(system, found);
+    stage1_names(system, found);
+}
+
+/// Calls `found` with the name of each vCPU's stages 1.
+pub fn stage1_names(system: &System, found: &mut dyn FnMut(&str)) {
+    for name in (0..).map_while(|number| stage1_name(number, system)) {
+        let mut text = Text::<NAME_BYTES>::new();
+        if write!(text, "{name}").is_ok() {
+            found(text.as_str());
+        }
+    }
+}
+
+/// The name of the stage 1 with this number, all vCPUs' counted.
+fn stage1_name(number: usize, system: &System) -> Option<Stage1Name> {
+    let cpu = number / Which::ALL.len();
+    let which = *Which::ALL.get(number % Which::ALL.len())?;
+    (cpu < system.vm.machine.cpus.len()).then_some(Stage1Name { cpu, which })
 }
 
 /// Calls `found` with the name of each table.
@@ -94,6 +120,7 @@ fn context_from(number: u16, system: &System) -> Option<Context> {
 pub struct List {
     has_begun: bool,
     next_shadow: u16,
+    next_stage1: usize,
 }
 
 impl List {
@@ -103,13 +130,27 @@ impl List {
         const ROOM: usize = 2 * (NAME_BYTES + 1);
         while out.room() >= ROOM {
             let Some(tables) = self.next(system) else {
-                return Ok(Progress::Done);
+                return self.step_stage1(system, out);
             };
             for table in tables.into_iter().flatten() {
                 let mut name = Text::<NAME_BYTES>::new();
                 write!(name, "{table}")?;
                 out.row(&wire::Table { table: name.as_str() })?;
             }
+        }
+        Ok(Progress::More)
+    }
+
+    /// Prints the names of what only the vCPUs' registers describe.
+    fn step_stage1(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        while out.room() > NAME_BYTES {
+            let Some(stage1) = stage1_name(self.next_stage1, system) else {
+                return Ok(Progress::Done);
+            };
+            self.next_stage1 += 1;
+            let mut name = Text::<NAME_BYTES>::new();
+            write!(name, "{stage1}")?;
+            out.row(&wire::Table { table: name.as_str() })?;
         }
         Ok(Progress::More)
     }

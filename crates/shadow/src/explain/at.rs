@@ -31,18 +31,18 @@ pub enum Expected {
 }
 
 /// The stage 2 that hardware has loaded, with the memory of its tables and the memory behind it.
-pub struct Loaded<'a, P, M> {
+pub struct Loaded<P, M> {
     /// How it is walked.
-    pub config: &'a Stage2Config,
+    pub config: Stage2Config,
     /// Its tables.
-    pub tables: &'a P,
+    pub tables: P,
     /// What it maps to, as far as tables of stage 1 may be there.
-    pub memory: &'a M,
+    pub memory: M,
 }
 
-impl<P: ReadTable<Phys>, M: ReadTable<Phys>> Loaded<'_, P, M> {
+impl<P: ReadTable<Phys>, M: ReadTable<Phys>> Loaded<P, M> {
     fn translate<S>(&self, at: Addr<S>, access: Access) -> Result<Mapping<Phys>, Fault> {
-        let mapping = walk_stage2(self.config, at, self.tables)?;
+        let mapping = walk_stage2(&self.config, at, &self.tables)?;
         if !mapping.attrs.af && !self.config.hardware_af {
             Err(Fault::AccessFlag(mapping.level))
         } else if !access.is_allowed(mapping.attrs.perms) {
@@ -55,7 +55,7 @@ impl<P: ReadTable<Phys>, M: ReadTable<Phys>> Loaded<'_, P, M> {
 
 /// Tables of a stage 1 whose output space is `S`, as hardware reads them.
 struct Tables1<'a, P, M> {
-    loaded: &'a Loaded<'a, P, M>,
+    loaded: &'a Loaded<P, M>,
     failure: Cell<Option<Fault>>,
 }
 
@@ -78,7 +78,7 @@ pub fn expect<S>(
     config: &Stage1Config,
     va: GuestVa,
     access: Stage1Access,
-    loaded: &Loaded<'_, impl ReadTable<Phys>, impl ReadTable<Phys>>,
+    loaded: &Loaded<impl ReadTable<Phys>, impl ReadTable<Phys>>,
 ) -> Expected {
     let tables = Tables1 {
         loaded,
@@ -213,6 +213,15 @@ mod tests {
         ..READ
     };
 
+    /// Tables and memory are the same here.
+    struct Shared<'a>(&'a Words);
+
+    impl ReadTable<Phys> for Shared<'_> {
+        fn read(&self, at: Pa) -> Result<u64, Unreadable> {
+            self.0.get(at.bits())
+        }
+    }
+
     /// What is expected of a page whose stage-1 leaf is `leaf`, with `stage2` as the block that holds its tables and output.
     fn expected(leaf: u64, stage2: u64, access: Stage1Access) -> Expected {
         let mut mem = Words::default();
@@ -229,9 +238,9 @@ mod tests {
         };
         let stage1 = Stage1Config::from_registers(Regime::El1And0, &registers, &STAGE1_LIMITS);
         let loaded = Loaded {
-            config: &config,
-            tables: &mem,
-            memory: &mem,
+            config,
+            tables: Shared(&mem),
+            memory: Shared(&mem),
         };
         expect::<L2>(&stage1, VA, access, &loaded)
     }

@@ -307,13 +307,19 @@ impl Case {
         };
         let mut seen = Vec::new();
         let place = |_| Place::Nothing;
-        let situation = look(shadow, &LIMITS, Ipa::new(ipa), &tables, &place, &mut |observed| {
-            seen.push(match observed {
-                Observed::Guest(..) => "guest",
-                Observed::Host(..) => "host",
-                Observed::Shadow(..) => "shadow",
-            });
-        });
+        let situation = look(
+            &NestedStage2::of(shadow, LIMITS),
+            Ipa::new(ipa),
+            &tables,
+            &place,
+            &mut |observed| {
+                seen.push(match observed {
+                    Observed::Guest(..) => "guest",
+                    Observed::Host(..) => "host",
+                    Observed::Shadow(..) => "shadow",
+                });
+            },
+        );
         (situation, seen)
     }
 

@@ -15,28 +15,25 @@ use vmsa::{
 pub struct L2Memory<'a, G, L> {
     l1: &'a G,
     look: L,
-    failure: &'a Cell<Option<Situation>>,
+    last: &'a Cell<Option<Situation>>,
 }
 
 impl<'a, G, L> L2Memory<'a, G, L> {
-    /// Memory that is `l1`'s as far as `look`, which walks the tables for an IPA, says so. `failure` gets the situation of
-    /// a read that fails.
-    pub fn new(l1: &'a G, look: L, failure: &'a Cell<Option<Situation>>) -> Self {
-        Self { l1, look, failure }
+    /// Memory that is `l1`'s as far as `look`, which walks the tables for an IPA if it can, says so. `last` gets the situation of
+    /// each read: after a walk that ended with an external abort, of the one that failed.
+    pub fn new(l1: &'a G, look: L, last: &'a Cell<Option<Situation>>) -> Self {
+        Self { l1, look, last }
     }
 }
 
-impl<G: ReadTable<L1>, L: Fn(Ipa<L2>) -> Situation> ReadTable<L2> for L2Memory<'_, G, L> {
+impl<G: ReadTable<L1>, L: Fn(Ipa<L2>) -> Option<Situation>> ReadTable<L2> for L2Memory<'_, G, L> {
     fn read(&self, at: Ipa<L2>) -> Result<u64, Unreadable> {
-        let situation = (self.look)(at);
-        let word = match (situation.outcome(Access::Read), situation.l1()) {
+        let situation = (self.look)(at).ok_or(Unreadable)?;
+        self.last.set(Some(situation));
+        match (situation.outcome(Access::Read), situation.l1()) {
             (Outcome::Reaches(_), Some(l1)) => self.l1.read(l1),
             _ => Err(Unreadable),
-        };
-        if word.is_err() {
-            self.failure.set(Some(situation));
         }
-        word
     }
 }
 
@@ -177,7 +174,7 @@ mod tests {
     use crate::testing::{BLOCK, GuestTables, K4, World};
     use crate::{
         ShadowPool,
-        explain::{Sentence, Tables, look},
+        explain::{NestedStage2, Sentence, Tables, look},
     };
     use std::string::{String, ToString};
     use vmsa::{
@@ -213,15 +210,16 @@ mod tests {
 
         fn sentence(&self, access: Option<Stage1Access>) -> String {
             let (_, shadow) = self.pool.iter().next().unwrap();
+            let stage2 = NestedStage2::of(shadow, LIMITS);
             let tables = Tables {
                 l1: &self.world.l1,
                 shadow: &self.world.arena,
                 host: self.world.host_tables(),
                 host_config: self.world.host.config(),
             };
-            let situation = |ipa| look(shadow, &LIMITS, ipa, &tables, &|_| Place::Nothing, &mut |_| {});
-            let failure = Cell::new(None);
-            let memory = L2Memory::new(&self.world.l1, situation, &failure);
+            let situation = |ipa| look(&stage2, ipa, &tables, &|_| Place::Nothing, &mut |_| {});
+            let last = Cell::new(None);
+            let memory = L2Memory::new(&self.world.l1, |ipa| Some(situation(ipa)), &last);
             let registers = Stage1Registers {
                 tcr: 25 | 25 << 16 | 0b10 << 30 | 0b101 << 32,
                 ttbr0: ROOT,
@@ -232,7 +230,8 @@ mod tests {
             let config = Stage1Config::from_registers(Regime::El1And0, &registers, &STAGE1_LIMITS);
             let va = GuestVa::new(VA);
             let walked = walk(&config, va, AccessKind::Read, &memory);
-            let failed = failure.get();
+            let is_unreadable = matches!(walked, Err(Fault::ExternalAbortOnWalk(_)));
+            let failed = last.get().filter(|_| is_unreadable);
             let output = walked.map(|mapping| situation(mapping.output));
             let inner = failed.or(output.ok());
             let then = inner.as_ref().map(|situation| Sentence {
@@ -305,23 +304,14 @@ mod tests {
     fn a_situation_is_short_in_a_line() {
         let case = Case::new(0);
         let (_, shadow) = case.pool.iter().next().unwrap();
+        let stage2 = NestedStage2::of(shadow, LIMITS);
         let tables = Tables {
             l1: &case.world.l1,
             shadow: &case.world.arena,
             host: case.world.host_tables(),
             host_config: case.world.host.config(),
         };
-        let line = |ipa| {
-            look(
-                shadow,
-                &LIMITS,
-                Ipa::new(ipa),
-                &tables,
-                &|_| Place::Nothing,
-                &mut |_| {},
-            )
-            .to_string()
-        };
+        let line = |ipa| look(&stage2, Ipa::new(ipa), &tables, &|_| Place::Nothing, &mut |_| {}).to_string();
         assert_eq!(line(ROOT + 0x10), "IPA 0x40000010 -> L1 0x80000010 -> PA 0x80000010");
         assert_eq!(line(0x5000_0000), "IPA 0x50000000 -> nothing of L1's");
     }

@@ -1,0 +1,154 @@
+//! A vCPU's translation at one moment, as the walks of a virtual address need it.
+
+use shadow::explain::{Expected, Loaded, Situation, expect};
+use syndrome::regs::pstate;
+use vmsa::{
+    Fault, GuestVa, Ipa, L1, L2, Pa, Phys, ReadTable, Unreadable,
+    stage1::{AccessKind, Stage1Access, Stage1Mapping, Stage1Registers},
+};
+
+use super::look_in;
+use crate::{
+    arch::at::Stage12,
+    console::{
+        error::CommandError,
+        system::System,
+        tables::{CarveOut, host_config},
+        translation::{Translation, Which},
+    },
+    inspect::Snapshot,
+    mm::phys,
+    vcpu::Context,
+};
+
+/// A vCPU's translation at one moment.
+#[derive(Clone, Copy)]
+pub struct View {
+    /// The stage 1 in question.
+    pub translation: Translation,
+    /// What the vCPU was translating with.
+    pub in_force: InForce,
+    /// What the walk of stage 1 came to.
+    pub walked: Walked,
+    pan: bool,
+}
+
+/// What a vCPU translates with: alike twice, the tables in force are the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// Who runs.
+    pub context: Context,
+    /// Whether at EL0, as far as that is about the stage 1 in question.
+    pub is_el0: bool,
+    /// `VTTBR_EL2` of the hardware.
+    vttbr: u64,
+    registers: Stage1Registers,
+}
+
+/// What stage 1 came to.
+#[derive(Clone, Copy)]
+pub enum Walked {
+    /// Not walked yet.
+    No,
+    /// Of L1: to its IPAs.
+    ToL1(Result<Stage1Mapping<L1>, Fault>),
+    /// Of L2: to its IPAs. With a table that cannot be read, its descriptor's address.
+    ToL2(Result<Stage1Mapping<L2>, Fault>, Option<Ipa<L2>>),
+}
+
+impl View {
+    /// Of the vCPU of which `snapshot` was taken, for `which` stage 1 or else the one that was in force.
+    pub fn of(snapshot: &Snapshot, which: Option<Which>) -> Self {
+        let running = Which::of(snapshot.context);
+        let which = which.unwrap_or(running);
+        let spsr = snapshot.frame.spsr;
+        let translation = Translation::of(snapshot, which);
+        Self {
+            translation,
+            in_force: InForce {
+                context: snapshot.context,
+                is_el0: which == running && spsr & pstate::M == pstate::EL0T,
+                vttbr: snapshot.hardware.vttbr,
+                registers: translation.registers,
+            },
+            walked: Walked::No,
+            pan: which == running && spsr & pstate::PAN != 0,
+        }
+    }
+
+    /// Whether the stage 1 in question is the one that was in force.
+    pub fn is_in_force(&self) -> bool {
+        self.translation.which == Which::of(self.in_force.context)
+    }
+
+    /// An access as the vCPU would make it.
+    pub fn access(&self, kind: AccessKind) -> Stage1Access {
+        Stage1Access {
+            kind,
+            el0: self.in_force.is_el0,
+            pan: self.pan,
+        }
+    }
+
+    /// Who receives what stage 1 refuses.
+    pub fn owner(&self) -> &'static str {
+        match self.translation.which {
+            Which::VirtualEl2 => "L1 itself",
+            Which::El1 => "the guest itself",
+        }
+    }
+
+    /// The instruction that does what the access does. There is none for fetches, which read.
+    pub fn instruction(&self, kind: Option<AccessKind>) -> Stage12 {
+        match (self.in_force.is_el0, kind) {
+            (false, Some(AccessKind::Write)) => Stage12::E1W,
+            (false, _) => Stage12::E1R,
+            (true, Some(AccessKind::Write)) => Stage12::E0W,
+            (true, _) => Stage12::E0R,
+        }
+    }
+
+    /// What the tables say that [`instruction`](Self::instruction) should find for `va`.
+    pub fn expected(
+        &self,
+        va: GuestVa,
+        kind: Option<AccessKind>,
+        system: &System,
+    ) -> Result<Expected, CommandError<'static>> {
+        let mmu = system.mmu()?;
+        let host = host_config(system)?;
+        let access = self.access(match kind {
+            Some(AccessKind::Write) => AccessKind::Write,
+            _ => AccessKind::Read,
+        });
+        let stage1 = &self.translation.stage1;
+        let loaded = |config| Loaded {
+            config,
+            tables: CarveOut::of(system),
+            memory: L1Physical,
+        };
+        Ok(match self.translation.which {
+            Which::VirtualEl2 => expect::<L1>(stage1, va, access, &loaded(host)),
+            Which::El1 => {
+                let stage2 = self.translation.nested(&mmu).ok_or(CommandError::NoGuest)?;
+                let shadow = stage2.shadow.ok_or(CommandError::ShadowGone)?;
+                expect::<L2>(stage1, va, access, &loaded(shadow))
+            }
+        })
+    }
+}
+
+/// What all three tables say about `ipa`, looked at with the lock held for that alone.
+pub fn situation_of(translation: &Translation, ipa: Ipa<L2>, system: &System) -> Option<Situation> {
+    let mmu = system.mmu().ok()?;
+    look_in(&translation.nested(&mmu)?, ipa, system, &mut |_| {}).ok()
+}
+
+/// L1's memory by physical address, which its IPAs equal.
+struct L1Physical;
+
+impl ReadTable<Phys> for L1Physical {
+    fn read(&self, at: Pa) -> Result<u64, Unreadable> {
+        phys::read_guest(Ipa::new(at.bits()))
+    }
+}
