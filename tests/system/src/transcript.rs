@@ -5,7 +5,7 @@
 //! line `...` of a transcript stands for any number of lines.
 //!
 //! A payload's addresses are the same in every run. gnomon's depend on its own size, so numbers with an address in its
-//! part of RAM ([`GNOMON`]) are compared by what else is in them. Times are all alike.
+//! part of RAM are compared by what else is in them. Times are all alike.
 
 use std::ops::Range;
 

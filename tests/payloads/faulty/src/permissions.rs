@@ -2,6 +2,7 @@
 
 use bare::l2::{L2, Program};
 use bare::memory::Frames;
+use bare::options::Options;
 use bare::stage2::{Perms, TableMemory, desc};
 use bare::sysreg::VTTBR_EL2;
 use bare::tlbi;
@@ -28,7 +29,7 @@ fn cut_write(frames: &mut Frames, maintenance: fn()) -> Result<L2, Wrong> {
 }
 
 /// No bug: L2 is told.
-pub(crate) fn good(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn good(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let mut l2 = cut_write(frames, || {
         tlbi::ipas2e1is(DATA_IPA);
         tlbi::vmalle1is();
@@ -41,7 +42,7 @@ pub(crate) fn good(frames: &mut Frames) -> Result<Planted, Wrong> {
 }
 
 /// The TLBI is forgotten.
-pub(crate) fn missing_tlbi(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn missing_tlbi(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let mut l2 = cut_write(frames, || {})?;
     complete(
         &mut l2,
@@ -53,7 +54,7 @@ pub(crate) fn missing_tlbi(frames: &mut Frames) -> Result<Planted, Wrong> {
 }
 
 /// The TLBI is done under another VMID.
-pub(crate) fn wrong_vmid(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn wrong_vmid(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let mut l2 = cut_write(frames, || {
         let mine = VTTBR_EL2.get();
         VTTBR_EL2.set(mine & !(0xffff << 48) | u64::from(VMID + 1) << 48);

@@ -2,6 +2,7 @@
 
 use bare::l2::{Kind, L2, Program};
 use bare::memory::Frames;
+use bare::options::Options;
 use bare::stage2::Format;
 
 use crate::scenario::{CODE_IPA, Planted, Wrong, complete, expect, usual_l2};
@@ -12,7 +13,7 @@ const TRANSLATION_FAULT_LEVEL_0: u64 = 0b00_0100;
 const EC_ILLEGAL_STATE: u64 = 0x0e;
 
 /// Starts at level 2, which resolves 34 bits at most, with an input size of 40.
-pub(crate) fn bad_start_level(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn bad_start_level(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     l2.stage2 = l2.stage2.with_format(Format {
         start_level: 2,
@@ -40,7 +41,7 @@ fn return_illegally(l2: &mut L2) -> bare::l2::Exit {
 }
 
 /// An ERET with an illegal `SPSR_EL2`.
-pub(crate) fn bad_spsr(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn bad_spsr(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     complete(&mut l2, Program::Idle, &[], "L2 does not run")?;
     let exit = return_illegally(&mut l2);

@@ -8,7 +8,7 @@ use bare::options::Options;
 use bare::stage2::{Format, Perms, Stage2};
 use bare::{println, psci};
 
-use crate::{permissions, registers, stuck, tables};
+use crate::{load, permissions, registers, stuck, tables};
 
 /// Where L2 sees its programs. No L2 address is one of gnomon's, so that dumps are easy to read.
 pub(crate) const CODE_IPA: u64 = 0x8000_0000;
@@ -20,9 +20,9 @@ pub(crate) const VMID: u16 = 1;
 pub(crate) const PATTERN: u64 = 0x5eed_5eed_5eed_5eed;
 
 /// A scenario: builds its L2 and plants its bug.
-type Scenario = fn(&mut Frames) -> Result<Planted, Wrong>;
+type Scenario = fn(&mut Frames, Options<'_>) -> Result<Planted, Wrong>;
 
-const SCENARIOS: [(&str, Scenario); 11] = [
+const SCENARIOS: [(&str, Scenario); 13] = [
     ("good", permissions::good),
     ("missing-tlbi", permissions::missing_tlbi),
     ("wrong-vmid", permissions::wrong_vmid),
@@ -34,6 +34,8 @@ const SCENARIOS: [(&str, Scenario); 11] = [
     ("self-table", tables::self_table),
     ("spin", stuck::spin),
     ("crash", stuck::crash),
+    ("million", load::million),
+    ("recycle", load::recycle),
 ];
 
 /// An L2 with everything in place, and how it goes on.
@@ -94,7 +96,7 @@ pub(crate) fn main(options: Options<'_>) -> ! {
     let Some((_, scenario)) = SCENARIOS.iter().find(|(known, _)| *known == name) else {
         fail("no such scenario");
     };
-    match scenario(&mut Frames::all()) {
+    match scenario(&mut Frames::all(), options) {
         Ok(planted) => go_on(planted, options.has("hold")),
         Err(wrong) => fail(wrong),
     }
@@ -111,12 +113,8 @@ fn go_on(mut planted: Planted, does_hold: bool) -> ! {
     }
 }
 
-fn fail(why: impl fmt::Display) -> ! {
+/// The end, with a reason.
+pub(crate) fn fail(why: impl fmt::Display) -> ! {
     println!("P FAIL {why}");
     psci::power_off()
-}
-
-/// No scenario has a second CPU.
-pub(crate) fn no_secondary(_cpu: u64) -> ! {
-    psci::wait_for_ever()
 }

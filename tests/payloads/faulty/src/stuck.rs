@@ -3,12 +3,13 @@
 use bare::boot;
 use bare::l2::{L2, Program};
 use bare::memory::Frames;
+use bare::options::Options;
 use bare::sysreg::VBAR_EL2;
 
 use crate::scenario::{DATA_IPA, PATTERN, Planted, Wrong, complete, usual_l2};
 
 /// L2 spins with all interrupts masked.
-pub(crate) fn spin(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn spin(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     complete(
         &mut l2,
@@ -27,7 +28,7 @@ fn take_exceptions(_: &mut L2) {
 }
 
 /// L1 itself is in a loop of exceptions.
-pub(crate) fn crash(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn crash(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     complete(
         &mut l2,

@@ -2,6 +2,7 @@
 
 use bare::l2::Program;
 use bare::memory::{self, Frames};
+use bare::options::Options;
 use bare::stage2::{PAGE_BYTES, Perms, TableMemory, desc};
 
 use crate::scenario::{PATTERN, Planted, Wrong, complete, expect, usual_l2};
@@ -18,7 +19,7 @@ const RUN: u64 = 16;
 const OTHER_IPA: u64 = 0x9000_0000;
 
 /// L1's level-2 entry names a table of level 3 in gnomon's memory.
-pub(crate) fn table_in_l0(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn table_in_l0(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     let at = l2.stage2.entry(OTHER_IPA, 2, frames);
     frames.write(at, IN_L0 | desc::TABLE);
@@ -34,7 +35,7 @@ pub(crate) fn table_in_l0(frames: &mut Frames) -> Result<Planted, Wrong> {
 }
 
 /// L1 gives L2 a page of gnomon's memory.
-pub(crate) fn leaf_in_l0(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn leaf_in_l0(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     l2.stage2.map(OTHER_IPA, IN_L0, 3, Perms::RW, frames);
     let exit = l2.run(Program::Store, &[OTHER_IPA, PATTERN]);
@@ -43,7 +44,7 @@ pub(crate) fn leaf_in_l0(frames: &mut Frames) -> Result<Planted, Wrong> {
 }
 
 /// Sixteen pages with the contiguous hint, whose outputs are in no row and one of which is read-only.
-pub(crate) fn contiguous_overlap(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn contiguous_overlap(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     let (mut l2, _) = usual_l2(frames);
     let pages = frames.alloc(RUN);
     for index in 0..RUN {
@@ -63,7 +64,7 @@ pub(crate) fn contiguous_overlap(frames: &mut Frames) -> Result<Planted, Wrong> 
 
 /// The first entry of the root is the root again, as the table of each level below and at last as a page, that L2 can
 /// write.
-pub(crate) fn self_table(frames: &mut Frames) -> Result<Planted, Wrong> {
+pub(crate) fn self_table(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
     /// Entry 1 of the root, which is invalid and stays so.
     const UNUSED_ENTRY: u64 = 8;
     let (mut l2, _) = usual_l2(frames);
