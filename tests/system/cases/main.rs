@@ -13,6 +13,7 @@ mod after_panic;
 mod bad_input;
 mod boots;
 mod console;
+mod console_pressure;
 mod entry;
 mod faulty;
 mod l2_up;
@@ -39,6 +40,7 @@ fn main() {
         trace::trials(),
         after_panic::trials(),
         faulty::trials(),
+        console_pressure::trials(),
         l2_up::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

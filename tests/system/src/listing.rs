@@ -109,6 +109,26 @@ pub fn parse_shadows(lines: &[String]) -> Result<Vec<ShadowRow>, BadListing> {
     .collect()
 }
 
+/// Frames for table pages, as the last line of `shadow` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameCount {
+    /// In nobody's use.
+    pub free: u64,
+    /// All.
+    pub total: u64,
+}
+
+/// Reads the last line of the answer of `shadow`; `None` if it is not `N of M frames for tables are free`.
+#[must_use]
+pub fn parse_frames(lines: &[String]) -> Option<FrameCount> {
+    let (numbers, _) = lines.last()?.split_once(" frames for tables are free")?;
+    let (free, total) = numbers.split_once(" of ")?;
+    Some(FrameCount {
+        free: free.parse().ok()?,
+        total: total.parse().ok()?,
+    })
+}
+
 fn shadow_row(line: &str) -> Option<ShadowRow> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [
@@ -268,6 +288,12 @@ mod tests {
             (1, 3, 2, 1125, 5)
         );
         assert_eq!(row.mapped, [4 << 10, 134 << 20, 0]);
+        let frames = FrameCount {
+            free: 18692,
+            total: 18710,
+        };
+        assert_eq!(parse_frames(&lines(&text)), Some(frames));
+        assert_eq!(parse_frames(&lines("1 of 64 shadows, 5 table pages")), None);
         let error = parse_shadows(&lines(&text.replace("1125", "many"))).unwrap_err();
         assert_eq!(error.wanted, "a shadow");
     }
