@@ -26,6 +26,7 @@
 //! | [`pace`] | when the next step is due |
 //! | [`system`] | what commands reach of the machine |
 
+mod audit;
 mod commands;
 mod dump;
 mod error;

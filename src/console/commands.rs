@@ -3,6 +3,7 @@
 //! A command looks at its arguments and becomes a [`Task`], which prints step by step. A step does a bounded amount of
 //! work and prints into an [`Output`], as long as that has room; it holds no lock when it returns.
 
+mod audit;
 mod cont;
 mod drop;
 mod exits;
@@ -26,6 +27,7 @@ mod trace;
 mod vgic;
 mod vncr;
 
+use alloc::boxed::Box;
 use core::fmt::{self, Write};
 
 use console_core::Command;
@@ -65,6 +67,7 @@ const COMMANDS: &[Entry] = &[
     explain::ENTRY,
     shadow::ENTRY,
     exits::ENTRY,
+    audit::ENTRY,
     tlbi::ENTRY,
     trace::ENTRY,
     regs::ENTRY,
@@ -120,6 +123,8 @@ pub enum Task {
     Exits(exits::Rows),
     /// `exits regs`
     RegisterExits(exits::RegisterRows),
+    /// `audit`
+    Audit(Box<super::audit::Audit>),
     /// `tlbi`
     Tlbi(tlbi::Rows),
     /// `trace`
@@ -166,6 +171,7 @@ impl Task {
             Self::Shadow(rows) => rows.step(system, out),
             Self::Exits(rows) => rows.step(system, out),
             Self::RegisterExits(rows) => rows.step(system, out),
+            Self::Audit(audit) => audit.step(system, out),
             Self::Tlbi(rows) => rows.step(system, out),
             Self::TraceState => done(out.row(&trace::state(system))),
             Self::Trace(dump) => dump.step(out),

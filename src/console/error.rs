@@ -32,6 +32,8 @@ pub enum CommandError<'a> {
     NotWalkable(Stage2Fault),
     /// A stage 1 has no IPA.
     NoIpa,
+    /// A table that the audit has no rules for.
+    NotAudited,
     /// The CPU that panicked holds the lock.
     Locked,
     /// Nothing can be stopped or continued after a panic.
@@ -76,6 +78,7 @@ impl fmt::Display for CommandError<'_> {
             Self::NoGuest => f.write_str("no guest of L1 has run on this vCPU"),
             Self::NotWalkable(fault) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {fault}"),
             Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
+            Self::NotAudited => f.write_str("there is nothing to check this table against"),
             Self::Locked => f.write_str("the CPU that panicked holds the lock"),
             Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
             Self::IsStopped => f.write_str("stopped already; 'cont' goes on"),

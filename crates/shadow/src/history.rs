@@ -89,6 +89,11 @@ impl<T: Copy> Ring<T> {
         }
     }
 
+    fn forget(&mut self) {
+        self.next = 0;
+        self.is_full = false;
+    }
+
     /// From the latest to the oldest.
     fn latest_first(&self) -> impl Iterator<Item = T> {
         let (new, old) = self.values.split_at_checked(self.next).unwrap_or_default();
@@ -126,6 +131,12 @@ impl History {
             tlbis: Ring::empty(),
             fills: Ring::empty(),
         }
+    }
+
+    /// Events begin anew.
+    pub(crate) fn forget(&mut self) {
+        self.tlbis.forget();
+        self.fills.forget();
     }
 
     pub(crate) fn filled(&mut self, event: u64, slot: SlotId, ia: Ipa<L2>, size: u64) {

@@ -49,6 +49,7 @@ mod slot;
 mod testing;
 mod tlbi;
 mod tlbi_operand;
+mod verdict;
 
 pub use ageing::Patience;
 pub use audit::{Finding, Offence};
@@ -62,3 +63,4 @@ pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
 pub use slot::{Shadow, SlotId};
 pub use tlbi::InvalidationStats;
 pub use tlbi_operand::{IpaOperand, RangeOperand, Ttl};
+pub use verdict::Verdict;

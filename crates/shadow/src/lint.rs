@@ -168,6 +168,7 @@ pub struct LintFinding {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lint {
     next: u64,
+    checked: u64,
     /// The contiguous run that was looked at last.
     run: Option<(u64, Level)>,
 }
@@ -176,7 +177,17 @@ impl Lint {
     /// One that begins with the entry around `from`.
     #[must_use]
     pub const fn from(from: u64) -> Self {
-        Self { next: from, run: None }
+        Self {
+            next: from,
+            checked: 0,
+            run: None,
+        }
+    }
+
+    /// The descriptors looked at so far.
+    #[must_use]
+    pub const fn checked(&self) -> u64 {
+        self.checked
     }
 
     /// Looks at up to `budget` entries of the tables that `config` describes in `mem`, and tells `report` what is wrong
@@ -189,10 +200,14 @@ impl Lint {
         budget: usize,
         report: &mut impl FnMut(LintFinding),
     ) -> bool {
-        let mut run = self.run;
+        let (mut run, mut checked) = (self.run, 0);
         let next = survey(config, mem, self.next, budget, &mut |found| match found {
-            Found::Table(link) => lint_table(config, &link, ground, report),
+            Found::Table(link) => {
+                checked += 1;
+                lint_table(config, &link, ground, report)
+            }
             Found::Entry { at, entry } => {
+                checked += 1;
                 let mut tell = |flaw| {
                     report(LintFinding {
                         ia: Ipa::new(entry.ia),
@@ -209,6 +224,7 @@ impl Lint {
             }
         });
         self.run = run;
+        self.checked += checked;
         self.next = next.unwrap_or(0);
         next.is_some()
     }

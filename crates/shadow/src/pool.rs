@@ -182,6 +182,7 @@ impl<const N: usize> ShadowPool<N> {
             }
         }
         self.clock = 0;
+        self.history.forget();
     }
 
     /// Numbers an event.

@@ -84,6 +84,12 @@ impl Shadow {
         self.last_use
     }
 
+    /// Whether it has been found unused since it was used last.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.idle_since.is_some()
+    }
+
     /// The faults handled since it got its key.
     #[must_use]
     pub fn faults(&self) -> u64 {

@@ -21,6 +21,7 @@
 extern crate std;
 
 mod answer;
+mod audit;
 mod explain;
 mod hex;
 mod interrupts;
@@ -36,6 +37,7 @@ use core::fmt;
 use serde::Serialize;
 
 pub use answer::{Count, End, Error, Hello, Note, Text};
+pub use audit::{Audit, Finding};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use interrupts::{Counter, Interface, Interrupt, ListRegister, Timer};
