@@ -15,7 +15,7 @@ const GARBAGE_BYTES: usize = 100_000;
 const DUMPS: usize = 20;
 
 /// The commands that the console must have.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 20] = [
     "help",
     "ptdump",
     "levels",
@@ -23,6 +23,12 @@ const COMMANDS: [&str; 14] = [
     "explain",
     "shadow",
     "exits",
+    "regs",
+    "vncr",
+    "vgic",
+    "timer",
+    "idregs",
+    "mem",
     "tlbi",
     "trace",
     "set",
@@ -95,6 +101,21 @@ fn complaints_about_errors(console: &mut Console) -> AnyResult<Vec<String>> {
         "explain host nowhere",
         "explain host 0 rw",
         "exits vcpu9",
+        "regs vcpu9",
+        "regs 0 bogus",
+        "regs bogus=1",
+        "regs hcr_el2=bogus",
+        "regs 0 hcr_el2 x",
+        "vncr",
+        "vncr 9",
+        "vgic 9",
+        "timer x",
+        "idregs bogus",
+        "mem",
+        "mem bogus",
+        "mem 1",
+        "mem pa:0xffffffffffffff8",
+        "mem bogus:0",
         "exits -1",
         "exits regs vcpu9",
         "trace bogus",

@@ -33,7 +33,7 @@ const DEBUG_UART: u64 = 0x0904_0000;
 const GICD: u64 = 0x0800_0000;
 
 /// A shell loop that prints for ever, in the background.
-const TICKS: &str = "while :; do echo tick; done &\n";
+pub(crate) const TICKS: &str = "while :; do echo tick; done &\n";
 
 /// As many lines of it as make a silence telling.
 const TICK_COUNT: usize = 20;
@@ -174,12 +174,12 @@ impl Scene {
 }
 
 /// Waits for a shell by letting it say something that nobody typed.
-fn in_shell(machine: &mut Machine, who: &str) -> AnyResult<()> {
+pub(crate) fn in_shell(machine: &mut Machine, who: &str) -> AnyResult<()> {
     machine.send(&echo(who))?;
     machine.wait_for(&said(who)).map(drop)
 }
 
-fn echo(who: &str) -> String {
+pub(crate) fn echo(who: &str) -> String {
     format!("echo {who} counts $((6 * 7))\n")
 }
 

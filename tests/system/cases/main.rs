@@ -14,6 +14,7 @@ mod bad_input;
 mod boots;
 mod console;
 mod console_pressure;
+mod console_state;
 mod entry;
 mod faulty;
 mod l2_up;
@@ -42,6 +43,7 @@ fn main() {
         faulty::trials(),
         console_pressure::trials(),
         l2_up::trials(),
+        console_state::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

@@ -1,0 +1,482 @@
+//! What the console says of a vCPU's state: registers, the VNCR page, ID registers, interrupts, timers, memory.
+//!
+//! All trials are about one machine, whose L2 prints without pause. [`Scene::play`] gathers as a program does, running and
+//! stopped; each trial judges one statement.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use xtask::console::JsonConsole;
+use xtask::machine::{Builder, Machine};
+
+use crate::entry::LIMIT;
+use crate::l2_up::{TICKS, echo, in_shell};
+use crate::{Result, expect_none, trial};
+
+/// vCPUs of the machine.
+const VCPUS: usize = 2;
+/// Where the host tool puts L1's kernel, and where QEMU's `virt` board has L2's.
+const L1_KERNEL: &str = "0x48200000";
+const L2_KERNEL: &str = "0x40200000";
+/// Word 7 of an arm64 `Image` begins with its magic, "ARM\x64".
+const IMAGE_MAGIC: u64 = 0x644d_5241;
+/// What is written to a register, and read back.
+const TRIED: u64 = 0x1234_5678_9abc_def0;
+
+/// A feature that Linux puts into `/proc/cpuinfo` when a field of an ID register is at least this.
+const FEATURES: [(&str, &str, u64, &str); 14] = [
+    ("ID_AA64ISAR0_EL1", "AES", 1, "aes"),
+    ("ID_AA64ISAR0_EL1", "AES", 2, "pmull"),
+    ("ID_AA64ISAR0_EL1", "CRC32", 1, "crc32"),
+    ("ID_AA64ISAR0_EL1", "Atomic", 2, "atomics"),
+    ("ID_AA64ISAR0_EL1", "RNDR", 1, "rng"),
+    ("ID_AA64ISAR0_EL1", "TS", 2, "flagm2"),
+    ("ID_AA64ISAR1_EL1", "JSCVT", 1, "jscvt"),
+    ("ID_AA64ISAR1_EL1", "I8MM", 1, "i8mm"),
+    ("ID_AA64ISAR1_EL1", "SB", 1, "sb"),
+    ("ID_AA64ISAR2_EL1", "WFxT", 2, "wfxt"),
+    ("ID_AA64PFR0_EL1", "SVE", 1, "sve"),
+    ("ID_AA64PFR0_EL1", "DIT", 1, "dit"),
+    ("ID_AA64PFR1_EL1", "MTE", 2, "mte"),
+    ("ID_AA64PFR1_EL1", "SME", 1, "sme"),
+];
+
+/// Lines that must be refused.
+const REFUSED: [&str; 12] = [
+    "regs 9",
+    "regs 0 sctlr_el9",
+    "regs 0 midr_el1",
+    "regs 0 hw/hcr_el2=1",
+    "regs 0 ich_lr0_el2=1",
+    "regs 0 pstate=0x1f",
+    "regs 0 x0=bogus",
+    "vncr",
+    "idregs sctlr_el1",
+    "mem 0x9000000",
+    "mem 0x40000004",
+    "mem shadow/1:0x9000000",
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        on_the_scene("state_regs_follow_a_vcpu_that_runs", regs_follow),
+        on_the_scene("state_regs_stand_still_while_stopped", regs_stand_still),
+        on_the_scene("state_regs_and_vncr_agree_on_the_page", regs_and_vncr_agree),
+        on_the_scene("state_regs_are_written_and_read_back", regs_are_written),
+        on_the_scene("state_regs_say_what_l1s_stage_2_is", stage_2_of_l1),
+        on_the_scene("state_idregs_are_what_l1s_kernel_found", idregs_are_linuxs),
+        on_the_scene("state_timers_are_due_within_sight", timers_are_sane),
+        on_the_scene("state_vgic_has_the_interrupts_linux_enabled", vgic_has_interrupts),
+        on_the_scene("state_mem_reads_the_kernels_of_l1_and_l2", mem_reads_kernels),
+        on_the_scene("state_commands_refuse_nonsense", nonsense_is_refused),
+    ]
+}
+
+fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
+    trial(name, move |_| {
+        let scene = Scene::get()?;
+        judge(scene).map_err(|why| {
+            let why = why.message().unwrap_or("it does not hold");
+            format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
+        })
+    })
+}
+
+/// The records of an answer.
+type Records = Vec<Value>;
+
+/// What was gathered.
+struct Scene {
+    /// The line `Features` of L1's `/proc/cpuinfo`.
+    features: String,
+    /// `regs`, again and again, until vCPU 0 was seen in both contexts.
+    looks: Vec<Records>,
+    /// `timer`, while running.
+    timers: Records,
+    /// `vgic`, while running.
+    vgic: Records,
+    /// For each vCPU, while stopped: `regs N` twice, `vncr N -a`.
+    stopped: Vec<[Records; 3]>,
+    /// A register before, as written, and restored.
+    written: [Records; 3],
+    /// The names of the shadows.
+    shadows: Records,
+    /// `idregs REGISTER`, for each of [`FEATURES`].
+    fields: Records,
+    /// Memory at L1's kernel and at L2's.
+    kernels: [Records; 2],
+    /// Lines of [`REFUSED`] that were not.
+    accepted: Vec<String>,
+    log_dir: PathBuf,
+}
+
+impl Scene {
+    /// The scene, played once.
+    fn get() -> Result<&'static Self> {
+        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
+        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
+        scene.as_ref().map_err(Into::into)
+    }
+
+    fn play() -> AnyResult<Self> {
+        let mut machine = Builder::new("console_state")
+            .append("gnomon.l2=off")
+            .interactive()
+            .start()?;
+        machine.set_limit(LIMIT);
+        machine.wait_for("L1 OK")?;
+        in_shell(&mut machine, "L1")?;
+        let features = features_of_l1(&mut machine)?;
+        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
+        machine.wait_for("L2 OK")?;
+        in_shell(&mut machine, "L2")?;
+        machine.send(TICKS)?;
+        machine.wait_for("tick")?;
+
+        let mut console = JsonConsole::begin(machine.debug_console()?)?;
+        let looks = look_until_both(&mut console)?;
+        let (timers, vgic) = (ask(&mut console, "timer")?, ask(&mut console, "vgic")?);
+        console.command("stop")?;
+        let stopped = (0..VCPUS)
+            .map(|vcpu| frozen(&mut console, vcpu))
+            .collect::<AnyResult<_>>()?;
+        let written = write_and_restore(&mut console)?;
+        let shadows = ask(&mut console, "shadow")?;
+        let kernels = kernels(&mut console, &shadows)?;
+        let fields = id_fields(&mut console)?;
+        let accepted = accepted_nonsense(&mut console);
+        console.command("cont")?;
+        go_on(&mut machine)?;
+        Ok(Self {
+            features,
+            looks,
+            timers,
+            vgic,
+            stopped,
+            written,
+            shadows,
+            fields,
+            kernels,
+            accepted,
+            log_dir: machine.log_dir().to_path_buf(),
+        })
+    }
+}
+
+/// What Linux in L1 found its CPU to have.
+fn features_of_l1(machine: &mut Machine) -> AnyResult<String> {
+    machine.send("grep -m1 Features /proc/cpuinfo\n")?;
+    // The line is whole when the next one is there.
+    in_shell(machine, "L1 cpuinfo")?;
+    let lines = machine.console_lines();
+    let line = lines.iter().find(|line| line.starts_with("Features"));
+    line.cloned().context("no line of features in /proc/cpuinfo")
+}
+
+fn ask(console: &mut JsonConsole, command: &str) -> AnyResult<Records> {
+    let records = console.command(command)?;
+    records
+        .iter()
+        .map(|record| serde_json::from_str(record).with_context(|| format!("`{command}`: {record}")))
+        .collect()
+}
+
+/// Asks what the vCPUs do until vCPU 0 was seen running L1 and running L2.
+fn look_until_both(console: &mut JsonConsole) -> AnyResult<Vec<Records>> {
+    let deadline = Instant::now() + LIMIT;
+    let mut looks = Vec::new();
+    loop {
+        looks.push(ask(console, "regs")?);
+        let has_run = |who: &str| looks.iter().flatten().any(|row| is(row, "runs", who));
+        if has_run("L1") && has_run("L2") && looks.len() > 4 {
+            return Ok(looks);
+        }
+        ensure!(Instant::now() < deadline, "never in both contexts: {looks:?}");
+    }
+}
+
+fn frozen(console: &mut JsonConsole, vcpu: usize) -> AnyResult<[Records; 3]> {
+    let regs = format!("regs {vcpu}");
+    Ok([
+        ask(console, &regs)?,
+        ask(console, &regs)?,
+        ask(console, &format!("vncr vcpu{vcpu} -a"))?,
+    ])
+}
+
+/// `x28` of vCPU 1, which gets its value back before anybody can notice.
+fn write_and_restore(console: &mut JsonConsole) -> AnyResult<[Records; 3]> {
+    let before = ask(console, "regs 1 x28")?;
+    let written = ask(console, &format!("regs 1 x28={TRIED:#x}"))?;
+    let old = value(&before, "x28").context("no x28")?;
+    let after = ask(console, &format!("regs 1 x28={old:#x}"))?;
+    Ok([before, written, after])
+}
+
+fn kernels(console: &mut JsonConsole, shadows: &Records) -> AnyResult<[Records; 2]> {
+    let enabled = shadows
+        .iter()
+        .find(|row| text(row, "name").ends_with("-s2-enabled"))
+        .context("no shadow")?;
+    let l2 = format!("mem shadow/{}:{L2_KERNEL} 8", enabled["number"]);
+    Ok([ask(console, &format!("mem {L1_KERNEL} 8"))?, ask(console, &l2)?])
+}
+
+fn id_fields(console: &mut JsonConsole) -> AnyResult<Records> {
+    let mut registers: Vec<&str> = FEATURES.iter().map(|feature| feature.0).collect();
+    registers.dedup();
+    let mut fields = Vec::new();
+    for register in registers {
+        fields.extend(ask(console, &format!("idregs {}", register.to_lowercase()))?);
+    }
+    Ok(fields)
+}
+
+fn accepted_nonsense(console: &mut JsonConsole) -> Vec<String> {
+    REFUSED
+        .into_iter()
+        .filter_map(|line| console.command(line).ok().map(|answer| format!("`{line}`: {answer:?}")))
+        .collect()
+}
+
+/// Everything still works, and ends in order.
+fn go_on(machine: &mut Machine) -> AnyResult<()> {
+    machine.send("kill $!\n")?;
+    in_shell(machine, "L2 again")?;
+    machine.send("exit\n")?;
+    machine.wait_for("L1 again counts 42")?;
+    machine.send("exit\n")?;
+    machine.wait_until_off()?;
+    Ok(())
+}
+
+fn text<'a>(row: &'a Value, field: &str) -> &'a str {
+    row[field].as_str().unwrap_or_default()
+}
+
+fn is(row: &Value, field: &str, wanted: &str) -> bool {
+    text(row, field) == wanted
+}
+
+/// A field like `"0x1f"`.
+fn hex(row: &Value, field: &str) -> Option<u64> {
+    u64::from_str_radix(text(row, field).strip_prefix("0x")?, 16).ok()
+}
+
+/// What a register has in an answer of `regs` or `vncr`.
+fn value(records: &Records, register: &str) -> Option<u64> {
+    let row = records.iter().find(|row| is(row, "register", register))?;
+    hex(row, "value")
+}
+
+/// Two looks at a vCPU that runs are hardly ever at one place; and PCs are of kernels or programs, never of gnomon.
+fn regs_follow(scene: &Scene) -> Result {
+    let mut wrong = Vec::new();
+    for vcpu in 0..VCPUS {
+        let rows = scene.looks.iter().flatten().filter(|row| row["vcpu"] == vcpu);
+        let mut pcs: Vec<u64> = rows.filter_map(|row| hex(row, "pc")).collect();
+        let looks = pcs.len();
+        pcs.sort_unstable();
+        pcs.dedup();
+        if looks != scene.looks.len() || (vcpu == 0 && pcs.len() < 2) {
+            wrong.push(format!("vCPU {vcpu}: {looks} looks, at {pcs:x?}"));
+        }
+    }
+    for row in scene.looks.iter().flatten() {
+        let is_right = match text(row, "runs") {
+            "L1" => matches!(text(row, "mode"), "EL2h" | "EL2t" | "EL0t") && row["shadow"].is_null(),
+            "L2" => matches!(text(row, "mode"), "EL1h" | "EL1t" | "EL0t") && row["shadow"].is_u64(),
+            _ => false,
+        };
+        if !is_right {
+            wrong.push(format!("no such state: {row}"));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn regs_stand_still(scene: &Scene) -> Result {
+    let mut wrong = Vec::new();
+    for [first, second, _] in &scene.stopped {
+        for (one, other) in first.iter().zip(second) {
+            // Time does not stop: a timer may come due.
+            let is_timer = text(one, "register").starts_with("CNT");
+            let but_id = |row: &Value| {
+                let mut row = row.clone();
+                row["id"] = Value::Null;
+                row
+            };
+            if !is_timer && but_id(one) != but_id(other) {
+                wrong.push(format!("{one} and {other}"));
+            }
+        }
+        if first.len() < 100 || first.len() != second.len() {
+            wrong.push(format!("{} and {} records", first.len(), second.len()));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn regs_and_vncr_agree(scene: &Scene) -> Result {
+    let mut wrong = Vec::new();
+    for [regs, _, page] in &scene.stopped {
+        let runs_l2 = regs.iter().any(|row| is(row, "runs", "L2"));
+        let registers = ["HCR_EL2", "VTTBR_EL2", "VTCR_EL2", "CNTVOFF_EL2", "VMPIDR_EL2"];
+        // The guest's registers are in the page while it does not run.
+        let guests = ["SCTLR_EL1", "TCR_EL1", "TTBR1_EL1", "VBAR_EL1"];
+        for register in registers.iter().chain(if runs_l2 { &[][..] } else { &guests }) {
+            let both = (value(regs, register), value(page, register));
+            if both.0.is_none() || both.0 != both.1 {
+                wrong.push(format!("{register}: {both:x?}"));
+            }
+        }
+        let nonzero = page
+            .iter()
+            .filter(|row| hex(row, "value").is_some_and(|value| value != 0));
+        let head = page.iter().find(|row| is(row, "k", "vncr_page"));
+        if head.is_none_or(|head| head["nonzero"] != nonzero.count() || hex(head, "pa").is_none_or(|pa| pa % 4096 != 0))
+        {
+            wrong.push(format!("the line about the page: {head:?}"));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn regs_are_written(scene: &Scene) -> Result {
+    let [before, written, after] = scene.written.each_ref().map(|records| value(records, "x28"));
+    if written == Some(TRIED) && before == after && before.is_some() {
+        Ok(())
+    } else {
+        Err(format!("x28 was {before:x?}, then {written:x?}, at last {after:x?}").into())
+    }
+}
+
+/// `VTTBR_EL2` and `VTCR_EL2` of L1 are those in the name of the shadow that its guest runs on.
+fn stage_2_of_l1(scene: &Scene) -> Result {
+    let names: Vec<&str> = scene.shadows.iter().map(|row| text(row, "name")).collect();
+    for [regs, ..] in &scene.stopped {
+        let (Some(vttbr), Some(vtcr)) = (value(regs, "VTTBR_EL2"), value(regs, "VTCR_EL2")) else {
+            return Err("no VTTBR_EL2".into());
+        };
+        // The name is without CnP.
+        let name = format!("{:#018x}-{vtcr:#018x}-s2-enabled", vttbr & !1);
+        if vttbr != 0 && !names.contains(&name.as_str()) {
+            return Err(format!("no shadow {name} among {names:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Linux in L1 turns the fields that it reads into words in `/proc/cpuinfo`.
+fn idregs_are_linuxs(scene: &Scene) -> Result {
+    let words: Vec<&str> = scene.features.split_whitespace().collect();
+    let mut wrong = Vec::new();
+    for (register, field, least, word) in FEATURES {
+        let row = scene
+            .fields
+            .iter()
+            .find(|row| is(row, "register", register) && is(row, "field", field));
+        let shown = row.and_then(|row| row["l1"].as_u64());
+        if shown.is_none() || shown.is_some_and(|shown| shown >= least) != words.contains(&word) {
+            wrong.push(format!(
+                "{register}.{field} is {shown:?}, and Linux says: {}",
+                scene.features
+            ));
+        }
+        if let Some(row) = row
+            && row["hardware"].as_u64() < shown
+        {
+            wrong.push(format!("L1 sees more than there is: {row}"));
+        }
+    }
+    expect_none(&wrong)
+}
+
+/// Linux arms its timers for some seconds ahead at most, and takes what is due at once.
+fn timers_are_sane(scene: &Scene) -> Result {
+    const SIGHT_US: u64 = 1_000_000_000;
+    let mut wrong = Vec::new();
+    for vcpu in 0..VCPUS {
+        let timers: Vec<&Value> = scene
+            .timers
+            .iter()
+            .filter(|row| is(row, "k", "timer") && row["vcpu"] == vcpu)
+            .collect();
+        let of = |timer: &str| timers.iter().find(|row| is(row, "timer", timer));
+        let place = |timer: &str| of(timer).map(|row| text(row, "place"));
+        let is_on = |row: &Value| hex(row, "ctl").is_some_and(|ctl| ctl & 1 != 0);
+        if timers.len() != 5 || place("CNTHP") == place("CNTP") || place("CNTHV") != place("CNTHP") {
+            wrong.push(format!("vCPU {vcpu}: {timers:?}"));
+        }
+        if !of("CNTHP").is_some_and(|row| is_on(row)) && !of("CNTHV").is_some_and(|row| is_on(row)) {
+            wrong.push(format!("vCPU {vcpu}: L1 has no timer running"));
+        }
+        for row in timers
+            .into_iter()
+            .filter(|row| is_on(row) && !is(row, "timer", "wake-up"))
+        {
+            if row["microseconds"]
+                .as_i64()
+                .is_none_or(|us| us.unsigned_abs() > SIGHT_US)
+            {
+                wrong.push(format!("out of sight: {row}"));
+            }
+        }
+    }
+    expect_none(&wrong)
+}
+
+/// The timer of L1 and its UART.
+fn vgic_has_interrupts(scene: &Scene) -> Result {
+    const UART: u64 = 33;
+    const TIMERS: [u64; 2] = [26, 27];
+    let has = |vcpu: Value, intid: u64| {
+        scene.vgic.iter().any(|row| {
+            is(row, "k", "interrupt") && row["vcpu"] == vcpu && row["intid"] == intid && row["enabled"] == true
+        })
+    };
+    let mut wrong = Vec::new();
+    for vcpu in 0..VCPUS {
+        for intid in TIMERS {
+            if !has(vcpu.into(), intid) {
+                wrong.push(format!("vCPU {vcpu} has no interrupt {intid}"));
+            }
+        }
+        let interfaces = scene
+            .vgic
+            .iter()
+            .filter(|row| is(row, "k", "interface") && row["vcpu"] == vcpu);
+        if interfaces.count() != 2 {
+            wrong.push(format!("vCPU {vcpu} has not two interfaces"));
+        }
+    }
+    if !has(Value::Null, UART) {
+        wrong.push("L1 has no UART interrupt".to_owned());
+    }
+    expect_none(&wrong)
+}
+
+fn mem_reads_kernels(scene: &Scene) -> Result {
+    let mut wrong = Vec::new();
+    for kernel in &scene.kernels {
+        let words: Vec<u64> = kernel
+            .iter()
+            .filter_map(|row| row["words"].as_array())
+            .flatten()
+            .filter_map(|word| u64::from_str_radix(word.as_str()?.strip_prefix("0x")?, 16).ok())
+            .collect();
+        let magic = words.get(7).map(|word| word & 0xffff_ffff);
+        if words.len() != 8 || magic != Some(IMAGE_MAGIC) {
+            wrong.push(format!("no arm64 Image: {words:x?}"));
+        }
+    }
+    expect_none(&wrong)
+}
+
+fn nonsense_is_refused(scene: &Scene) -> Result {
+    expect_none(&scene.accepted)
+}
