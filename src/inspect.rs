@@ -24,7 +24,10 @@ use spin::Mutex;
 use syndrome::register::Register;
 
 use crate::{
-    arch::sysreg::{CNTFRQ_EL0, Readable},
+    arch::{
+        at::Stage12,
+        sysreg::{CNTFRQ_EL0, Readable},
+    },
     interrupts,
     layout::CPU_COUNT_MAX,
     nested::timer,
@@ -33,7 +36,6 @@ use crate::{
     vm::Vm,
 };
 pub use assign::AssignError;
-pub use at::At;
 pub use snapshot::Snapshot;
 
 /// How long a CPU may take to answer, in seconds. It is microseconds where the host gives it its share.
@@ -44,10 +46,10 @@ const PATIENCE: u64 = 5;
 pub enum Request {
     /// All its registers.
     Snapshot,
-    /// What an address translates to in the context that runs, by the CPU's own `AT` instruction.
+    /// What an address translates to by both stages in the context that runs, by the CPU's own `AT` instruction.
     At {
         /// Which.
-        instruction: At,
+        instruction: Stage12,
         /// The virtual address.
         va: u64,
     },
@@ -158,7 +160,7 @@ fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> 
     let Some(frame) = frame else { return Answer::Off };
     match request {
         Request::Snapshot => Answer::Snapshot(Snapshot::take(vcpu, frame)),
-        Request::At { instruction, va } => Answer::Translation(instruction.execute(va)),
+        Request::At { instruction, va } => Answer::Translation(at::execute(instruction, va)),
         Request::Assign { register, value } => Answer::Assigned(assign::assign(vcpu, frame, register, value)),
     }
 }

@@ -14,7 +14,6 @@ mod boot;
 mod console;
 mod dev;
 mod exits;
-#[allow(dead_code, reason = "explain asks for translations, which is on its way")]
 mod inspect;
 mod interrupts;
 mod layout;

@@ -25,7 +25,6 @@ pub enum Stage1 {
 }
 
 /// Which of the `AT S12E1*` and `AT S12E0*` instructions.
-#[allow(dead_code, reason = "what asks for it is on its way")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage12 {
     /// `AT S12E1R`

@@ -191,6 +191,8 @@ pub struct Interface<'a> {
     pub mask: u8,
     /// `ICH_MISR_EL2`: why the maintenance interrupt is asserted.
     pub misr: Hex,
+    /// Whether the CPU has taken the maintenance interrupt for this interface, and keeps it until the guest is left.
+    pub is_maintenance_active: bool,
 }
 
 impl Record for Interface<'_> {
@@ -203,7 +205,8 @@ impl fmt::Display for Interface<'_> {
             f,
             "interface of {} on vCPU {} ({}): HCR {} VMCR {} running priority {:#x} mask {:#x} maintenance {}",
             self.whose, self.vcpu, self.place, self.hcr, self.vmcr, self.running, self.mask, self.misr
-        )
+        )?;
+        f.write_str(if self.is_maintenance_active { " (taken)" } else { "" })
     }
 }
 

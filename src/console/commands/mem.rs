@@ -47,7 +47,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     let (space, address) = match place.rsplit_once(':') {
         None => (Space::L1, *place),
         Some(("pa", address)) => (Space::Physical, address),
-        Some((table, address)) => (Space::of(Table::find(table, system)?)?, address),
+        Some((table, address)) => (Space::of(Table::find(table, system)?), address),
     };
     let address = parse_number(address)?;
     if !address.is_multiple_of(WORD_BYTES) {
@@ -75,13 +75,12 @@ enum Space {
 }
 
 impl Space {
-    fn of(table: Table) -> Result<Self, CommandError<'static>> {
+    /// The input addresses of a table.
+    fn of(table: Table) -> Self {
         match table {
-            Table::Host => Ok(Self::L1),
-            Table::El2 => Ok(Self::El2),
-            Table::Shadow(context) | Table::Guest(context) => Ok(Self::L2(context)),
-            #[allow(unreachable_patterns, reason = "other tables may come")]
-            _ => Err(CommandError::Usage(ENTRY.usage)),
+            Table::Host => Self::L1,
+            Table::El2 => Self::El2,
+            Table::Shadow(context) | Table::Guest(context) => Self::L2(context),
         }
     }
 

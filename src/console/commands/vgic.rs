@@ -25,6 +25,8 @@ pub const ENTRY: Entry = Entry {
     run,
 };
 
+/// Where an interface in use is.
+const HARDWARE: &str = "hardware";
 /// Interrupts below this are private to a vCPU.
 const FIRST_SPI: u32 = 32;
 /// SPIs are below this.
@@ -140,9 +142,9 @@ fn is_idle(state: &InterruptState) -> bool {
 fn print_interfaces(snapshot: &Snapshot, out: &mut Output) -> fmt::Result {
     let guests = guest_interface(snapshot);
     let (l1, l2) = if snapshot.is_guest_interface {
-        ((&snapshot.l1_interface, "saved"), (&snapshot.interface, "hardware"))
+        ((&snapshot.l1_interface, "saved"), (&snapshot.interface, HARDWARE))
     } else {
-        ((&snapshot.interface, "hardware"), (&guests, "page"))
+        ((&snapshot.interface, HARDWARE), (&guests, "page"))
     };
     print_interface(snapshot, "L1", l1, out)?;
     print_interface(snapshot, "L2", l2, out)
@@ -176,6 +178,7 @@ fn print_interface(
         running: vif.running_priority(),
         mask: (vif.vmcr >> vmcr::VPMR_SHIFT) as u8,
         misr: Hex(ich::misr(vif, snapshot.lr_count)),
+        is_maintenance_active: place == HARDWARE && snapshot.is_maintenance_active,
     })?;
     for (index, lr) in vif.lr.iter().take(snapshot.lr_count).enumerate() {
         let lr = ListRegister(*lr);

@@ -32,7 +32,7 @@ use crate::{
         tables::GuestRam,
         translation::{Translation, Which},
     },
-    inspect::{At, Inquiry, Request},
+    inspect::{Inquiry, Request},
 };
 
 /// How often a difference between the hardware and the tables is looked at before it is believed.
@@ -340,7 +340,7 @@ impl VcpuWalk {
             return Ok(Progress::Done);
         }
         self.view = Some(view);
-        let instruction = At::Both(view.instruction(self.kind));
+        let instruction = view.instruction(self.kind);
         let va = self.va.bits();
         Ok(self.ask(Request::At { instruction, va }, Phase::At))
     }
