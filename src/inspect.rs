@@ -32,7 +32,7 @@ use crate::{
     layout::CPU_COUNT_MAX,
     nested::timer,
     panic,
-    vcpu::{VCpu, context::GuestFrame},
+    vcpu::{Context, VCpu, context::GuestFrame},
     vm::Vm,
 };
 pub use assign::AssignError;
@@ -46,10 +46,12 @@ const PATIENCE: u64 = 5;
 pub enum Request {
     /// All its registers.
     Snapshot,
-    /// What an address translates to by both stages in the context that runs, by the CPU's own `AT` instruction.
+    /// What an address translates to, by the CPU's own `AT` instruction. Not after a panic: it may wait for a lock.
     At {
         /// Which.
         instruction: Stage12,
+        /// Whose registers it goes by: L1's, or its guest's that ran last.
+        context: Context,
         /// The virtual address.
         va: u64,
     },
@@ -73,8 +75,8 @@ pub enum Answer {
     Off,
     /// To [`Request::Snapshot`].
     Snapshot(Snapshot),
-    /// To [`Request::At`]: `PAR_EL1`.
-    Translation(u64),
+    /// To [`Request::At`]: `PAR_EL1`; nothing if the context cannot be had at the moment.
+    Translation(Option<u64>),
     /// To [`Request::Assign`].
     Assigned(Result<(), AssignError>),
 }
@@ -160,7 +162,11 @@ fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> 
     let Some(frame) = frame else { return Answer::Off };
     match request {
         Request::Snapshot => Answer::Snapshot(Snapshot::take(vcpu, frame)),
-        Request::At { instruction, va } => Answer::Translation(at::execute(instruction, va)),
+        Request::At {
+            instruction,
+            context,
+            va,
+        } => Answer::Translation(at::execute(instruction, vcpu, context, va)),
         Request::Assign { register, value } => Answer::Assigned(assign::assign(vcpu, frame, register, value)),
     }
 }
@@ -235,8 +241,8 @@ impl Inquiry {
         Ok(answer.flatten())
     }
 
-    /// The `PAR_EL1` that was asked for; otherwise as [`Inquiry::poll`].
-    pub fn poll_translation(&mut self, vm: &Vm) -> Result<Option<u64>, InspectError> {
+    /// The `PAR_EL1` that was asked for, if it could be had; otherwise as [`Inquiry::poll`].
+    pub fn poll_translation(&mut self, vm: &Vm) -> Result<Option<Option<u64>>, InspectError> {
         let answer = self.poll(vm, |answer| match answer {
             Answer::Translation(par) => Some(*par),
             _ => None,

@@ -107,6 +107,18 @@ pub fn acquire(vcpu: &mut VCpu) -> u64 {
     })
 }
 
+/// VTTBR_EL2 for the guest that ran last, if it still has its shadow; takes a reference to that, until [`release`].
+pub fn acquire_last(vcpu: &mut VCpu) -> Option<u64> {
+    let key = vcpu.guest_stage2?;
+    let mut mmu = vcpu.vm.mmu.lock();
+    mmu.with_shadows(|shadows, env| {
+        shadows.iter().find(|(_, shadow)| shadow.key() == key)?;
+        let slot = shadows.acquire(key, env).ok()?;
+        vcpu.shadow = Some(slot);
+        Some(shadows.vttbr(slot))
+    })
+}
+
 /// Gives back the reference to the shadow in use.
 pub fn release(vcpu: &mut VCpu) {
     if let Some(slot) = vcpu.shadow.take() {

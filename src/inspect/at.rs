@@ -1,19 +1,31 @@
 //! `AT` on behalf of the console.
 
-use crate::arch::{
-    at::{self, Stage12},
-    barrier,
-    sysreg::{PAR_EL1, Readable, Writeable},
+use crate::{
+    arch::{
+        at::{self, Stage12},
+        barrier,
+        sysreg::{PAR_EL1, Readable, Writeable},
+    },
+    nested,
+    vcpu::{Context, VCpu},
 };
 
-/// Executes `instruction` with the registers of the context that runs, and returns its `PAR_EL1`; the guest's own is kept.
+/// Executes `instruction` in `context`, and returns its `PAR_EL1`; the guest's own is kept. `None` where that context cannot
+/// be had now: L1's while its guest runs, or that of a guest that never ran or has lost its shadow.
 ///
 /// In the host context stage 1 is L1's own EL2&0 regime. What the shadow lacks is a fault here; nothing is filled in.
-pub fn execute(instruction: Stage12, va: u64) -> u64 {
+pub fn execute(instruction: Stage12, vcpu: &mut VCpu, context: Context, va: u64) -> Option<u64> {
+    let run = || {
+        // What the guest left unfinished in its registers is in force before the walk.
+        barrier::isb();
+        at::stage12(instruction, va)
+    };
     let guests = PAR_EL1.get();
-    // What the guest left unfinished in its registers is in force before the walk.
-    barrier::isb();
-    let par = at::stage12(instruction, va);
+    let par = match (vcpu.context, context) {
+        (Context::Host, Context::Nested) => nested::at::in_last_guest(vcpu, run),
+        (Context::Nested, Context::Host) => None,
+        _ => Some(run()),
+    };
     PAR_EL1.set(guests);
     par
 }

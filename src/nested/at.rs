@@ -66,6 +66,24 @@ fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     shadow_mmu::release(vcpu);
 }
 
+/// What `at` gives in the regime of the guest that ran last, whose registers and shadow are loaded for it, while L1 runs;
+/// `None` if there was none, or its shadow is gone. Nothing is filled in.
+pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
+    let vttbr = shadow_mmu::acquire_last(vcpu)?;
+    let mut l1 = El1Registers::default();
+    l1.save();
+    El1Registers::from_vncr(&vcpu.vncr).load();
+    VTTBR_EL2.set(vttbr);
+    controls::load_guest_translation();
+    barrier::isb();
+    let par = at();
+    l1.load();
+    controls::load_host(vcpu);
+    barrier::isb();
+    shadow_mmu::release(vcpu);
+    Some(par)
+}
+
 /// Makes the guest's tables that a walk for `va` reads present in its shadow, as far as L1's stage 2 has them.
 fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u64) {
     let registers = Stage1Registers {

@@ -92,6 +92,12 @@ pub fn cptr_host() -> u64 {
     if does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
+/// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is
+/// its own then.
+pub fn load_guest_translation() {
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr_el2::VM));
+}
+
 /// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
 pub fn load_nested_translation(vcpu: &VCpu) {
     HCR_EL2.set(merge::hcr_for_nested(

@@ -39,6 +39,9 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     let virt = Stage1Name::find(name, system.vm.machine.cpus.len())
         .map(|Stage1Name { cpu, which }| (cpu, Some(which)))
         .or_else(|| super::parse_vcpu(name, system).map(|cpu| (cpu, None)));
+    if is_at_wanted && system.has_panicked {
+        return Err(CommandError::HasPanicked);
+    }
     if let Some((cpu, which)) = virt {
         let walk = VcpuWalk::new(cpu, which, address, kind);
         return Ok(Task::ExplainVirtual(walk.with_at(is_at_wanted)));

@@ -37,7 +37,7 @@ use crate::{
 
 /// How often a difference between the hardware and the tables is looked at before it is believed.
 const LOOKS: u32 = 4;
-/// How often the vCPU is looked at for the stage 1 in question to be in force.
+/// How often L1 is waited for while its guest runs.
 const WAITS: u32 = 2000;
 
 /// An explanation in progress.
@@ -66,8 +66,6 @@ enum Phase {
     Stage1,
     /// The walk of stage 2, and the sentence.
     Stage2,
-    /// The registers, once more, before `AT`.
-    Before,
     /// What `AT` finds.
     At,
     /// The registers after it, and the comparison.
@@ -103,8 +101,7 @@ impl VcpuWalk {
         match self.phase {
             Phase::Stage1 => self.stage1(system, out),
             Phase::Stage2 => self.stage2(system, out),
-            Phase::Before => self.before(system, out),
-            Phase::At => self.at(system),
+            Phase::At => self.at(system, out),
             Phase::After => self.after(system, out),
         }
     }
@@ -115,18 +112,19 @@ impl VcpuWalk {
         Progress::More
     }
 
-    fn stage1(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+    /// The vCPU's translation, if the answer is there.
+    fn poll_view(&mut self, system: &System) -> Result<Option<View>, CommandError<'static>> {
         let which = self.which;
-        let answer = self
+        let view = self
             .inquiry
             .poll_snapshot(system.vm, |snapshot| View::of(snapshot, which))?;
-        let Some(mut view) = answer else {
+        Ok(view)
+    }
+
+    fn stage1(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        let Some(mut view) = self.poll_view(system)? else {
             return Ok(Progress::More);
         };
-        if self.is_at_wanted && !view.is_in_force() && self.waits_left > 0 {
-            self.waits_left -= 1;
-            return Ok(self.ask(Request::Snapshot, Phase::Stage1));
-        }
         view.walked = match view.translation.which {
             Which::VirtualEl2 => Walked::ToL1(self.stage1_rows(&view, &GuestRam, &Cell::new(None), out)?),
             Which::El1 => {
@@ -140,6 +138,7 @@ impl VcpuWalk {
             }
         };
         self.walked = Some(view.in_force);
+        self.which = Some(view.translation.which);
         self.view = Some(view);
         self.phase = Phase::Stage2;
         Ok(Progress::More)
@@ -192,10 +191,10 @@ impl VcpuWalk {
                 Walked::ToL2(walked, table) => self.end_in_l2(&view, walked, table, system, out)?,
             }
         }
-        if self.is_at_wanted {
-            return Ok(self.ask(Request::Snapshot, Phase::Before));
+        match self.view {
+            Some(view) if self.is_at_wanted => Ok(self.ask_at(&view)),
+            _ => Ok(Progress::Done),
         }
-        Ok(Progress::Done)
     }
 
     /// How the access goes on behind stage 1 of L1.
@@ -322,45 +321,49 @@ impl VcpuWalk {
         Ok(())
     }
 
-    fn before(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        let answer = self
-            .inquiry
-            .poll_snapshot(system.vm, |snapshot| View::of(snapshot, None))?;
-        let Some(view) = answer else {
-            return Ok(Progress::More);
+    /// Asks for `AT` in the context that the stage 1 is in force in.
+    fn ask_at(&mut self, view: &View) -> Progress {
+        let request = Request::At {
+            instruction: view.instruction(self.kind),
+            context: view.context(),
+            va: self.va.bits(),
         };
-        if !view.is_in_force() {
-            if self.waits_left > 0 {
-                self.waits_left -= 1;
-                return Ok(self.ask(Request::Snapshot, Phase::Before));
-            }
-            out.row(&wire::Note {
-                text: "this stage 1 was not in force whenever the vCPU was looked at, so AT was not executed",
-            })?;
-            return Ok(Progress::Done);
-        }
-        self.view = Some(view);
-        let instruction = view.instruction(self.kind);
-        let va = self.va.bits();
-        Ok(self.ask(Request::At { instruction, va }, Phase::At))
+        self.ask(request, Phase::At)
     }
 
-    fn at(&mut self, system: &System) -> Result<Progress, CommandError<'static>> {
-        let Some(par) = self.inquiry.poll_translation(system.vm)? else {
-            return Ok(Progress::More);
-        };
-        self.par = par;
-        Ok(self.ask(Request::Snapshot, Phase::After))
+    fn at(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        match self.inquiry.poll_translation(system.vm)? {
+            None => Ok(Progress::More),
+            Some(Some(par)) => {
+                self.par = par;
+                Ok(self.ask(Request::Snapshot, Phase::After))
+            }
+            Some(None) => self.wait(out),
+        }
+    }
+
+    /// Looks again, or gives up.
+    fn wait(&mut self, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        match (self.view, self.waits_left.checked_sub(1)) {
+            (Some(view), Some(left)) => {
+                self.waits_left = left;
+                Ok(self.ask_at(&view))
+            }
+            _ => {
+                out.row(&wire::Note {
+                    text: "AT was not executed: the vCPU does not come to that regime, or its guest has lost its shadow",
+                })?;
+                Ok(Progress::Done)
+            }
+        }
     }
 
     fn after(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        let answer = self
-            .inquiry
-            .poll_snapshot(system.vm, |snapshot| View::of(snapshot, None))?;
-        let Some(view) = answer else {
+        let Some(view) = self.poll_view(system)? else {
             return Ok(Progress::More);
         };
         let is_settled = self.view.is_some_and(|before| before.in_force == view.in_force);
+        self.view = Some(view);
         self.looks_left = self.looks_left.saturating_sub(1);
         if is_settled {
             let sentence = AtSentence {
@@ -368,17 +371,7 @@ impl VcpuWalk {
                 par: Par(self.par),
             };
             if sentence.agrees() || self.looks_left == 0 {
-                if self.walked != Some(view.in_force) {
-                    out.row(&wire::Note {
-                        text: "the vCPU has switched tables since the walk above; AT is compared with those of now",
-                    })?;
-                }
-                out.row(&wire::At {
-                    par: Hex(self.par),
-                    agrees: sentence.agrees(),
-                    text: sentence,
-                })?;
-                return Ok(Progress::Done);
+                return self.conclude(&view, sentence, out);
             }
         } else if self.looks_left == 0 {
             out.row(&wire::Note {
@@ -386,6 +379,20 @@ impl VcpuWalk {
             })?;
             return Ok(Progress::Done);
         }
-        Ok(self.ask(Request::Snapshot, Phase::Before))
+        Ok(self.ask_at(&view))
+    }
+
+    fn conclude(&self, view: &View, sentence: AtSentence, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        if self.walked != Some(view.in_force) {
+            out.row(&wire::Note {
+                text: "the vCPU has switched tables since the walk above; AT is compared with those of now",
+            })?;
+        }
+        out.row(&wire::At {
+            par: Hex(self.par),
+            agrees: sentence.agrees(),
+            text: sentence,
+        })?;
+        Ok(Progress::Done)
     }
 }

@@ -1,6 +1,9 @@
 //! A vCPU's translation at one moment, as the walks of a virtual address need it.
 
-use shadow::explain::{Expected, Loaded, Situation, expect};
+use shadow::{
+    ShadowKey,
+    explain::{Expected, Loaded, Situation, expect},
+};
 use syndrome::regs::pstate;
 use vmsa::{
     Fault, GuestVa, Ipa, L1, L2, Pa, Phys, ReadTable, Unreadable,
@@ -26,23 +29,20 @@ use crate::{
 pub struct View {
     /// The stage 1 in question.
     pub translation: Translation,
-    /// What the vCPU was translating with.
+    /// What it depends on.
     pub in_force: InForce,
     /// What the walk of stage 1 came to.
     pub walked: Walked,
     pan: bool,
 }
 
-/// What a vCPU translates with: alike twice, the tables in force are the same.
+/// What a translation depends on: alike twice, the tables are the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InForce {
-    /// Who runs.
-    pub context: Context,
-    /// Whether at EL0, as far as that is about the stage 1 in question.
+    /// Whether the vCPU is at EL0 of the regime.
     pub is_el0: bool,
-    /// `VTTBR_EL2` of the hardware.
-    vttbr: u64,
     registers: Stage1Registers,
+    stage2: Option<ShadowKey>,
 }
 
 /// What stage 1 came to.
@@ -66,19 +66,24 @@ impl View {
         Self {
             translation,
             in_force: InForce {
-                context: snapshot.context,
                 is_el0: which == running && spsr & pstate::M == pstate::EL0T,
-                vttbr: snapshot.hardware.vttbr,
                 registers: translation.registers,
+                stage2: match which {
+                    Which::VirtualEl2 => None,
+                    Which::El1 => snapshot.guest_stage2,
+                },
             },
             walked: Walked::No,
             pan: which == running && spsr & pstate::PAN != 0,
         }
     }
 
-    /// Whether the stage 1 in question is the one that was in force.
-    pub fn is_in_force(&self) -> bool {
-        self.translation.which == Which::of(self.in_force.context)
+    /// The context that the stage 1 is in force in.
+    pub fn context(&self) -> Context {
+        match self.translation.which {
+            Which::VirtualEl2 => Context::Host,
+            Which::El1 => Context::Nested,
+        }
     }
 
     /// An access as the vCPU would make it.
