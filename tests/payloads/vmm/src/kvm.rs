@@ -1,0 +1,273 @@
+//! `/dev/kvm`: VMs with one vCPU, and the few requests that they need.
+
+use core::fmt;
+
+use crate::guest::{self, CODE_IPA, MAILBOX_IPA, Routine};
+use crate::sys::{self, Errno, Fd, INTERRUPTED, Mapping};
+
+/// Flags of a memory slot.
+pub(crate) const LOG_DIRTY_PAGES: u32 = 1;
+pub(crate) const READ_ONLY: u32 = 2;
+
+/// The page size of everything here.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// The slot of the guest's code.
+const CODE_SLOT: u32 = 31;
+
+const CREATE_VM: u32 = 0xae01;
+const CHECK_EXTENSION: u32 = 0xae03;
+const GET_VCPU_MMAP_SIZE: u32 = 0xae04;
+const CREATE_VCPU: u32 = 0xae41;
+const GET_DIRTY_LOG: u32 = 0x4010_ae42;
+const SET_USER_MEMORY_REGION: u32 = 0x4020_ae46;
+const RUN: u32 = 0xae80;
+const SET_ONE_REG: u32 = 0x4010_aeac;
+const ARM_VCPU_INIT: u32 = 0x4020_aeae;
+const ARM_PREFERRED_TARGET: u32 = 0x8020_aeaf;
+
+const CAP_ARM_VM_IPA_SIZE: usize = 165;
+const VCPU_FEATURE_PSCI_0_2: u32 = 1 << 2;
+
+/// A core register, by its place in `struct kvm_regs` in units of four bytes.
+const CORE_REGISTER: u64 = 0x6030_0000_0010_0000;
+const PC: u64 = 0x40;
+
+const EXIT_MMIO: u32 = 6;
+
+/// Offsets in `struct kvm_run`.
+const RUN_EXIT_REASON: usize = 8;
+const RUN_MMIO_ADDRESS: usize = 32;
+const RUN_MMIO_DATA: usize = 40;
+
+#[repr(C)]
+struct MemoryRegion {
+    slot: u32,
+    flags: u32,
+    guest_address: u64,
+    bytes: u64,
+    user_address: u64,
+}
+
+#[repr(C)]
+struct VcpuInit {
+    target: u32,
+    features: [u32; 7],
+}
+
+#[repr(C)]
+struct OneReg {
+    id: u64,
+    address: u64,
+}
+
+#[repr(C)]
+struct DirtyLog {
+    slot: u32,
+    padding: u32,
+    bitmap: u64,
+}
+
+/// What went wrong with a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Error {
+    /// The kernel refused it.
+    Refused(&'static str, Errno),
+    /// `KVM_RUN` came back for another reason than the mailbox; with `struct kvm_run`'s reason, and address for MMIO.
+    Exit { reason: u32, address: u64 },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Refused(what, errno) => write!(f, "{what}: {errno}"),
+            Self::Exit { reason, address } => write!(f, "KVM_RUN ended with reason {reason} at {address:#x}"),
+        }
+    }
+}
+
+fn refused(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Refused(what, errno)
+}
+
+/// The device.
+pub(crate) struct Kvm(Fd);
+
+impl Kvm {
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there.
+    pub(crate) fn open() -> Result<Self, Error> {
+        sys::open(c"/dev/kvm", sys::READ_WRITE)
+            .map(Self)
+            .map_err(refused("/dev/kvm"))
+    }
+
+    /// The most IPA bits that a VM may have.
+    pub(crate) fn ipa_bits_max(&self) -> u32 {
+        match self.0.ioctl(CHECK_EXTENSION, CAP_ARM_VM_IPA_SIZE) {
+            Ok(bits) if bits > 0 => bits.cast_unsigned(),
+            _ => 40,
+        }
+    }
+
+    /// A VM with that many IPA bits, with its code and one vCPU about to run.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
+        let vm = self
+            .0
+            .ioctl(CREATE_VM, ipa_bits as usize)
+            .map(Fd::from)
+            .map_err(refused("KVM_CREATE_VM"))?;
+        let code = Mapping::private(PAGE_BYTES).map_err(refused("mmap"))?;
+        code.copy_in(0, guest::code());
+        let vcpu = vm
+            .ioctl(CREATE_VCPU, 0)
+            .map(Fd::from)
+            .map_err(refused("KVM_CREATE_VCPU"))?;
+        let run_bytes = self.0.ioctl(GET_VCPU_MMAP_SIZE, 0).map_err(refused("mmap size"))?;
+        let run = Mapping::file(&vcpu, 0, run_bytes as usize).map_err(refused("mmap of the vCPU"))?;
+        let vm = Vm { vcpu, run, vm, code };
+        vm.init_vcpu()?;
+        vm.set_region(CODE_SLOT, 0, CODE_IPA, vm.code.address(), PAGE_BYTES)?;
+        vm.set_core(PC, guest::entry())?;
+        Ok(vm)
+    }
+}
+
+/// A VM. Closed in this order: vCPU, VM, memory.
+pub(crate) struct Vm {
+    vcpu: Fd,
+    run: Mapping,
+    vm: Fd,
+    code: Mapping,
+}
+
+impl Vm {
+    /// The VM's descriptor, by which debugfs names it.
+    pub(crate) const fn number(&self) -> i32 {
+        self.vm.number()
+    }
+
+    fn init_vcpu(&self) -> Result<(), Error> {
+        let mut init = VcpuInit {
+            target: 0,
+            features: [0; 7],
+        };
+        self.vm
+            .ioctl_with(ARM_PREFERRED_TARGET, &mut init)
+            .map_err(refused("KVM_ARM_PREFERRED_TARGET"))?;
+        init.features = [VCPU_FEATURE_PSCI_0_2, 0, 0, 0, 0, 0, 0];
+        self.vcpu
+            .ioctl_with(ARM_VCPU_INIT, &mut init)
+            .map_err(refused("KVM_ARM_VCPU_INIT"))?;
+        Ok(())
+    }
+
+    /// Sets a memory slot; 0 bytes deletes it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn set_region(
+        &self,
+        slot: u32,
+        flags: u32,
+        ipa: u64,
+        address: usize,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        let mut region = MemoryRegion {
+            slot,
+            flags,
+            guest_address: ipa,
+            bytes: bytes as u64,
+            user_address: address as u64,
+        };
+        self.vm
+            .ioctl_with(SET_USER_MEMORY_REGION, &mut region)
+            .map(drop)
+            .map_err(refused("KVM_SET_USER_MEMORY_REGION"))
+    }
+
+    /// Reads which pages of a slot of at most 64 × N pages were written since the last time.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn dirty_log<const N: usize>(&self, slot: u32) -> Result<[u64; N], Error> {
+        let mut bitmap = [0; N];
+        let mut log = DirtyLog {
+            slot,
+            padding: 0,
+            bitmap: bitmap.as_mut_ptr().expose_provenance() as u64,
+        };
+        self.vm
+            .ioctl_with(GET_DIRTY_LOG, &mut log)
+            .map_err(refused("KVM_GET_DIRTY_LOG"))?;
+        // What the kernel wrote through the address it was given.
+        Ok(core::hint::black_box(bitmap))
+    }
+
+    fn set_core(&self, register: u64, value: u64) -> Result<(), Error> {
+        let mut one = OneReg {
+            id: CORE_REGISTER | register,
+            address: (&raw const value).expose_provenance() as u64,
+        };
+        self.vcpu
+            .ioctl_with(SET_ONE_REG, &mut one)
+            .map(drop)
+            .map_err(refused("KVM_SET_ONE_REG"))
+    }
+
+    /// Tells the guest to go on with a routine and its arguments, x1 to x3.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn prepare(&self, routine: Routine, arguments: [u64; 3]) -> Result<(), Error> {
+        let [x1, x2, x3] = arguments;
+        for (register, value) in [x1, x2, x3, MAILBOX_IPA, routine.ipa()].into_iter().enumerate() {
+            // x1 to x5, two units each.
+            self.set_core(2 * (register as u64 + 1), value)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the vCPU until it stores to the mailbox; returns what it stored.
+    ///
+    /// # Errors
+    ///
+    /// When it stops for another reason.
+    pub(crate) fn resume(&self) -> Result<u64, Error> {
+        loop {
+            match self.vcpu.ioctl(RUN, 0) {
+                Ok(_) => break,
+                Err(INTERRUPTED) => {}
+                Err(errno) => return Err(Error::Refused("KVM_RUN", errno)),
+            }
+        }
+        let reason = self.run.load(RUN_EXIT_REASON) as u32;
+        let address = self.run.load(RUN_MMIO_ADDRESS);
+        if reason == EXIT_MMIO && address == MAILBOX_IPA {
+            Ok(self.run.load(RUN_MMIO_DATA))
+        } else {
+            Err(Error::Exit { reason, address })
+        }
+    }
+
+    /// [`Vm::prepare`] and [`Vm::resume`].
+    ///
+    /// # Errors
+    ///
+    /// As for those.
+    pub(crate) fn call(&self, routine: Routine, arguments: [u64; 3]) -> Result<u64, Error> {
+        self.prepare(routine, arguments)?;
+        self.resume()
+    }
+}

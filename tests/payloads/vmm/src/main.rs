@@ -1,0 +1,44 @@
+//! A small VMM, L1's only program.
+//!
+//! QEMU makes one VM and keeps it. What is hard for a nested hypervisor is the opposite: VMs that come and go by the
+//! hundred, memory slots that change under a running guest, pages taken back. This program does that through `/dev/kvm`
+//! with nothing but system calls, so that a ramdisk of one small file is all that L1 needs. It is linked for the bare
+//! target the firmware has, which needs no C library and no compiler beside rustc; to Linux it is a static ELF.
+//!
+//! As PID 1 it mounts what it needs and powers the machine off when it is done. What it does is said by its arguments,
+//! which on the kernel's command line stand behind `--`:
+//!
+//! | arguments | what it does |
+//! |---|---|
+//! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once; see [`stress`] |
+//! | `golden [hold]` | VMs with tables of many kinds, held still while their debugfs files are compared; see [`golden`] |
+//! | `bench CASE COUNT` | one kind of exit COUNT times, timed; see [`bench`] |
+//!
+//! Every line it prints begins with `vmm: `; the last one says `OK` or `FAIL`.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![cfg_attr(
+    target_os = "none",
+    expect(unsafe_code, reason = "system calls; each use says why it is sound")
+)]
+
+#[cfg(target_os = "none")]
+mod bench;
+#[cfg(target_os = "none")]
+mod golden;
+#[cfg(target_os = "none")]
+mod guest;
+#[cfg(target_os = "none")]
+mod kvm;
+#[cfg(target_os = "none")]
+mod out;
+#[cfg(target_os = "none")]
+mod start;
+#[cfg(target_os = "none")]
+mod stress;
+#[cfg(target_os = "none")]
+mod sys;
+
+/// On the host this is nothing: it only keeps the workspace whole.
+#[cfg(not(target_os = "none"))]
+fn main() {}

@@ -1,0 +1,102 @@
+//! From the kernel's `execve` to a mode, and from there to the machine's end.
+
+use core::arch::global_asm;
+use core::ffi::{CStr, c_char};
+use core::panic::PanicInfo;
+use core::slice;
+
+use crate::out::say;
+use crate::{bench, golden, stress, sys};
+
+/// The most arguments that are looked at.
+const ARGUMENTS_MAX: usize = 8;
+
+// The kernel enters with the argument count at SP and the arguments behind it.
+global_asm!(
+    ".globl _start",
+    "_start:",
+    "mov x29, xzr",
+    "mov x30, xzr",
+    "mov x0, sp",
+    "bl {start}",
+    "brk #0",
+    start = sym start,
+);
+
+/// The argument vector as the kernel leaves it on the stack.
+#[repr(C)]
+struct Arguments {
+    count: usize,
+    first: [*const c_char; 0],
+}
+
+/// # Safety
+///
+/// `arguments` is the stack pointer that the kernel started the program with.
+unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
+    // SAFETY: the kernel put the count there, and that many pointers behind it.
+    let pointers = unsafe { slice::from_raw_parts((*arguments).first.as_ptr(), (*arguments).count) };
+    let mut words = [""; ARGUMENTS_MAX];
+    let mut count = 0;
+    for (word, &pointer) in words.iter_mut().zip(pointers.iter().skip(1)) {
+        // SAFETY: each points to a string that ends with a zero byte and stays for the life of the process.
+        *word = unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("?");
+        count += 1;
+    }
+    let is_init = sys::process_id() == 1;
+    if is_init {
+        mount_all();
+    }
+    let words = words.get(..count).unwrap_or_default();
+    let is_ok = run(words);
+    say!("{}", if is_ok { "OK" } else { "FAIL" });
+    if is_init {
+        sys::power_off();
+    }
+    sys::exit(i32::from(!is_ok));
+}
+
+fn run(words: &[&str]) -> bool {
+    match words {
+        ["stress", workers, seconds] => match (workers.parse(), seconds.parse()) {
+            (Ok(workers), Ok(seconds)) => stress::run(workers, seconds),
+            _ => usage(),
+        },
+        ["golden"] => golden::run(false),
+        ["golden", "hold"] => golden::run(true),
+        ["bench", case, count] => match count.parse() {
+            Ok(count) => bench::run(case, count),
+            Err(_) => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> bool {
+    say!("usage: vmm stress WORKERS SECONDS | golden [hold] | bench hvc|mmio|touch COUNT");
+    false
+}
+
+/// File systems of a ramdisk that has nothing but this program.
+fn mount_all() {
+    for (kind, at) in [
+        (c"devtmpfs", c"/dev"),
+        (c"proc", c"/proc"),
+        (c"sysfs", c"/sys"),
+        (c"debugfs", c"/sys/kernel/debug"),
+    ] {
+        if let Err(error) = sys::mount(kind, at) {
+            say!("cannot mount {}: {error}", kind.to_str().unwrap_or("?"));
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    say!("{info}");
+    say!("FAIL");
+    if sys::process_id() == 1 {
+        sys::power_off();
+    }
+    sys::exit(101);
+}
