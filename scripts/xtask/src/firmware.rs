@@ -31,6 +31,9 @@ pub const GNOMON: &str = "gnomon";
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
 pub const PAYLOADS: [&str; 1] = ["faulty"];
 
+/// The package that is the small VMM, a program for L1's Linux; it needs nothing that the bare target has not.
+pub const VMM: &str = "vmm";
+
 /// The command that builds a package for the machine.
 #[must_use]
 pub fn cargo(project: &Project, subcommand: &str, package: &str) -> Command {
@@ -84,6 +87,16 @@ fn build_package(project: &Project, package: &str) -> Result<Firmware> {
 /// As for [`build`].
 pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
     Ok(build_package(project, package)?.image)
+}
+
+/// Builds the small VMM; returns its ELF.
+///
+/// # Errors
+///
+/// When the build fails.
+pub fn vmm(project: &Project) -> Result<PathBuf> {
+    process::run(cargo(project, "build", VMM).arg("--quiet"))?;
+    Ok(outputs_of(project, VMM).elf)
 }
 
 /// The raw image to boot: the one [`IMAGE_VARIABLE`] names, or a fresh build.

@@ -11,6 +11,7 @@
 
 mod initrd;
 mod packages;
+mod vmm;
 
 use std::fs;
 use std::io;
@@ -27,6 +28,7 @@ use crate::progress::{Step, say};
 use crate::project::Project;
 
 pub use packages::{Kernel, repin};
+pub use vmm::vmm_initrd;
 
 /// What L1's command line always has with the default payload.
 ///

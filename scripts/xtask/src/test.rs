@@ -9,7 +9,6 @@ mod tally;
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
-use std::iter;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -103,7 +102,7 @@ impl Session<'_> {
         });
         self.step("lints, firmware", |project| {
             let mut tally = Tally::default();
-            for package in iter::once(firmware::GNOMON).chain(firmware::PAYLOADS) {
+            for package in firmware::PAYLOADS.into_iter().chain([firmware::GNOMON, firmware::VMM]) {
                 let mut command = firmware::cargo(project, "clippy", package);
                 command.arg("--quiet");
                 tally.add(status(command)?);

@@ -263,6 +263,18 @@ impl Builder {
         Ok(self)
     }
 
+    /// The small VMM as L1's only program, on Debian's kernel unless [`Self::kernel`] says otherwise; `arguments` are
+    /// what it is told to do.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn vmm(mut self, arguments: &str) -> Result<Self> {
+        self.request.initrd = Some(payload::vmm_initrd(&self.project)?);
+        self.request.append = vec![format!("{} -- {arguments}", payload::COMMAND_LINE)];
+        Ok(self)
+    }
+
     /// gnomon's raw image, instead of the one just built.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Self {
         self.request.image = Some(path.into());

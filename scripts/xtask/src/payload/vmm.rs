@@ -1,0 +1,52 @@
+//! The ramdisk of the small VMM: that one program, and where to mount what it needs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::{payload_cache, write_whole};
+use crate::cpio::Archive;
+use crate::firmware;
+use crate::project::Project;
+
+/// Builds the VMM of `tests/payloads/vmm` and a ramdisk around it. Its arguments go on L1's command line behind `--`.
+///
+/// # Errors
+///
+/// When the build fails.
+pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
+    let elf = firmware::vmm(project)?;
+    let program = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let bytes = pack(&program);
+    let path = payload_cache(project)?.join("vmm.cpio");
+    if fs::read(&path).is_ok_and(|old| old == bytes) {
+        return Ok(path);
+    }
+    write_whole(&path, &bytes)?;
+    Ok(path)
+}
+
+fn pack(program: &[u8]) -> Vec<u8> {
+    let mut archive = Archive::new();
+    for dir in ["dev", "proc", "sys"] {
+        archive.directory(dir);
+    }
+    // The kernel opens it for init before anything is mounted on /dev.
+    archive.char_device("dev/console", 0o600, 5, 1);
+    archive.file("init", 0o755, program);
+    archive.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_init() {
+        let bytes = pack(b"ELF");
+        let name = bytes.windows(5).position(|window| window == b"init\0");
+        let name = name.expect("there is an init");
+        assert!(bytes[name..].starts_with(b"init\0\0ELF"), "padded to four, then the data");
+    }
+}
