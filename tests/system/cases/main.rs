@@ -20,6 +20,7 @@ mod faulty;
 mod l2_up;
 mod line;
 mod restart;
+mod stress;
 mod terminal;
 mod trace;
 
@@ -44,6 +45,7 @@ fn main() {
         console_pressure::trials(),
         l2_up::trials(),
         console_state::trials(),
+        stress::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

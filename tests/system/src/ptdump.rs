@@ -111,7 +111,7 @@ impl Dump {
             let read = if index == 0 {
                 if text == HEADER { Ok(()) } else { Err("not the header") }
             } else {
-                parse_line(text).and_then(|range| dump.add(range))
+                parse_valid_line(text).and_then(|range| dump.add(range))
             };
             read.map_err(|why| BadDump {
                 line: index + 1,
@@ -125,6 +125,37 @@ impl Dump {
                 why: "the header is missing",
                 text: String::new(),
             });
+        }
+        Ok(dump)
+    }
+
+    /// Reads the lines of a dump that was printed while the table changed. Each line is by Linux's grammar and begins
+    /// where the last one ends, so none is missing; what else holds of a table does not hold of parts of several, or of
+    /// memory that its owner has used for something else by then.
+    ///
+    /// # Errors
+    ///
+    /// [`BadDump`] for the first line that is not so.
+    pub fn parse_moving<S: AsRef<str>>(lines: &[S]) -> Result<Self, BadDump> {
+        let mut dump = Self::default();
+        for (index, line) in lines.iter().enumerate() {
+            let text = line.as_ref();
+            let end = dump.ranges.last().map_or(0, |last| last.end);
+            let read = match index {
+                0 if text == HEADER => continue,
+                0 => Err("not the header"),
+                _ => parse_line(text).and_then(|(range, _)| {
+                    let follows = range.start == end;
+                    follows
+                        .then_some(range)
+                        .ok_or("it does not begin where the last range ends")
+                }),
+            };
+            dump.ranges.push(read.map_err(|why| BadDump {
+                line: index + 1,
+                why,
+                text: text.to_owned(),
+            })?);
         }
         Ok(dump)
     }
@@ -208,8 +239,17 @@ fn check(range: &Range) -> Result<(), &'static str> {
     }
 }
 
-/// Reads one range line.
-fn parse_line(line: &str) -> Result<Range, &'static str> {
+/// Reads one range line of a table that is in use.
+fn parse_valid_line(line: &str) -> Result<Range, &'static str> {
+    // Linux would print `F`, but no table here has invalid entries that are not zero.
+    match parse_line(line)? {
+        (range, true) => Ok(range),
+        (_, false) => Err("an entry is invalid but not zero"),
+    }
+}
+
+/// Reads one range line; also says whether its entries are valid or zero.
+fn parse_line(line: &str) -> Result<(Range, bool), &'static str> {
     let mut columns = Columns(line);
     columns.expect("0x")?;
     let start = columns.hex16()?;
@@ -229,18 +269,21 @@ fn parse_line(line: &str) -> Result<Range, &'static str> {
         "3" => 3,
         _ => return Err("there is no such level"),
     };
-    let leaf = if columns.0.is_empty() {
-        None
+    let (is_valid, leaf) = if columns.0.is_empty() {
+        (true, None)
     } else {
-        Some(columns.leaf()?)
+        let is_valid = !columns.flag("F")?;
+        let leaf = columns.leaf()?;
+        (is_valid, is_valid.then_some(leaf))
     };
     if columns.0.is_empty() {
-        Ok(Range {
+        let range = Range {
             start,
             end,
             level,
             leaf,
-        })
+        };
+        Ok((range, is_valid))
     } else {
         Err("something follows the last column")
     }
@@ -298,10 +341,6 @@ impl<'a> Columns<'a> {
     }
 
     fn leaf(&mut self) -> Result<Leaf, &'static str> {
-        // Linux would print `F`, but no table here has invalid entries that are not zero.
-        if self.flag("F")? {
-            return Err("an entry is invalid but not zero");
-        }
         let read = self.flag("R")?;
         let write = self.flag("W")?;
         self.expect(" ")?;
@@ -424,6 +463,26 @@ mod tests {
         ] {
             assert!(why(&[HEADER, line]).contains(reason), "{line:?}");
         }
+    }
+
+    #[test]
+    fn of_a_moving_table_no_line_may_be_missing() {
+        let part = "0x0000000000020000-0x0000000000021000           4K 2   R W PXNUXN AF BLK";
+        assert!(Dump::parse(&[HEADER, PAGE, part]).is_err());
+        assert_eq!(Dump::parse_moving(&[HEADER, PAGE, part]).unwrap().ranges.len(), 2);
+        for lines in [[HEADER, PAGE, BLOCK], [HEADER, HOLE, BLOCK], [HEADER, PAGE, PAGE]] {
+            let why = Dump::parse_moving(&lines).unwrap_err().why;
+            assert_eq!(why, "it does not begin where the last range ends");
+        }
+        assert!(Dump::parse_moving(&[HEADER, PAGE.trim_end()]).is_err());
+    }
+
+    #[test]
+    fn an_f_is_only_taken_of_a_table_that_is_not_in_use() {
+        let line = "0x0000000000000000-0x0000000000001000           4K 3 F   W px ux        ";
+        assert_eq!(why(&[HEADER, line]), "an entry is invalid but not zero");
+        let dump = Dump::parse_moving(&[HEADER, line]).unwrap();
+        assert_eq!(dump.ranges[0].leaf, None);
     }
 
     #[test]

@@ -264,14 +264,15 @@ impl Builder {
     }
 
     /// The small VMM as L1's only program, on Debian's kernel unless [`Self::kernel`] says otherwise; `arguments` are
-    /// what it is told to do.
+    /// what it is told to do. What [`Self::append`] adds must come before.
     ///
     /// # Errors
     ///
     /// When it cannot be built.
     pub fn vmm(mut self, arguments: &str) -> Result<Self> {
         self.request.initrd = Some(payload::vmm_initrd(&self.project)?);
-        self.request.append = vec![format!("{} -- {arguments}", payload::COMMAND_LINE)];
+        self.request.append.insert(0, payload::COMMAND_LINE.to_owned());
+        self.request.append.push(format!("-- {arguments}"));
         Ok(self)
     }
 

@@ -47,6 +47,9 @@ mod tests {
         let bytes = pack(b"ELF");
         let name = bytes.windows(5).position(|window| window == b"init\0");
         let name = name.expect("there is an init");
-        assert!(bytes[name..].starts_with(b"init\0\0ELF"), "padded to four, then the data");
+        assert!(
+            bytes[name..].starts_with(b"init\0\0ELF"),
+            "padded to four, then the data"
+        );
     }
 }

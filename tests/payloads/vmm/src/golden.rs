@@ -3,9 +3,9 @@
 //! For address spaces with different start levels and numbers of root tables, one VM each gets blocks of 1 GiB and 2 MiB,
 //! pages, device memory, memory that may only be read, memory whose writes are logged, and pages that have not been used
 //! for a while. Its three debugfs files are printed, between a line `vmm: golden BITS FILE` and a line `vmm: end`, as
-//! they are. Then comes `vmm: golden BITS held`, and with the argument `hold` nothing happens until somebody types a
-//! line, so that whoever is below can look at the same table. The kernel's own stage 1 follows in the same way, as
-//! `vmm: golden kernel kernel_page_tables`.
+//! they are. When held, a line `vmm: BITS: held` follows and nothing happens until somebody types a line, so that whoever
+//! is below can look at the same table. The kernel's own stage 1 follows in the same way, as `vmm: golden kernel
+//! kernel_page_tables`.
 //!
 //! L1 needs a kernel with `CONFIG_PTDUMP_STAGE2_DEBUGFS` and `CONFIG_PTDUMP_DEBUGFS`. Without huge pages set aside
 //! (`hugepagesz=1G hugepages=1`), without `/dev/mem` or idle page tracking, those ranges are left out, with a line that
@@ -17,6 +17,7 @@ use core::fmt::{self, Write};
 use crate::guest::{RET, Routine};
 use crate::kvm::{Error, Kvm, LOG_DIRTY_PAGES, PAGE_BYTES, READ_ONLY, Vm};
 use crate::out::say;
+use crate::start::hold;
 use crate::sys::{self, Errno, HUGE_PAGES, Mapping, NO_HUGE_PAGES};
 
 /// IPA bits: starting at level 1, at level 1 with two root tables, with sixteen, at level 0.
@@ -46,7 +47,9 @@ pub(crate) fn run(holds: bool) -> bool {
             Scene::build(&kvm, bits)?.show(holds)?;
         }
         print_file("kernel", "kernel_page_tables", c"/sys/kernel/debug/kernel_page_tables")?;
-        hold("kernel", holds);
+        if holds {
+            hold("kernel");
+        }
         Ok(())
     });
     match result {
@@ -224,7 +227,9 @@ impl Scene {
             let _ = write!(path, "/sys/kernel/debug/kvm/{process}-{vm}/{file}");
             print_file(bits.text(), file, path.c_str())?;
         }
-        hold(bits.text(), holds);
+        if holds {
+            hold(bits.text());
+        }
         Ok(())
     }
 }
@@ -278,15 +283,6 @@ fn print_file(scene: &str, name: &str, path: &CStr) -> Result<(), Error> {
     }
     say!("end");
     Ok(())
-}
-
-/// Says that everything stands still, and waits for a line if asked to.
-fn hold(scene: &str, holds: bool) {
-    say!("golden {scene} held");
-    if holds {
-        // Whatever comes, also the end of input, is the sign to go on.
-        let _ = sys::read(sys::STDIN, &mut [0; 64]);
-    }
 }
 
 /// Makes the kernel forget that pages were used, which clears their Access flags in the guest's table.

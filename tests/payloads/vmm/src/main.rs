@@ -11,8 +11,10 @@
 //! | arguments | what it does |
 //! |---|---|
 //! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once; see [`stress`] |
-//! | `golden [hold]` | VMs with tables of many kinds, held still while their debugfs files are compared; see [`golden`] |
+//! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared; see [`golden`] |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, timed; see [`bench`] |
+//!
+//! The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
 //!
 //! Every line it prints begins with `vmm: `; the last one says `OK` or `FAIL`.
 

@@ -48,7 +48,14 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
         mount_all();
     }
     let words = words.get(..count).unwrap_or_default();
-    let is_ok = run(words);
+    let (words, holds) = match words.split_last() {
+        Some((&"hold", words)) => (words, true),
+        _ => (words, false),
+    };
+    let is_ok = run(words, holds);
+    if holds {
+        hold("done");
+    }
     say!("{}", if is_ok { "OK" } else { "FAIL" });
     if is_init {
         sys::power_off();
@@ -56,14 +63,13 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
     sys::exit(i32::from(!is_ok));
 }
 
-fn run(words: &[&str]) -> bool {
+fn run(words: &[&str], holds: bool) -> bool {
     match words {
         ["stress", workers, seconds] => match (workers.parse(), seconds.parse()) {
             (Ok(workers), Ok(seconds)) => stress::run(workers, seconds),
             _ => usage(),
         },
-        ["golden"] => golden::run(false),
-        ["golden", "hold"] => golden::run(true),
+        ["golden"] => golden::run(holds),
         ["bench", case, count] => match count.parse() {
             Ok(count) => bench::run(case, count),
             Err(_) => usage(),
@@ -73,8 +79,15 @@ fn run(words: &[&str]) -> bool {
 }
 
 fn usage() -> bool {
-    say!("usage: vmm stress WORKERS SECONDS | golden [hold] | bench hvc|mmio|touch COUNT");
+    say!("usage: vmm stress WORKERS SECONDS | golden | bench hvc|mmio|touch COUNT, then perhaps: hold");
     false
+}
+
+/// Says so, and waits for somebody to type a line, so that whoever is below can look at what is there.
+pub(crate) fn hold(what: &str) {
+    say!("{what}: held");
+    // Whatever comes, also the end of input, is the sign to go on.
+    let _ = sys::read(sys::STDIN, &mut [0; 64]);
 }
 
 /// File systems of a ramdisk that has nothing but this program.
