@@ -20,7 +20,8 @@
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`view`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`view`],
+//!   [`golden`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -32,6 +33,7 @@ pub mod doctor;
 pub mod download;
 pub mod elf;
 pub mod firmware;
+pub mod golden;
 pub mod hotspots;
 pub mod lock;
 pub mod machine;

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{doctor, firmware, hotspots, payload, perfetto, run, setup, test, view};
+use xtask::{doctor, firmware, golden, hotspots, payload, perfetto, run, setup, test, view};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Trace(TraceArgs),
     /// Draw a machine's page tables: one HTML file, or SVG
     View(ViewArgs),
+    /// Record how Linux prints page tables, for the tests, and compare gnomon with it
+    Golden(GoldenArgs),
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -123,6 +125,13 @@ struct RunArgs {
     /// Arguments for QEMU, after all others
     #[arg(last = true, value_name = "QEMU ARGS")]
     extra: Vec<OsString>,
+}
+
+#[derive(Args)]
+struct GoldenArgs {
+    /// A kernel with CONFIG_PTDUMP_STAGE2_DEBUGFS [default: built from Debian's source]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -294,6 +303,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             perfetto::run(&options).map(|()| 0)
         }
         Command::View(arguments) => view::run(&arguments.into_options()?).map(|()| 0),
+        Command::Golden(arguments) => golden::run(&project, arguments.kernel).map(|()| 0),
         Command::Gdb => run::gdb(&project).map(|()| 0),
         Command::Doctor => Ok(u8::from(!doctor::doctor(&project)?)),
     }
