@@ -79,7 +79,7 @@ impl<const N: usize> ShadowPool<N> {
             if entry.kind != EntryKind::Leaf {
                 return;
             }
-            if let Err(offence) = check(shadow, &entry, guest, env) {
+            if let Err(offence) = self.check(shadow, &entry, guest, env) {
                 report(Finding {
                     ia: Ipa::new(entry.ia),
                     size: entry.size,
@@ -89,15 +89,15 @@ impl<const N: usize> ShadowPool<N> {
             }
         })
     }
-}
 
-fn check(shadow: &Shadow, entry: &Entry, guest: &GuestStage2, env: &impl ShadowEnv) -> Result<(), Offence> {
-    let ipa = Ipa::new(entry.ia);
-    let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
-    let host = env
-        .host_walk(mapping.output)
-        .map_err(|fault| Offence::NotInHost(mapping.output, fault))?;
-    compare(entry, &compose(ipa, &mapping, &host))
+    fn check(&self, shadow: &Shadow, entry: &Entry, guest: &GuestStage2, env: &impl ShadowEnv) -> Result<(), Offence> {
+        let ipa = Ipa::new(entry.ia);
+        let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
+        let host = self
+            .host_walk(mapping.output, env)
+            .map_err(|fault| Offence::NotInHost(mapping.output, fault))?;
+        compare(entry, &compose(ipa, &mapping, &host))
+    }
 }
 
 /// The guest stage 2's word on `ipa`, with a clear Access flag being a fault whoever manages it:

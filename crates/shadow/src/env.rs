@@ -58,6 +58,10 @@ impl<E: ShadowEnv> TableMemory for Scoped<'_, E> {
         self.env.write(at, desc);
     }
 
+    fn note(&mut self, at: Pa, word: u64) {
+        self.env.note(at, word);
+    }
+
     fn alloc_table(&mut self) -> Option<Pa> {
         self.env.alloc_table()
     }

@@ -121,10 +121,15 @@ impl<const N: usize> ShadowPool<N> {
             Err(action) => return action,
         };
         self.live_mut(slot).granule = granule;
+        if !mapping.attrs.af {
+            // Setting the Access flag was a write to L1's table.
+            self.write_by_l1(mapping.desc_at, env);
+        }
         let l1 = mapping.output;
-        match env.host_walk(l1) {
+        match self.host_walk(l1, env) {
             Ok(host) if fault.access.is_allowed(host.attrs.perms) => {
                 let leaf = compose(fault.ipa, &mapping, &host);
+                let leaf = self.log_access(slot, fault.access, fault.ipa, l1, leaf, env);
                 self.map(slot, &leaf, env);
                 let size = Granule::K4.entry_bytes(leaf.level);
                 self.history.filled(now, slot, leaf.ia, size);

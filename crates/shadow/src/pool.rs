@@ -6,6 +6,7 @@
 //! least recently used first. Contents are expendable at any time: they are faulted in again.
 
 use crate::{
+    dirty::DirtyLog,
     env::{Scoped, ShadowEnv},
     history::History,
     key::ShadowKey,
@@ -66,6 +67,7 @@ pub struct ShadowPool<const N: usize> {
     pub(crate) slots: [Option<Shadow>; N],
     pub(crate) clock: u64,
     pub(crate) history: History,
+    pub(crate) dirty: Option<DirtyLog>,
 }
 
 impl<const N: usize> Default for ShadowPool<N> {
@@ -87,6 +89,7 @@ impl<const N: usize> ShadowPool<N> {
             slots: [const { None }; N],
             clock: 0,
             history: History::empty(),
+            dirty: None,
         }
     }
 
@@ -175,6 +178,7 @@ impl<const N: usize> ShadowPool<N> {
     /// Ends all shadows, referenced or not, and gives their pages back: for a reset of L1, when no
     /// CPU runs on one.
     pub fn clear(&mut self, env: &mut impl ShadowEnv) {
+        self.end_log(env);
         for slot in &mut self.slots {
             if let Some(shadow) = slot.take() {
                 let vttbr = shadow.vttbr();

@@ -1,7 +1,9 @@
 //! A world for the pool to live in: table memory, L1's memory and tables, a host stage 2, and TLBs
 //! that cache all.
 
-use crate::{Access, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId};
+use crate::{
+    Access, DirtyLog, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId,
+};
 use std::collections::BTreeMap;
 use vmsa::{
     Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
@@ -87,8 +89,13 @@ impl World {
                 tlb.assert_fresh(&shadow.table().config(), &self.arena);
             }
         }
-        let pages: u64 = pool.table_pages();
-        assert_eq!(pages, self.arena.used() as u64, "table pages belong to the shadows");
+        let log = pool.dirty_log().map_or(0, DirtyLog::frames);
+        let pages = pool.table_pages() + log;
+        assert_eq!(
+            pages,
+            self.arena.used() as u64,
+            "pages belong to the shadows and the log"
+        );
     }
 
     /// What the shadow makes of `ipa`.
@@ -112,6 +119,10 @@ impl ReadTable<Phys> for World {
 impl TableMemory for World {
     fn write(&mut self, at: Pa, desc: u64) {
         self.arena.write(at, desc);
+    }
+
+    fn note(&mut self, at: Pa, word: u64) {
+        self.arena.note(at, word);
     }
 
     fn alloc_table(&mut self) -> Option<Pa> {

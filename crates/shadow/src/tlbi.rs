@@ -165,7 +165,7 @@ impl<const N: usize> ShadowPool<N> {
 }
 
 impl Shadow {
-    fn unmap(&mut self, ia: u64, size: u64, env: &mut impl ShadowEnv) -> u64 {
+    pub(crate) fn unmap(&mut self, ia: u64, size: u64, env: &mut impl ShadowEnv) -> u64 {
         let (table, mut env) = self.open(env);
         table.unmap_leaves(ia, size, &mut env)
     }

@@ -13,6 +13,11 @@ pub trait TableMemory: ReadTable<Phys> {
     /// in the order they are made (a `DSB ISHST` after each, or before those that link a table).
     fn write(&mut self, at: Pa, desc: u64);
 
+    /// Stores a word of a page that no walker reads, for notes of one's own.
+    fn note(&mut self, at: Pa, word: u64) {
+        self.write(at, word);
+    }
+
     /// A zeroed, 4 KiB aligned page, `None` when there is no more.
     fn alloc_table(&mut self) -> Option<Pa>;
 

@@ -149,6 +149,12 @@ impl TableMemory for Arena {
         }
     }
 
+    fn note(&mut self, at: Pa, word: u64) {
+        if let Some(page) = self.pages.get_mut(&(at.bits() & !0xfff)) {
+            page[at.page_offset() as usize / 8] = word;
+        }
+    }
+
     fn alloc_table(&mut self) -> Option<Pa> {
         self.available = self.available.checked_sub(1)?;
         let page = self.next;
