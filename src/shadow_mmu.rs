@@ -4,7 +4,9 @@
 //! lock of [`Mmu`]. That is what makes invariant I4 hold: when a TLBI of L1 has got the lock, no fault is halfway between
 //! having read L1's descriptor and having mapped what it said.
 
-use alloc::{boxed::Box, vec};
+mod logging;
+
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 
 use shadow::{AcquireError, FaultAction, Fill, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowPool, Tlbi};
@@ -16,6 +18,8 @@ use vmsa::{
     Granule, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Unreadable,
     stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory, walk},
 };
+
+pub use logging::{is_there, write_by_l1};
 
 use crate::{
     arch::{barrier, sysreg::*, tlbi},
@@ -39,6 +43,8 @@ pub struct Mmu {
     pub host: Stage2Table,
     /// L2 IPA to PA, one for each stage 2 that L1 uses.
     pub shadows: Box<ShadowPool<SHADOWS_MAX>>,
+    /// L1's RAM.
+    ram: Vec<Range<u64>>,
 }
 
 impl Mmu {
@@ -64,7 +70,11 @@ impl Mmu {
             Box::leak(vec![Tlbi::default(); TLBIS_KEPT].into_boxed_slice()),
             Box::leak(vec![Fill::default(); FILLS_KEPT].into_boxed_slice()),
         );
-        Ok(Self { host, shadows })
+        Ok(Self {
+            host,
+            shadows,
+            ram: ram.to_vec(),
+        })
     }
 
     /// VTTBR_EL2 of the host context.
@@ -177,6 +187,11 @@ pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
 /// Table frames alone: for the host's table before it is in use.
 struct HostMemory;
 
+/// The host's table while L1 runs on it.
+struct LiveHost {
+    vttbr: u64,
+}
+
 /// What the pool needs: table frames, L1's memory, the host stage 2, TLB maintenance.
 pub struct Env<'a> {
     /// L1 IPA to PA.
@@ -197,6 +212,10 @@ macro_rules! table_memory {
                 barrier::dsb_ishst();
             }
 
+            fn note(&mut self, at: Pa, word: u64) {
+                phys::write(at, word);
+            }
+
             fn alloc_table(&mut self) -> Option<Pa> {
                 frames::alloc()
             }
@@ -208,12 +227,23 @@ macro_rules! table_memory {
     };
 }
 table_memory!(HostMemory);
+table_memory!(LiveHost);
 table_memory!(Env<'_>);
 
 impl Stage2Tlb for HostMemory {
     // No CPU has used the table yet.
     fn invalidate(&mut self, _ia: u64, _size: u64, _level: Level) {}
     fn invalidate_all(&mut self) {}
+}
+
+impl Stage2Tlb for LiveHost {
+    fn invalidate(&mut self, ia: u64, size: u64, level: Level) {
+        invalidate_ipa(self.vttbr, ia, size, level);
+    }
+
+    fn invalidate_all(&mut self) {
+        under(self.vttbr, tlbi::vmalls12e1is);
+    }
 }
 
 impl ShadowEnv for Env<'_> {
@@ -230,25 +260,29 @@ impl ShadowEnv for Env<'_> {
     }
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {
-        /// Above this many leaves, one invalidation of everything is cheaper than one a leaf.
-        const LEAVES_MAX: u64 = 64;
-        let leaf_bytes = Granule::K4.entry_bytes(level);
-        under(vttbr, || {
-            if size / leaf_bytes > LEAVES_MAX {
-                return tlbi::vmalls12e1is();
-            }
-            for leaf in (ia..ia.saturating_add(size)).step_by(leaf_bytes as usize) {
-                tlbi::ipas2e1is(leaf >> 12);
-            }
-            barrier::dsb_ish();
-            // What combines both stages is tagged by VA: all of it may derive from the IPAs just invalidated.
-            tlbi::vmalle1is();
-        });
+        invalidate_ipa(vttbr, ia, size, level);
     }
 
     fn invalidate_vmid(&mut self, vttbr: u64) {
         under(vttbr, tlbi::vmalls12e1is);
     }
+}
+
+fn invalidate_ipa(vttbr: u64, ia: u64, size: u64, level: Level) {
+    /// Above this many leaves, one invalidation of everything is cheaper than one a leaf.
+    const LEAVES_MAX: u64 = 64;
+    let leaf_bytes = Granule::K4.entry_bytes(level);
+    under(vttbr, || {
+        if size / leaf_bytes > LEAVES_MAX {
+            return tlbi::vmalls12e1is();
+        }
+        for leaf in (ia..ia.saturating_add(size)).step_by(leaf_bytes as usize) {
+            tlbi::ipas2e1is(leaf >> 12);
+        }
+        barrier::dsb_ish();
+        // What combines both stages is tagged by VA: all of it may derive from the IPAs just invalidated.
+        tlbi::vmalle1is();
+    });
 }
 
 /// Runs TLB maintenance under the VMID of `vttbr`, completes it, and restores VTTBR_EL2.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod cont;
+mod dirty;
 mod drop;
 mod exits;
 mod explain;
@@ -79,6 +80,8 @@ const COMMANDS: &[Entry] = &[
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
+    dirty::ENTRY,
+    dirty::SPLIT,
     drop::ENTRY,
     reset::ENTRY,
     panic::ENTRY,
@@ -143,6 +146,10 @@ pub enum Task {
     Vgic(vgic::Rows),
     /// `vncr`
     Vncr(vncr::Rows),
+    /// `dirty start`, `dirty stop`, `split`
+    Dirty(dirty::Change),
+    /// `dirty report`
+    DirtyReport(dirty::Report),
     /// `drop`
     Drop(drop::Drop),
     /// `reset`
@@ -181,6 +188,8 @@ impl Task {
             Self::Timer(timers) => timers.step(system, out),
             Self::Vgic(rows) => rows.step(system, out),
             Self::Vncr(rows) => rows.step(out),
+            Self::Dirty(change) => change.step(system, out),
+            Self::DirtyReport(report) => report.step(system, out),
             Self::Drop(drop) => drop.step(system, out),
             Self::Reset(reset) => reset.step(system, out),
             Self::Stop => stop::step(system, out),

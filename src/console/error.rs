@@ -38,6 +38,12 @@ pub enum CommandError<'a> {
     Locked,
     /// Nothing can be stopped or continued after a panic.
     HasPanicked,
+    /// `dirty start` while a log is kept.
+    IsLogging,
+    /// `dirty report` without a log.
+    IsNotLogging,
+    /// Too few frames for tables are left.
+    NoFrames,
     /// `stop` while stopped.
     IsStopped,
     /// `cont` while running.
@@ -81,6 +87,9 @@ impl fmt::Display for CommandError<'_> {
             Self::NotAudited => f.write_str("there is nothing to check this table against"),
             Self::Locked => f.write_str("the CPU that panicked holds the lock"),
             Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
+            Self::IsLogging => f.write_str("writes are logged already; 'dirty stop' ends that"),
+            Self::IsNotLogging => f.write_str("no writes are logged; 'dirty start' begins"),
+            Self::NoFrames => f.write_str("too few frames for tables are left; 'dirty stop' gives back what was taken"),
             Self::IsStopped => f.write_str("stopped already; 'cont' goes on"),
             Self::IsRunning => f.write_str("nothing is stopped"),
             Self::UnknownVcpu(name) => write!(f, "no vCPU '{name}'; they are 0, 1 and so on"),

@@ -27,8 +27,20 @@ use crate::{
 const PAR_PA: u64 = 0x0000_ffff_ffff_f000;
 const PAGE_OFFSET: u64 = 0xfff;
 
-/// The host context touched what the host stage 2 does not map.
+/// The host context touched what the host stage 2 does not map: a device, or nothing. Or it wrote a page whose writes are
+/// logged, or was there while an entry was exchanged; then it tries again.
 pub fn from_host(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    let abort = Abort::decode(exit, frame);
+    match abort.status.kind {
+        FaultKind::Permission => {
+            let ipa = stage2_ipa(exit, &abort, frame);
+            if shadow_mmu::write_by_l1(vcpu, ipa) || shadow_mmu::is_there(vcpu, ipa) {
+                return;
+            }
+        }
+        FaultKind::Translation if shadow_mmu::is_there(vcpu, faulting_ipa(exit)) => return,
+        _ => {}
+    }
     access_device(vcpu, frame, exit, faulting_ipa(exit));
 }
 
@@ -47,7 +59,7 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
         unhandled::abort(vcpu, frame, exit);
         return Party::L2;
     };
-    let ipa = nested_ipa(exit, &abort, frame);
+    let ipa = stage2_ipa(exit, &abort, frame);
     let fault = ShadowFault {
         ipa: Ipa::<L2>::new(ipa),
         access: abort.access,
@@ -99,9 +111,8 @@ impl Abort {
         if exit.esr.ec() == ec::IABT_LOW {
             let abort = exit.esr.instruction_abort();
             let is_el0 = frame.spsr & pstate::M == pstate::EL0T;
-            // The walk of an instruction fetch reads tables.
             let access = if abort.s1ptw {
-                Access::Read
+                of_walk(abort.ifsc)
             } else {
                 Access::Execute { el0: is_el0 }
             };
@@ -112,7 +123,9 @@ impl Abort {
             }
         } else {
             let abort = exit.esr.data_abort();
-            let access = if abort.needs_write() {
+            let access = if abort.s1ptw {
+                of_walk(abort.dfsc)
+            } else if abort.needs_write() {
                 Access::Write
             } else {
                 Access::Read
@@ -123,6 +136,16 @@ impl Abort {
                 status: abort.dfsc,
             }
         }
+    }
+}
+
+/// What a stage-1 walk did that faulted: it reads descriptors, and sets the Access flag or dirty state in those it may not
+/// write. The syndrome of an instruction abort does not tell, but only the update can lack a permission: what a walk may
+/// not even read faults in another way, or L1 has made it so, and then L1 is told of the write.
+const fn of_walk(status: FaultStatus) -> Access {
+    match status.kind {
+        FaultKind::Permission => Access::Write,
+        _ => Access::Read,
     }
 }
 
@@ -139,7 +162,7 @@ fn shadow_fault_kind(status: FaultStatus) -> Option<ShadowFaultKind> {
 ///
 /// HPFAR_EL2 is UNKNOWN for a permission fault that is not on a walk (DDI 0487, "HPFAR_EL2"), so stage 1 is asked
 /// again, with the guest's registers still loaded. If its tables changed meanwhile, the guest's retry sorts it out.
-fn nested_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
+fn stage2_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
     if abort.status.kind == FaultKind::Permission && !abort.is_s1ptw {
         let is_el0 = frame.spsr & pstate::M == pstate::EL0T;
         let read = if is_el0 { at::Stage1::E0R } else { at::Stage1::E1R };

@@ -27,6 +27,8 @@ pub enum Cut {
     Blocks,
     /// Being blocks, and being writable.
     Writes,
+    /// Everything: to come back in another form.
+    Everything,
 }
 
 /// Most leaves that are changed in one go.
@@ -89,8 +91,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// Makes the leaves of `slot` that map a part of `range` follow a change of the host's, going over at most `budget`
-    /// entries from `from` on: blocks are dropped, to come back as pages, and with [`Cut::Writes`] pages become
-    /// read-only. Other leaves are left alone. Returns the address to go on from, `None` at the end.
+    /// entries from `from` on: what [`Cut`] says is taken from them. Blocks are dropped, to come back as pages. Other leaves are left alone. Returns the address to go on from, `None` at the end.
     pub fn cut(
         &mut self,
         slot: SlotId,
@@ -105,14 +106,14 @@ impl<const N: usize> ShadowPool<N> {
         let mut free = found.iter_mut();
         let next = visit::<Phys>(&config, env, from, budget.min(BATCH), &mut |entry| {
             if maps(&entry, range)
-                && (cut == Cut::Writes || entry.level < Level::THREE)
+                && (cut != Cut::Blocks || entry.level < Level::THREE)
                 && let Some(place) = free.next()
             {
                 *place = Some(entry);
             }
         });
         for entry in found.into_iter().flatten() {
-            if entry.level < Level::THREE {
+            if entry.level < Level::THREE || cut == Cut::Everything {
                 self.live_mut(slot).unmap(entry.ia, entry.size, env);
             } else {
                 self.make_read_only(slot, &entry, env);

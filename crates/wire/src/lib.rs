@@ -22,6 +22,7 @@ extern crate std;
 
 mod answer;
 mod audit;
+mod dirty;
 mod explain;
 mod hex;
 mod interrupts;
@@ -38,6 +39,7 @@ use serde::Serialize;
 
 pub use answer::{Count, End, Error, Hello, Note, Text};
 pub use audit::{Audit, Finding};
+pub use dirty::{Dirty, DirtySum};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use interrupts::{Counter, Interface, Interrupt, ListRegister, Timer};

@@ -15,6 +15,7 @@ mod boots;
 mod console;
 mod console_pressure;
 mod console_state;
+mod dirty;
 mod entry;
 mod faulty;
 mod l2_up;
@@ -38,6 +39,7 @@ fn main() {
         boots::trials(),
         console::trials(),
         terminal::trials(),
+        dirty::trials(),
         restart::trials(),
         trace::trials(),
         after_panic::trials(),
