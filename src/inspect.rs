@@ -1,13 +1,10 @@
 //! A vCPU's state, for the console, which runs on another CPU.
 //!
 //! While a vCPU runs, its registers are in its CPU's hardware, and nobody else can read them. So they are asked for: each
-//! CPU has a mailbox. The console posts a [`Request`] there and calls the CPU with a [kick](interrupts::KICK); the CPU
-//! answers at its next exit, or where it waits with its vCPU switched off, stopped, or parked after another CPU's panic.
-//! The console's task looks for the answer at each of its steps, and nobody waits for anybody: a CPU that never answers
-//! costs a message, and a user who gives up costs nothing.
-//!
-//! A mailbox goes from *idle* to *posted* to *answered*, and from any of these to *posted* again, under a lock that both
-//! sides only try to take. A number tells the answer to one request from the answer to another that was given up.
+//! CPU has a [mailbox](console_core::mailbox). The console posts a [`Request`] there and calls the CPU with a
+//! [kick](interrupts::KICK); the CPU answers at its next exit, or where it waits with its vCPU switched off, stopped, or at
+//! rest after another CPU's panic. The console's task looks for the answer at each of its steps, and nobody waits for
+//! anybody: a CPU that never answers costs a message, and a user who gives up costs nothing.
 //!
 //! An exit that brings no request reads one flag. Nothing else here runs unless the console asks.
 
@@ -15,12 +12,9 @@ mod assign;
 mod at;
 mod snapshot;
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use core::fmt;
 
-use spin::Mutex;
+use console_core::{Mailbox, Ticket};
 use syndrome::register::Register;
 
 use crate::{
@@ -110,52 +104,14 @@ impl fmt::Display for InspectError {
 
 impl core::error::Error for InspectError {}
 
-/// What lies in a mailbox.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "as for `Answer`")]
-enum Content {
-    Idle,
-    Posted { number: u64, request: Request },
-    Answered { number: u64, answer: Answer },
-}
-
-struct Mailbox {
-    /// Whether the content is [`Content::Posted`]: what the CPU looks at on each exit. May lag behind.
-    is_posted: AtomicBool,
-    content: Mutex<Content>,
-}
-
-static MAILBOXES: [Mailbox; CPU_COUNT_MAX] = [const {
-    Mailbox {
-        is_posted: AtomicBool::new(false),
-        content: Mutex::new(Content::Idle),
-    }
-}; CPU_COUNT_MAX];
-
-/// The number of the last request.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+static MAILBOXES: [Mailbox<Request, Answer>; CPU_COUNT_MAX] = [const { Mailbox::new() }; CPU_COUNT_MAX];
 
 /// Answers the console, if it asked this CPU for something. `frame` is the guest's, `None` while the vCPU is off. Says
 /// whether there was anything to do.
 pub fn serve(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>) -> bool {
-    let Some(mailbox) = MAILBOXES.get(vcpu.cpu) else {
-        return false;
-    };
-    if !mailbox.is_posted.load(Ordering::Acquire) {
-        return false;
-    }
-    // The console is at it; it calls again.
-    let Some(mut content) = mailbox.content.try_lock() else {
-        return false;
-    };
-    if let Content::Posted { number, request } = *content {
-        *content = Content::Answered {
-            number,
-            answer: answer(vcpu, frame, request),
-        };
-    }
-    mailbox.is_posted.store(false, Ordering::Release);
-    true
+    MAILBOXES
+        .get(vcpu.cpu)
+        .is_some_and(|mailbox| mailbox.serve(|request| answer(vcpu, frame, request)))
 }
 
 fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> Answer {
@@ -171,20 +127,15 @@ fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> 
     }
 }
 
-/// A question to a CPU, and the way to its answer. Owned by the task that asks; dropping it gives up.
+/// A question to a CPU, and the way to its answer. Owned by the task that asks, which withdraws it when it gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Inquiry {
     cpu: usize,
     request: Request,
-    posted: Option<Posted>,
-}
-
-/// That a request has gone out.
-#[derive(Clone, Copy, Debug)]
-struct Posted {
-    number: u64,
-    /// When to give up, in ticks of the counter.
-    deadline: u64,
+    /// Once the request is in the mailbox.
+    ticket: Option<Ticket>,
+    /// When to give up, in ticks of the counter; from the first poll on.
+    deadline: Option<u64>,
 }
 
 impl Inquiry {
@@ -193,7 +144,8 @@ impl Inquiry {
         Self {
             cpu,
             request,
-            posted: None,
+            ticket: None,
+            deadline: None,
         }
     }
 
@@ -212,24 +164,34 @@ impl Inquiry {
         if panic::has_panicked() && vm.gic.is_this_cpu(self.cpu) {
             return Err(InspectError::Panicked(self.cpu));
         }
-        let Some(posted) = self.posted else {
-            self.post(mailbox, vm);
-            return Ok(None);
-        };
-        if let Some(content) = mailbox.content.try_lock()
-            && let Content::Answered { number, answer } = &*content
-            && *number == posted.number
-        {
-            return match answer {
-                Answer::Off => Err(InspectError::Off(self.cpu)),
-                answer => Ok(Some(read(answer))),
-            };
+        let off = InspectError::Off(self.cpu);
+        let answer = self.ticket.and_then(|ticket| {
+            mailbox.read(ticket, |answer| match answer {
+                Answer::Off => Err(off),
+                answer => Ok(read(answer)),
+            })
+        });
+        if let Some(answer) = answer {
+            return answer.map(Some);
         }
-        if timer::now() > posted.deadline {
+        let now = timer::now();
+        let patience = PATIENCE * CNTFRQ_EL0.get();
+        if now > *self.deadline.get_or_insert(now.saturating_add(patience)) {
+            self.withdraw();
             return Err(InspectError::Silent(self.cpu));
+        }
+        if self.ticket.is_none() {
+            self.ticket = mailbox.post(self.request);
         }
         self.call(vm);
         Ok(None)
+    }
+
+    /// Gives up. What has not been done yet will not be.
+    pub fn withdraw(&self) {
+        if let (Some(mailbox), Some(ticket)) = (MAILBOXES.get(self.cpu), self.ticket) {
+            mailbox.withdraw(ticket);
+        }
     }
 
     /// What `read` makes of the snapshot that was asked for; otherwise as [`Inquiry::poll`].
@@ -257,25 +219,6 @@ impl Inquiry {
             _ => None,
         })?;
         Ok(answer.flatten())
-    }
-
-    /// Puts the request into the mailbox, unless the CPU is just answering one that was given up.
-    fn post(&mut self, mailbox: &Mailbox, vm: &Vm) {
-        let Some(mut content) = mailbox.content.try_lock() else {
-            return;
-        };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
-        *content = Content::Posted {
-            number,
-            request: self.request,
-        };
-        mailbox.is_posted.store(true, Ordering::Release);
-        drop(content);
-        self.posted = Some(Posted {
-            number,
-            deadline: timer::now().saturating_add(PATIENCE * CNTFRQ_EL0.get()),
-        });
-        self.call(vm);
     }
 
     /// Makes the CPU leave its guest. The console's own CPU has left it, and looks before it goes back.

@@ -203,6 +203,7 @@ impl Task {
         match self {
             Self::Stop => stop::cancel(system),
             Self::Reset(reset) => reset.cancel(system),
+            Self::Regs(regs) => regs.cancel(),
             _ => {}
         }
     }

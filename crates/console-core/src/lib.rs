@@ -14,6 +14,7 @@
 //! | [`history`] | the lines entered before |
 //! | [`complete`] | what Tab adds |
 //! | [`command`] | a line to words and filters |
+//! | [`mailbox`] | questions to another CPU, without waiting |
 //! | [`number`] | numbers and address ranges |
 //! | [`output`] | filters and line ends on the way out |
 #![no_std]
@@ -25,12 +26,14 @@ pub mod editor;
 pub mod history;
 pub mod key;
 pub mod line;
+pub mod mailbox;
 pub mod number;
 pub mod output;
 
 pub use command::{Command, Filter, ParseError};
 pub use complete::Completer;
 pub use editor::{Editor, Event};
+pub use mailbox::{Mailbox, Ticket};
 pub use number::{NumberError, parse_number, parse_range};
 pub use output::{CrLf, FilterState, Filtered};
 

@@ -119,6 +119,13 @@ impl Regs {
             Self::Fields(fields) => fields.step(out),
         }
     }
+
+    /// Gives up: what has not been written will not be.
+    pub fn cancel(self) {
+        if let Self::Write { inquiry, .. } = self {
+            inquiry.withdraw();
+        }
+    }
 }
 
 /// All registers of one vCPU.

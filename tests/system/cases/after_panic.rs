@@ -57,7 +57,15 @@ fn check_what_is_left(console: &mut Console) -> AnyResult<()> {
     ensure!(el2.len() > 2, "`ptdump el2`: {el2:?}");
     let shadow = console.command("ptdump shadow/0")?;
     Dump::parse(&shadow).context("`ptdump shadow/0`")?;
-    for command in ["stop", "cont", "panic"] {
+    // The other CPUs rest, and still answer for their vCPUs; the one that panicked cannot.
+    let regs = console.command("regs")?;
+    ensure!(
+        matches!(&regs[..], [lost, other] if lost.starts_with("CPU 0 panicked") && other.starts_with("vCPU 1 runs L1 ")),
+        "`regs`: {regs:?}"
+    );
+    let page = console.command("vncr 0")?;
+    ensure!(page.iter().any(|line| line.contains(" HCR_EL2 ")), "`vncr 0`: {page:?}");
+    for command in ["stop", "cont", "panic", "regs 0", "regs 1 x0=0"] {
         let answer = console.command(command)?;
         ensure!(
             matches!(&answer[..], [error] if error.starts_with("error: ")),
