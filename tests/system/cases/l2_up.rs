@@ -5,6 +5,7 @@
 //! so that nothing depends on how long looking takes. [`Scene::play`] gathers, each trial judges
 //! one statement about what was gathered.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread;
@@ -14,9 +15,12 @@ use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use system_tests::compose;
 use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
+use system_tests::page;
 use system_tests::ptdump::{Dump, Leaf, split_by_name};
 use xtask::console::Console;
 use xtask::machine::{Builder, Machine, Outcome};
+use xtask::view;
+use xtask::view::live::{self, Session};
 
 use crate::entry::LIMIT;
 use crate::{Result, expect_none, trial};
@@ -61,6 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             host_maps_ram,
         ),
         on_the_scene("while_l2_is_up_exits_add_up_and_grow", exits_add_up),
+        on_the_scene("while_l2_is_up_the_viewers_numbers_are_the_dumps", page_agrees),
         on_the_scene("stop_freezes_l1_and_l2_until_cont", stop_freezes),
         on_the_scene("after_l2_its_shadow_is_gone_or_empty", shadow_is_gone),
     ]
@@ -83,6 +88,8 @@ struct Scene {
     /// `exits`, twice, with L2 running.
     exits: [Vec<String>; 2],
     stopped: Stopped,
+    /// What the viewer was told at the same moment as [`Self::stopped`].
+    viewed: Session,
     progress: Progress,
     /// `shadow` and `ptdump shadow` after L2 has ended, if the scene came that far.
     after: AnyResult<[Vec<String>; 2], String>,
@@ -145,6 +152,7 @@ impl Scene {
         console.command("help")?;
         let before = machine.console_lines().len();
         let stopped = gather_all(&mut console)?;
+        let (viewed, mut console) = live::ask_on(console)?;
         for _ in 1..rounds {
             gather_all(&mut console)?;
         }
@@ -166,6 +174,7 @@ impl Scene {
             tables,
             exits,
             stopped,
+            viewed,
             progress,
             after,
             log_dir: machine.log_dir().to_path_buf(),
@@ -401,6 +410,34 @@ fn levels_and_ipa_range(scene: &Scene) -> Result {
         if !(1..=4).contains(&level_count) || !(32..=48).contains(&bits) {
             wrong.push(format!("{table}: {level_count} levels, {bits} bits"));
         }
+    }
+    expect_none(&wrong)
+}
+
+/// Every row of the viewer's page is part of a range of the dump, and the sums are equal: so the rows are
+/// all of what the dump shows as mapped.
+fn page_agrees(scene: &Scene) -> Result {
+    let records = scene.log_dir.join("view.jsonl");
+    let page = scene.log_dir.join("view.html");
+    fs::write(&records, &scene.viewed.records).with_context(|| records.display().to_string())?;
+    view::run(&view::Options {
+        source: view::Source::Records(records),
+        html: Some(page.clone()),
+        svg: None,
+        save: None,
+        l2: None,
+    })?;
+    let text = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+    let stopped = &scene.stopped;
+    let name = &stopped.name.text;
+    let mut wrong = scene.viewed.notes.clone();
+    for (table, [lines, _]) in [
+        ("host".to_owned(), &stopped.host),
+        (format!("shadow/{name}"), &stopped.shadow),
+        (format!("guest/{name}"), &stopped.guest),
+    ] {
+        let rows = page::rows(&text, &table);
+        wrong.extend(page::disagreements(&rows, &dump(lines)?).map(|why| format!("{table}: {why}")));
     }
     expect_none(&wrong)
 }

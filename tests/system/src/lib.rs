@@ -8,6 +8,7 @@
 //! - [`ptdump`]: a stage-2 dump by Linux 7.2's grammar, column by column;
 //! - [`compose`]: whether a shadow says no more than the guest's own table allows;
 //! - [`listing`]: the answers of `shadow` and `exits`;
+//! - [`page`]: the tables on the viewer's page, against a dump;
 //! - [`story`]: the lines that L1 and L2 tell their life with;
 //! - [`dtb`]: a flattened device tree, damaged where QEMU does not look.
 //! - [`transcript`]: what the documentation says the console answers.
@@ -17,6 +18,7 @@
 pub mod compose;
 pub mod dtb;
 pub mod listing;
+pub mod page;
 pub mod ptdump;
 pub mod story;
 pub mod transcript;

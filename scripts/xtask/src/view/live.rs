@@ -32,10 +32,19 @@ pub struct Session {
 ///
 /// When nobody answers, or the console does not list its tables.
 pub fn ask(path: &Path) -> Result<Session> {
-    let mut console = JsonConsole::begin(Console::connect(path, LIMIT)?)?;
+    ask_on(Console::connect(path, LIMIT)?).map(|(session, _)| session)
+}
+
+/// [`ask`] on a connection that is there already; it is given back, answering in text.
+///
+/// # Errors
+///
+/// As for [`ask`].
+pub fn ask_on(console: Console) -> Result<(Session, Console)> {
+    let mut console = JsonConsole::begin(console)?;
     let session = ask_all(|question| console.command(question));
-    console.end()?;
-    session
+    let console = console.end()?;
+    Ok((session?, console))
 }
 
 fn ask_all(mut command: impl FnMut(&str) -> Result<Vec<String>>) -> Result<Session> {
@@ -43,7 +52,8 @@ fn ask_all(mut command: impl FnMut(&str) -> Result<Vec<String>>) -> Result<Sessi
     let mut session = Session::default();
     session.keep(&tables);
     let mut questions: Vec<String> = tables.iter().filter_map(|line| question(line)).collect();
-    questions.push("audit".to_owned());
+    // The audit calls shadows by the numbers that `shadow` lists.
+    questions.extend(["shadow", "audit"].map(str::to_owned));
     for question in questions {
         match command(&question) {
             Ok(records) => session.keep(&records),
@@ -100,10 +110,11 @@ mod tests {
             "ptdump -p host",
             "ptdump -p shadow/0x1",
             "ptdump -p guest/0x1",
+            "shadow",
             "audit",
         ];
         assert_eq!(asked, expected);
-        assert_eq!(session.unwrap().records.lines().count(), 5 + 4);
+        assert_eq!(session.unwrap().records.lines().count(), 5 + 5);
     }
 
     #[test]
@@ -115,7 +126,7 @@ mod tests {
         });
         let session = session.unwrap();
         assert_eq!(session.notes, ["no table `shadow/0x1`"]);
-        assert!(session.records.ends_with("{}\n{}\n"));
+        assert!(session.records.ends_with("{}\n{}\n{}\n"));
     }
 
     #[test]

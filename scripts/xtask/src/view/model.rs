@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub notes: Vec<String>,
 }
 
+/// No more ranges of a table than this are drawn and listed.
+pub const RANGES_MAX: usize = 20_000;
+
 /// One stage-2 table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
@@ -98,12 +101,14 @@ pub enum Class {
 pub struct Finding {
     /// The table it is about.
     pub table: String,
-    /// First input address concerned.
+    /// First input address concerned; `None` when it is about a whole table.
     pub ia: Option<u64>,
-    /// Bytes concerned; 0 when the audit named an address alone.
+    /// Bytes concerned.
     pub size: u64,
     /// What is wrong, in one sentence.
     pub text: String,
+    /// Whether it counts: not, if nobody uses the table any more.
+    pub counts: bool,
 }
 
 impl Snapshot {
@@ -134,11 +139,11 @@ impl Snapshot {
         names
     }
 
-    /// Findings about a range of a table.
+    /// Findings that count, about a range of a table.
     pub fn findings_in<'a>(&'a self, table: &'a Table, range: &'a Range) -> impl Iterator<Item = &'a Finding> {
         self.findings
             .iter()
-            .filter(move |finding| finding.table == table.name && finding.touches(range))
+            .filter(move |finding| finding.counts && finding.table == table.name && finding.touches(range))
     }
 }
 
@@ -163,6 +168,13 @@ impl Table {
     pub fn finish(&mut self) {
         self.ranges.retain(|range| range.size != 0);
         self.ranges.sort_by_key(|range| range.ia);
+    }
+
+    /// The ranges that are drawn and listed. A hostile L1 can make a table of a million, which no
+    /// browser draws and nobody looks at; sums are of all.
+    #[must_use]
+    pub fn shown(&self) -> &[Range] {
+        self.ranges.get(..RANGES_MAX).unwrap_or(&self.ranges)
     }
 
     /// Bytes mapped.
@@ -388,6 +400,16 @@ mod tests {
         table.finish();
         assert_eq!(table.ranges.len(), 2);
         assert_eq!(table.ranges[1].end(), u64::MAX);
+    }
+
+    #[test]
+    fn of_a_huge_table_the_first_ranges_are_shown_and_all_are_summed() {
+        let mut table = Table::default();
+        for index in 0..RANGES_MAX as u64 + 5 {
+            table.push(page(index * 0x2000, None));
+        }
+        assert_eq!(table.shown().len(), RANGES_MAX);
+        assert_eq!(table.bytes(), (RANGES_MAX as u128 + 5) * 0x1000);
     }
 
     #[test]

@@ -273,7 +273,7 @@
     const name = data.tables[scene.tables[layer]].name;
     for (const finding of data.findings) {
       const at = finding.ia === null ? NaN : Number(finding.ia);
-      if (finding.table === name && at < range.end && range.start < at + Math.max(Number(finding.size), 1)) element.append(make("p", "found", finding.text));
+      if (finding.counts && finding.table === name && at < range.end && range.start < at + Math.max(Number(finding.size), 1)) element.append(make("p", "found", finding.text));
     }
     return element;
   }

@@ -19,8 +19,11 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// A table on the page has no more rows than this. The picture and the sums have all.
-const ROWS_MAX: usize = 20_000;
+/// No more findings than this are listed; their count is of all.
+const FINDINGS_MAX: usize = 500;
+
+/// A table with more rows is folded up at first: laying it out takes the browser longer than the picture.
+const ROWS_OPEN: usize = 400;
 
 /// The page of a snapshot.
 ///
@@ -125,23 +128,33 @@ fn audit(snapshot: &Snapshot) -> String {
     let mut out = String::from("<section class=\"card audit\"><h2>Audit</h2>\n");
     if !snapshot.is_audited {
         out.push_str("<p class=\"dim\">The source has no audit.</p>\n");
-    } else if snapshot.findings.is_empty() {
+    } else if !snapshot.findings.iter().any(|finding| finding.counts) {
         out.push_str("<p class=\"good\">Nothing found: every leaf agrees with what it was made from.</p>\n");
-    } else {
+    }
+    if !snapshot.findings.is_empty() {
         out.push_str("<ol id=\"findings\">\n");
-        for (index, finding) in snapshot.findings.iter().enumerate().take(ROWS_MAX) {
-            let _ = write!(out, "<li data-f=\"{index}\" tabindex=\"0\">");
+        for (index, finding) in snapshot.findings.iter().enumerate().take(FINDINGS_MAX) {
+            let class = if finding.counts { "" } else { " class=\"unused\"" };
+            let _ = write!(out, "<li data-f=\"{index}\" tabindex=\"0\"{class}>");
             if let Some(ia) = finding.ia {
                 let _ = write!(out, "<code>{ia:#x}</code> ");
             }
             let _ = writeln!(
                 out,
-                "{}<small>{}</small></li>",
+                "{}<small>{}{}</small></li>",
                 Escaped(&finding.text),
-                Escaped(&short_name(&finding.table))
+                if finding.counts {
+                    ""
+                } else {
+                    "not in use, L1 may be done with it: "
+                },
+                Escaped(&short_name(&finding.table)),
             );
         }
         out.push_str("</ol>\n");
+        if let Some(more) = snapshot.findings.len().checked_sub(FINDINGS_MAX + 1) {
+            let _ = writeln!(out, "<p class=\"remark\">and {} more</p>", more + 1);
+        }
     }
     for note in &snapshot.notes {
         let _ = writeln!(out, "<p class=\"remark\">{}</p>", Escaped(note));
@@ -181,7 +194,7 @@ fn rows(snapshot: &Snapshot, index: usize, table: &Table) -> String {
     let _ = writeln!(
         out,
         "<details class=\"card\" id=\"t{index}\"{}><summary><h2>{}</h2> <span>{}, {}{}</span></summary><div class=\"scroll\"><table data-table=\"{}\">",
-        if index < 3 { " open" } else { "" },
+        if table.ranges.len() <= ROWS_OPEN { " open" } else { "" },
         Escaped(&table.name),
         plural(table.ranges.len(), "range"),
         size_text(table.bytes()),
@@ -195,12 +208,13 @@ fn rows(snapshot: &Snapshot, index: usize, table: &Table) -> String {
         let _ = write!(out, "<th scope=\"col\">{head}</th>");
     }
     out.push_str("</tr></thead><tbody>\n");
-    for (place, range) in table.ranges.iter().enumerate().take(ROWS_MAX) {
+    for (place, range) in table.shown().iter().enumerate() {
         row(&mut out, snapshot, table, range, &format!("{index}-{place}"));
     }
     out.push_str("</tbody></table></div>");
-    if let Some(more) = table.ranges.len().checked_sub(ROWS_MAX).filter(|more| *more != 0) {
-        let _ = write!(out, "<p class=\"remark\">{more} more are in the records only.</p>");
+    let more = table.ranges.len() - table.shown().len();
+    if more != 0 {
+        let _ = write!(out, "<p class=\"remark\">{more} more are neither listed nor drawn.</p>");
     }
     out + "</details>\n"
 }
@@ -302,6 +316,7 @@ struct RangeData<'a> {
 
 #[derive(Serialize)]
 struct FindingData<'a> {
+    counts: bool,
     table: &'a str,
     ia: Option<String>,
     size: String,
@@ -350,13 +365,14 @@ fn data<'a>(snapshot: &'a Snapshot, scenes: &[Scene]) -> Data<'a> {
             .iter()
             .map(|table| TableData {
                 name: &table.name,
-                ranges: table.ranges.iter().map(range).collect(),
+                ranges: table.shown().iter().map(range).collect(),
             })
             .collect(),
         findings: snapshot
             .findings
             .iter()
             .map(|finding| FindingData {
+                counts: finding.counts,
                 table: &finding.table,
                 ia: finding.ia.map(hex),
                 size: hex(finding.size),
@@ -409,6 +425,7 @@ mod tests {
                 ia: Some(0x1000),
                 size: 0x1000,
                 text: "</script><script>alert(1)</script>".into(),
+                counts: true,
             }],
             ..Snapshot::default()
         };

@@ -8,6 +8,8 @@
 //! The firmware's side of these types is the crate `wire`, whose records borrow; here they are
 //! owned, and hold only what is drawn. A test reads what `wire` writes.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use wire::Hex;
@@ -20,16 +22,21 @@ use super::model::{Access, Finding, Range, Snapshot, is_shown};
 ///
 /// For the first line that is no record of this version; the message has its number.
 pub fn read(text: &str) -> Result<Snapshot> {
-    let mut snapshot = Snapshot::default();
+    let mut reader = Reader::default();
     for (index, line) in text.lines().enumerate() {
         if !line.trim().is_empty() {
-            add(&mut snapshot, line).with_context(|| format!("line {}", index + 1))?;
+            reader.add(line).with_context(|| format!("line {}", index + 1))?;
         }
     }
-    for table in &mut snapshot.tables {
-        table.finish();
-    }
-    Ok(snapshot)
+    Ok(reader.finish())
+}
+
+/// A session being read.
+#[derive(Default)]
+struct Reader {
+    snapshot: Snapshot,
+    /// Names of the shadows by the number that the audit calls them by.
+    names: BTreeMap<u32, String>,
 }
 
 /// What every record begins with.
@@ -62,12 +69,21 @@ struct Map {
     raw: Hex,
 }
 
-/// What the audit found wrong with one leaf.
+/// `wire::Shadow`
 #[derive(Deserialize)]
-struct Audit {
+struct Shadow {
+    number: u32,
+    name: String,
+}
+
+/// `wire::Finding`
+#[derive(Deserialize)]
+struct Found {
+    rule: String,
     table: String,
-    ia: Option<Hex>,
-    size: Option<Hex>,
+    ia: Hex,
+    size: Hex,
+    counts: bool,
     text: String,
 }
 
@@ -77,77 +93,106 @@ struct Words {
     text: String,
 }
 
-fn add(snapshot: &mut Snapshot, line: &str) -> Result<()> {
-    let head: Head = serde_json::from_str(line).context("not a record of the console")?;
-    if head.v != wire::VERSION {
-        bail!(
-            "a record of version {}; this program reads version {}",
-            head.v,
-            wire::VERSION
-        );
+impl Reader {
+    fn add(&mut self, line: &str) -> Result<()> {
+        let head: Head = serde_json::from_str(line).context("not a record of the console")?;
+        if head.v != wire::VERSION {
+            bail!(
+                "a record of version {}; this program reads version {}",
+                head.v,
+                wire::VERSION
+            );
+        }
+        let context = || format!("a `{}` record without what it should have", head.k);
+        match head.k.as_str() {
+            "map" => self.add_map(serde_json::from_str(line).with_context(context)?),
+            "table" => {
+                let table: Table = serde_json::from_str(line).with_context(context)?;
+                if is_shown(&table.table) {
+                    self.snapshot.table_mut(&table.table);
+                }
+            }
+            "shadow" => {
+                let shadow: Shadow = serde_json::from_str(line).with_context(context)?;
+                self.names.insert(shadow.number, shadow.name);
+            }
+            "finding" => self.add_finding(serde_json::from_str(line).with_context(context)?),
+            "audit" => self.snapshot.is_audited = true,
+            "note" | "error" => {
+                let words: Words = serde_json::from_str(line).with_context(context)?;
+                if !self.snapshot.notes.contains(&words.text) {
+                    self.snapshot.notes.push(words.text);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
-    let context = || format!("a `{}` record without what it should have", head.k);
-    match head.k.as_str() {
-        "map" => add_map(snapshot, serde_json::from_str(line).with_context(context)?),
-        "table" => {
-            let table: Table = serde_json::from_str(line).with_context(context)?;
-            if is_shown(&table.table) {
-                snapshot.table_mut(&table.table);
+
+    /// Holes are what is left between ranges; a table that could not be read is worth a note.
+    fn add_map(&mut self, map: Map) {
+        if !is_shown(&map.table) {
+            return;
+        }
+        let is_block = match map.kind.as_str() {
+            "block" => true,
+            "page" => false,
+            "unreadable" => {
+                let note = format!("{}: the table for {} could not be read", map.table, map.ia);
+                self.snapshot.notes.push(note);
+                return;
+            }
+            _ => {
+                self.snapshot.table_mut(&map.table);
+                return;
+            }
+        };
+        self.snapshot.table_mut(&map.table).push(Range {
+            ia: map.ia.0,
+            size: map.size.0,
+            oa: Some(map.oa.0),
+            level: map.level,
+            is_block,
+            access: Access::from_letters(&map.perms),
+            mem: Some(map.mem),
+            sh: Some(map.sh),
+            af: map.af,
+            contiguous: map.contiguous,
+            raw: Some(map.raw.0),
+        });
+    }
+
+    fn add_finding(&mut self, found: Found) {
+        self.snapshot.is_audited = true;
+        let is_whole = found.size.0 == 0;
+        self.snapshot.findings.push(Finding {
+            table: found.table,
+            ia: (!is_whole).then_some(found.ia.0),
+            size: found.size.0,
+            text: format!("{}: {}", found.rule, found.text),
+            counts: found.counts,
+        });
+    }
+
+    fn finish(self) -> Snapshot {
+        let Self { mut snapshot, names } = self;
+        for table in &mut snapshot.tables {
+            table.finish();
+        }
+        for finding in &mut snapshot.findings {
+            if let Some(name) = full_name(&finding.table, &names) {
+                finding.table = name;
             }
         }
-        "audit" => {
-            let audit: Audit = serde_json::from_str(line).with_context(context)?;
-            snapshot.is_audited = true;
-            snapshot.findings.push(Finding {
-                table: audit.table,
-                ia: audit.ia.map(|ia| ia.0),
-                size: audit.size.map_or(0, |size| size.0),
-                text: audit.text,
-            });
-        }
-        "audit_sum" => snapshot.is_audited = true,
-        "note" | "error" => {
-            let words: Words = serde_json::from_str(line).with_context(context)?;
-            if !snapshot.notes.contains(&words.text) {
-                snapshot.notes.push(words.text);
-            }
-        }
-        _ => {}
+        snapshot
     }
-    Ok(())
 }
 
-/// Holes are what is left between ranges; a table that could not be read is worth a note.
-fn add_map(snapshot: &mut Snapshot, map: Map) {
-    if !is_shown(&map.table) {
-        return;
-    }
-    let is_block = match map.kind.as_str() {
-        "block" => true,
-        "page" => false,
-        "unreadable" => {
-            let note = format!("{}: the table for {} could not be read", map.table, map.ia);
-            snapshot.notes.push(note);
-            return;
-        }
-        _ => {
-            snapshot.table_mut(&map.table);
-            return;
-        }
-    };
-    snapshot.table_mut(&map.table).push(Range {
-        ia: map.ia.0,
-        size: map.size.0,
-        oa: Some(map.oa.0),
-        level: map.level,
-        is_block,
-        access: Access::from_letters(&map.perms),
-        mem: Some(map.mem),
-        sh: Some(map.sh),
-        af: map.af,
-        contiguous: map.contiguous,
-        raw: Some(map.raw.0),
-    });
+/// `shadow/3` by the name under which the table is listed.
+fn full_name(table: &str, names: &BTreeMap<u32, String>) -> Option<String> {
+    let (kind, number) = table.split_once('/')?;
+    let name = names.get(&number.parse().ok()?)?;
+    Some(format!("{kind}/{name}"))
 }
 
 #[cfg(test)]
@@ -232,6 +277,51 @@ mod tests {
             line(&wire::End {}),
         ];
         assert_eq!(read(&text.concat()).unwrap().notes, ["it changed", "no table"]);
+    }
+
+    #[test]
+    fn findings_are_about_the_table_that_has_the_number() {
+        let found = |table, size| {
+            line(&wire::Finding {
+                rule: "I1",
+                table,
+                ia: Hex(0x5000),
+                size: Hex(size),
+                counts: size != 0,
+                cause: "missing-tlbi",
+                text: "it is so",
+                guest: "",
+                host: "",
+                shadow: "",
+            })
+        };
+        let shadow = r#"{"v":1,"id":1,"k":"shadow","number":3,"vmid":7,"name":"0x1-0x2-s2-enabled"}"#;
+        let text = [
+            found("shadow/3", 0x1000),
+            found("guest/4", 0),
+            found("host", 1),
+            shadow.to_owned(),
+        ];
+        let snapshot = read(&text.join("\n")).unwrap();
+        let tables: Vec<&str> = snapshot.findings.iter().map(|found| found.table.as_str()).collect();
+        assert_eq!(tables, ["shadow/0x1-0x2-s2-enabled", "guest/4", "host"]);
+        assert_eq!((snapshot.findings[0].ia, snapshot.findings[1].ia), (Some(0x5000), None));
+        assert_eq!(snapshot.findings[0].text, "I1: it is so");
+        assert!(snapshot.findings[0].counts && !snapshot.findings[1].counts);
+        assert!(snapshot.is_audited);
+    }
+
+    #[test]
+    fn an_audit_without_findings_is_an_audit() {
+        assert!(!read(&map(0, "page")).unwrap().is_audited);
+        let audit = line(&wire::Audit {
+            leaves: 1,
+            descriptors: 2,
+            pages: 3,
+            findings: 0,
+            unused: 0,
+        });
+        assert!(read(&audit).unwrap().is_audited);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! picture; the page zooms by stretching them.
 
 use super::axis::Axis;
-use super::model::{Class, Range, Snapshot, Table};
+use super::model::{Class, Finding, Range, Snapshot, Table};
 
 /// Height of the columns.
 pub const HEIGHT: f64 = 716.0;
@@ -226,7 +226,7 @@ impl Scene {
     fn add_ribbons(&mut self, snapshot: &Snapshot, layer: Layer, (index, table): Placed<'_>) {
         let (input, output) = layer.spaces();
         let flags = flags(snapshot, table);
-        for (place, range) in table.ranges.iter().enumerate() {
+        for (place, range) in table.shown().iter().enumerate() {
             let to = range.oa.map(|oa| self.span(output, oa, range.size));
             self.ribbons.push(Ribbon {
                 layer,
@@ -249,7 +249,8 @@ impl Scene {
     fn add_markers(&mut self, snapshot: &Snapshot, layer: Layer, table: &Table) {
         let space = layer.spaces().0;
         for (index, finding) in snapshot.findings.iter().enumerate() {
-            if finding.table == table.name
+            if finding.counts
+                && finding.table == table.name
                 && let Some(ia) = finding.ia
             {
                 let (top, bottom) = self.span(space, ia, finding.size);
@@ -267,7 +268,8 @@ impl Scene {
 /// found by search and not by looking at all.
 fn flags(snapshot: &Snapshot, table: &Table) -> Vec<bool> {
     let mut flags = vec![false; table.ranges.len()];
-    for finding in snapshot.findings.iter().filter(|finding| finding.table == table.name) {
+    let of_table = |finding: &&Finding| finding.counts && finding.table == table.name;
+    for finding in snapshot.findings.iter().filter(of_table) {
         let Some(ia) = finding.ia else { continue };
         let first = table.ranges.partition_point(|range| range.end() <= ia);
         let touched = table.ranges[first..].iter().take_while(|range| finding.touches(range));
@@ -280,7 +282,7 @@ fn flags(snapshot: &Snapshot, table: &Table) -> Vec<bool> {
 fn axes(tables: &[(Layer, Option<Placed<'_>>); 3]) -> [Axis; 3] {
     let ranges = |layer: Layer| {
         let table = tables.iter().find(|(of, _)| *of == layer).and_then(|(_, table)| *table);
-        table.map_or(&[][..], |(_, table)| &table.ranges)
+        table.map_or(&[][..], |(_, table)| table.shown())
     };
     let (host, guest, shadow) = (ranges(Layer::Host), ranges(Layer::Guest), ranges(Layer::Shadow));
     let l2: Vec<(u64, u64)> = inputs(guest).chain(inputs(shadow)).collect();
@@ -353,7 +355,7 @@ fn inverted(ranges: &[Range]) -> Vec<Range> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::model::{Access, Finding};
+    use crate::view::model::Access;
 
     const MEGABYTE: u64 = 1 << 20;
 
@@ -465,11 +467,16 @@ mod tests {
             ia: Some(ia),
             size: 0x1000,
             text: "wrong".into(),
+            counts: true,
         };
         snapshot.findings = vec![
             finding("shadow/a", 0x20_3000),
             finding("shadow/a", 0x10_0000),
             finding("guest/b", 0),
+            Finding {
+                counts: false,
+                ..finding("shadow/a", 0x9000)
+            },
         ];
         let scene = Scene::new(&snapshot, Some("a"));
         let flagged: Vec<(Layer, usize)> = scene

@@ -56,7 +56,7 @@ fn open(out: &mut String, scene: &Scene, number: usize, attributes: &str) {
     );
     let _ = writeln!(
         out,
-        r#"<svg{attributes} class="scene" id="scene-{number}" viewBox="{} {} {} {}" role="group" aria-label="{}">"#,
+        r#"<svg{attributes} class="scene mode-stages" id="scene-{number}" viewBox="{} {} {} {}" role="group" aria-label="{}">"#,
         Num(-MARGIN),
         Num(-HEAD),
         Num(WIDTH + 2.0 * MARGIN),
