@@ -3,7 +3,7 @@
 use core::fmt;
 
 use console_core::{NumberError, ParseError};
-use vmsa::stage2::Stage2Fault;
+use vmsa::{Fault, stage2::Unwalkable};
 
 use crate::inspect::{AssignError, InspectError};
 
@@ -28,8 +28,10 @@ pub enum CommandError<'a> {
     Stage2Off,
     /// No guest of L1 has run on the vCPU.
     NoGuest,
-    /// L1's registers describe no table that can be walked: any access takes this fault.
-    NotWalkable(Stage2Fault),
+    /// L1's registers describe no table that can be walked.
+    NotWalkable(Unwalkable),
+    /// Nor do gnomon's own: a defect.
+    OwnNotWalkable(Fault),
     /// A stage 1 has no IPA.
     NoIpa,
     /// A table that the audit has no rules for.
@@ -82,7 +84,8 @@ impl fmt::Display for CommandError<'_> {
             }
             Self::Stage2Off => f.write_str("stage 2 is off for this guest, so L1 has no tables for it"),
             Self::NoGuest => f.write_str("no guest of L1 has run on this vCPU"),
-            Self::NotWalkable(fault) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {fault}"),
+            Self::NotWalkable(reason) => write!(f, "L1's VTCR_EL2 and VTTBR_EL2 cannot be walked: {reason}"),
+            Self::OwnNotWalkable(fault) => write!(f, "gnomon's TCR_EL2 and TTBR0_EL2 cannot be walked: {fault}"),
             Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
             Self::NotAudited => f.write_str("there is nothing to check this table against"),
             Self::Locked => f.write_str("the CPU that panicked holds the lock"),

@@ -207,7 +207,7 @@ impl Context {
         }
         let shadow = self.shadow(mmu)?;
         let limits = guest_limits(shadow);
-        Stage2Config::from_registers(self.key.vtcr(), self.key.vttbr(), &limits).map_err(CommandError::NotWalkable)
+        Stage2Config::diagnose(self.key.vtcr(), self.key.vttbr(), &limits).map_err(CommandError::NotWalkable)
     }
 
     /// The shadow, if it is still this guest's.
@@ -235,7 +235,7 @@ pub fn guest_limits(shadow: &Shadow) -> Stage2Limits {
 /// The host stage 2 by the registers that every CPU runs L1 with.
 pub fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
     let limits = shadow_mmu::limits(hcr_el2::FWB, 0);
-    Stage2Config::from_registers(system.vm.vtcr, system.vm.host_vttbr, &limits).map_err(CommandError::NotWalkable)
+    Stage2Config::diagnose(system.vm.vtcr, system.vm.host_vttbr, &limits).map_err(CommandError::NotWalkable)
 }
 
 /// gnomon's own memory: where its tables are.

@@ -86,7 +86,7 @@ pub fn of_own(address: u64, system: &System, out: &mut Output) -> Result<(), Com
         hcr: 0,
     };
     let config = Stage1Config::from_registers(Regime::El2, &registers, &features::stage1_limits());
-    let range = config.lower.map_err(CommandError::NotWalkable)?;
+    let range = config.lower.map_err(CommandError::OwnNotWalkable)?;
     stage(out, STAGE1, range)?;
     let (va, mem) = (GuestVa::new(address), CarveOut::of(system));
     let mut result = Ok(());
