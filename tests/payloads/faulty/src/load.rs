@@ -107,6 +107,7 @@ fn tear_down(round: u64) {
         0 => tlbi::vmalls12e1is(),
         1 => tlbi::alle1is(),
         _ => {
+            tlbi::ipas2e1is(CODE_IPA);
             for page in 0..PAGES {
                 tlbi::ipas2e1is(DATA_IPA + page * PAGE_BYTES);
             }

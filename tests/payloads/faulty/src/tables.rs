@@ -1,7 +1,7 @@
 //! Tables that point where they should not, and entries that contradict each other.
 
-use bare::l2::Program;
-use bare::memory::{self, Frames};
+use bare::l2::{L2, Program};
+use bare::memory::Frames;
 use bare::options::Options;
 use bare::stage2::{PAGE_BYTES, Perms, TableMemory, desc};
 
@@ -43,23 +43,27 @@ pub(crate) fn leaf_in_l0(frames: &mut Frames, _: Options<'_>) -> Result<Planted,
     Ok(Planted::spin(l2))
 }
 
-/// Sixteen pages with the contiguous hint, whose outputs are in no row and one of which is read-only.
+/// Two runs of sixteen pages with the contiguous hint: in the first the outputs are in no row, in the second one page is
+/// read-only.
 pub(crate) fn contiguous_overlap(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wrong> {
+    const RUN_BYTES: u64 = RUN * PAGE_BYTES;
     let (mut l2, _) = usual_l2(frames);
-    let pages = frames.alloc(RUN);
-    for index in 0..RUN {
-        // In pairs the wrong way round: no two entries are where the hint says.
-        let output = pages + (index ^ 1) * PAGE_BYTES;
-        memory::write(output, PATTERN + index);
-        let perms = if index == 5 { Perms::RO } else { Perms::RW };
-        let at = l2.stage2.entry(OTHER_IPA + index * PAGE_BYTES, 3, frames);
-        frames.write(at, desc::leaf(output, 3, perms) | desc::CONTIGUOUS);
-    }
+    let [swapped, mixed] = [frames.alloc(RUN), frames.alloc(RUN)];
     for index in 0..RUN {
         let ipa = OTHER_IPA + index * PAGE_BYTES;
-        complete(&mut l2, Program::Load, &[ipa], "L2 cannot read its pages")?;
+        // In pairs the wrong way round: no entry is where the hint says.
+        map_contiguous(&l2, ipa, swapped + (index ^ 1) * PAGE_BYTES, Perms::RW, frames);
+        let perms = if index == 5 { Perms::RO } else { Perms::RW };
+        map_contiguous(&l2, ipa + RUN_BYTES, mixed + index * PAGE_BYTES, perms, frames);
     }
+    let range = [OTHER_IPA, OTHER_IPA + 2 * RUN_BYTES, PAGE_BYTES];
+    complete(&mut l2, Program::Stride, &range, "L2 cannot read its pages")?;
     Ok(Planted::spin(l2))
+}
+
+fn map_contiguous(l2: &L2, ipa: u64, output: u64, perms: Perms, frames: &mut Frames) {
+    let at = l2.stage2.entry(ipa, 3, frames);
+    frames.write(at, desc::leaf(output, 3, perms) | desc::CONTIGUOUS);
 }
 
 /// The first entry of the root is the root again, as the table of each level below and at last as a page, that L2 can
