@@ -15,6 +15,7 @@ mod boots;
 mod console;
 mod console_pressure;
 mod console_state;
+mod console_walks;
 mod dirty;
 mod entry;
 mod faulty;
@@ -47,6 +48,7 @@ fn main() {
         console_pressure::trials(),
         l2_up::trials(),
         console_state::trials(),
+        console_walks::trials(),
         stress::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
