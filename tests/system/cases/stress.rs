@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result as AnyResult, bail, ensure};
 use libtest_mimic::Trial;
 use system_tests::listing::{self, ShadowRow};
-use system_tests::ptdump::{Dump, split_by_name};
+use system_tests::ptdump::{Dump, check_for_gaps, split_by_name};
 use xtask::console::Console;
 use xtask::machine::{Builder, Machine, Outcome};
 use xtask::memory::MemorySize;
@@ -142,10 +142,8 @@ impl Scene {
             self.wrong.push(error.to_string());
         }
         for table in console.command("ptdump")? {
-            if table != "el2" {
-                let lines = console.command(&format!("ptdump {table}"))?;
-                self.judge(&table, lines, stops);
-            }
+            let lines = console.command(&format!("ptdump {table}"))?;
+            self.judge(&table, lines, stops);
         }
         let mut lines = console.command("ptdump shadow")?;
         let has_note = lines.pop_if(|line| line == NOTE).is_some();
@@ -159,9 +157,20 @@ impl Scene {
         Ok(())
     }
 
+    /// A stage 1, which is a program's or a kernel's: it changes all the time, and nobody needs to say so.
+    fn judge_stage1(&mut self, table: &str, lines: Vec<String>) {
+        if let Err(error) = check_for_gaps(&ranges(lines)) {
+            self.wrong.push(format!("{table}: {error}"));
+        }
+    }
+
     fn judge(&mut self, table: &str, mut lines: Vec<String>, is_stopped: bool) {
         self.dumps += 1;
         self.lines += lines.len();
+        if table == "el2" || table.starts_with("s1/") {
+            self.judge_stage1(table, lines);
+            return;
+        }
         // L1 may have torn a VM down and use the memory of its tables for something else, without a word to anybody.
         let is_l1s = table.starts_with("guest/");
         if is_stopped {
@@ -188,6 +197,12 @@ impl Scene {
             self.wrong.push(format!("{table}: {error}"));
         }
     }
+}
+
+/// The lines of a dump without what follows it: a note, or that the table was gone.
+fn ranges(mut lines: Vec<String>) -> Vec<String> {
+    lines.retain(|line| !line.starts_with("error: ") && line != NOTE);
+    lines
 }
 
 /// Whether L1 goes on.

@@ -204,6 +204,49 @@ impl Dump {
     }
 }
 
+/// Whether a dump of any format has a gap: each line begins where the last one ends, up to the next header.
+///
+/// # Errors
+///
+/// [`BadDump`] for the first line behind a gap, or without a range.
+pub fn check_for_gaps<S: AsRef<str>>(lines: &[S]) -> Result<(), BadDump> {
+    let mut next = None;
+    for (index, line) in lines.iter().enumerate() {
+        let text = line.as_ref();
+        if text.starts_with("---[ ") {
+            next = None;
+            continue;
+        }
+        let why = match range_of(text) {
+            Err(why) => Some(why),
+            Ok((start, _)) if next.is_some_and(|next| next != start) => {
+                Some("it does not begin where the last range ends")
+            }
+            Ok((_, end)) => {
+                next = Some(end);
+                None
+            }
+        };
+        if let Some(why) = why {
+            return Err(BadDump {
+                line: index + 1,
+                why,
+                text: text.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where a line's range begins and ends.
+fn range_of(line: &str) -> Result<(u64, u64), &'static str> {
+    let mut columns = Columns(line);
+    columns.expect("0x")?;
+    let start = columns.hex16()?;
+    columns.expect("-0x")?;
+    Ok((start, columns.hex16()?))
+}
+
 /// Splits a listing of several dumps: each is a line with the table's name, then the dump.
 #[must_use]
 pub fn split_by_name(lines: &[String]) -> Vec<(String, Vec<String>)> {
@@ -475,6 +518,16 @@ mod tests {
             assert_eq!(why, "it does not begin where the last range ends");
         }
         assert!(Dump::parse_moving(&[HEADER, PAGE.trim_end()]).is_err());
+    }
+
+    #[test]
+    fn a_gap_is_found_in_any_format_and_none_is_seen_between_halves() {
+        let lower = "0x0000000000000000-0x0000000000200000           2M PMD";
+        let upper =
+            "0xffffffffffe00000-0x0000000000000000           2M PMD       RW NX SHD AF        BLK UXN    MEM/NORMAL";
+        assert_eq!(check_for_gaps(&["---[ a ]---", lower, "---[ b ]---", upper]), Ok(()));
+        assert_eq!(check_for_gaps(&["---[ a ]---", lower, upper]).unwrap_err().line, 3);
+        assert_eq!(check_for_gaps(&["what"]).unwrap_err().line, 1);
     }
 
     #[test]
