@@ -2,8 +2,9 @@
 //!
 //! A regime with one privilege has no column for what does not exist there (`USR`, `NG`, `UXN`, `GP`). Levels have
 //! Linux's names for a table of that many levels: the root is `PGD`, the others are named from the last one up, so that
-//! the level below `PGD` is `PMD` in a table of three levels. Memory types are named by what `MAIR_ELx` says, where
-//! Linux knows its own by their index.
+//! the level below `PGD` is `PMD` in a table of three levels. Linux knows its memory types by their index, two of which
+//! have the same attribute as long as no memory is tagged. So they are named by index where `MAIR_ELx` is Linux's, and by
+//! what it says where it is anybody else's.
 
 use core::fmt;
 
@@ -15,6 +16,21 @@ use crate::{
 
 const ATTR_INDEX_SHIFT: u32 = 2;
 const ATTR_INDEX_MASK: u64 = 0b111 << ATTR_INDEX_SHIFT;
+
+/// Linux's memory types, by index: the attributes they may have in `MAIR_ELx`, and their names.
+const LINUX_TYPES: [(&[u8], &str); 5] = [
+    (&[0xff], "MEM/NORMAL"),
+    (&[0xf0, 0xff], "MEM/NORMAL-TAGGED"),
+    (&[0x44], "MEM/NORMAL-NC"),
+    (&[0x00], "DEVICE/nGnRnE"),
+    (&[0x04], "DEVICE/nGnRE"),
+];
+
+/// Whether `mair` has Linux's memory types. All of it counts: a single attribute may be anybody's.
+fn is_linuxs(mair: u64) -> bool {
+    let mut types = (0..).zip(LINUX_TYPES);
+    types.all(|(index, (attributes, _))| attributes.contains(&MairAttr::of(mair, index).0))
+}
 
 const VALID: Column = Column::flag(1 << 0, " ", "F");
 const USR: Column = Column::flag(1 << 6, "USR", "   ");
@@ -116,7 +132,11 @@ impl Stage1Format {
     pub(super) fn print_memory_type(&self, prot: u64, out: &mut impl fmt::Write) -> fmt::Result {
         let index = (prot >> ATTR_INDEX_SHIFT & 0b111) as u8;
         let attr = MairAttr::of(self.mair, index);
-        match attr.linux_name() {
+        let by_index = LINUX_TYPES
+            .get(usize::from(index))
+            .filter(|_| is_linuxs(self.mair))
+            .map(|(_, name)| *name);
+        match by_index.or_else(|| attr.linux_name()) {
             Some(name) => write!(out, " {name}"),
             None => write!(out, " MAIR/{:#04x}", attr.0),
         }
@@ -223,6 +243,22 @@ mod tests {
         assert_eq!(name_of(16 | ps), "PTE PMD PUD PGD");
         assert_eq!(name_of(12 | 0b110 << 32 | 1 << 59), "PTE PMD PUD P4D PGD");
         assert_eq!(name_of(22 | 0b01 << 14 | ps), "PTE PGD");
+    }
+
+    #[test]
+    fn linuxs_memory_types_are_named_by_index() {
+        // MAIR_EL2 of a Linux without tagged memory; and the same with another attribute at index 4.
+        const LINUX: u64 = 0x04_00_44_ff_ff;
+        const OTHER: u64 = 0x0c_00_44_ff_ff;
+        let name = |mair: u64| {
+            let format = Stage1Format::own(mair);
+            let mut text = String::new();
+            format.print_memory_type(1 << 2, &mut text).unwrap();
+            text
+        };
+        assert_eq!(name(LINUX), " MEM/NORMAL-TAGGED");
+        assert_eq!(name(LINUX & !0xff00 | 0xf000), " MEM/NORMAL-TAGGED");
+        assert_eq!(name(OTHER), " MEM/NORMAL");
     }
 
     #[test]
