@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use wire::Hex;
 use xtask::browser::{Browser, key};
 use xtask::project::Project;
 use xtask::view::{Options, Source, records, run};
@@ -52,6 +53,11 @@ fn zoom(browser: &Browser) -> f64 {
         .script("return document.querySelector('svg.current').dataset.zoom")
         .unwrap();
     text.as_str().unwrap().parse().unwrap()
+}
+
+/// Waits until what was done before is drawn.
+fn wait_for_frame(browser: &Browser) {
+    browser.script("return new Promise(requestAnimationFrame)").unwrap();
 }
 
 /// What the inspector says; empty while it says how to use it.
@@ -122,11 +128,12 @@ fn the_keyboard_zooms_moves_and_fits() {
     assert!(close > 3.0, "{close}");
     browser.press(&[key::DOWN, '-']).unwrap();
     assert!(zoom(&browser) < close);
+    wait_for_frame(&browser);
     let height = "return document.querySelector('svg.current .world').getBoundingClientRect().height";
     assert!(browser.script(height).unwrap().as_f64() > window);
     browser.press(&['0']).unwrap();
     assert!((zoom(&browser) - 1.0).abs() < 1e-9);
-    browser.script("return new Promise(requestAnimationFrame)").unwrap();
+    wait_for_frame(&browser);
     assert!(browser.script(height).unwrap().as_f64() < window);
     browser.wheel(500, 400, -600).unwrap();
     assert!(zoom(&browser) > 2.0);
@@ -155,6 +162,13 @@ fn tab_goes_through_the_ranges_and_enter_keeps_one() {
     assert!(inspected(&browser).contains("kept"));
     browser.press(&[key::ESCAPE]).unwrap();
     assert_eq!(inspected(&browser), "");
+    // The mouse in a column means the range that begins there.
+    browser.point(100, 220).unwrap();
+    assert!(
+        inspected(&browser).contains("L2 IPA 0x40000000"),
+        "{}",
+        inspected(&browser)
+    );
     assert_quiet(&browser);
 }
 
@@ -183,7 +197,7 @@ fn a_finding_leads_to_its_range() {
         "{text}"
     );
     assert!(zoom(&browser) > 1.0);
-    browser.script("return new Promise(requestAnimationFrame)").unwrap();
+    wait_for_frame(&browser);
     browser.save_screenshot(&output("finding.png")).unwrap();
     assert_quiet(&browser);
 }
@@ -195,6 +209,50 @@ fn debugfs_files_make_a_page_too() {
     let browser = open(Source::Debugfs(dir), "debugfs.html");
     assert_eq!(sums(&browser).len(), 2);
     browser.save_screenshot(&output("debugfs.png")).unwrap();
+    assert_quiet(&browser);
+}
+
+#[test]
+#[ignore = "needs Chromium: scripts/test runs it"]
+fn thousands_of_ranges_can_be_drawn_and_looked_at() {
+    const COUNT: u64 = 5000;
+    let mut text = String::new();
+    let mut buffer = [0; wire::LINE_BYTES];
+    for index in 0..COUNT {
+        // Every other page, and no two of them lead to neighbouring places.
+        let map = wire::Map {
+            table: "guest/0x1-0x2-s2-enabled",
+            ia: Hex(0x4000_0000 + index * 0x2000),
+            size: Hex(0x1000),
+            oa: Hex(0x8000_0000 + index * 37 % COUNT * 0x3000),
+            level: 3,
+            kind: "page",
+            perms: if index % 3 == 0 { "r-pu" } else { "rw--" },
+            mem: "normal-wb",
+            sh: "inner",
+            af: true,
+            contiguous: false,
+            raw: Hex(0x7ff),
+        };
+        text.push_str(wire::write_line(&mut buffer, 1, &map).unwrap());
+    }
+    let records = output("thousands.jsonl");
+    fs::write(&records, text).unwrap();
+    let browser = open(Source::Records(records), "thousands.html");
+    assert_eq!(sums(&browser)["guest/0x1-0x2-s2-enabled"], (COUNT, COUNT * 0x1000));
+    browser.wheel(300, 400, -6000).unwrap();
+    wait_for_frame(&browser);
+    assert!(zoom(&browser) > 20.0);
+    let near = "const near = [...document.querySelectorAll('svg.current .ribbon:not(.away)')];
+        near[0].focus({focusVisible: true});
+        return near.length";
+    let near = browser.script(near).unwrap().as_u64().unwrap();
+    assert!(
+        (1..100).contains(&near),
+        "{near} ribbons begin or end where the page looks"
+    );
+    assert!(inspected(&browser).contains("page, level 3"));
+    browser.save_screenshot(&output("thousands.png")).unwrap();
     assert_quiet(&browser);
 }
 
@@ -218,5 +276,9 @@ fn the_page_is_drawn_in_light_and_dark() {
         browser.point(5, 5).unwrap();
     }
     assert_ne!(papers[0], papers[1]);
+    browser
+        .script("document.getElementById('tables').scrollIntoView()")
+        .unwrap();
+    browser.save_screenshot(&output("tables.png")).unwrap();
     assert_quiet(&browser);
 }

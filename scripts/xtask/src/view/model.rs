@@ -125,17 +125,21 @@ impl Snapshot {
         &mut self.tables[index]
     }
 
-    /// Names of the L2s that have a shadow or a table of L1's, in the order of the tables.
+    /// Names of the L2s that have a shadow or a table of L1's, in the order of the tables; those of
+    /// whom nothing is mapped come last, such as the shadow that is left of L1's own boot.
     #[must_use]
     pub fn l2_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for table in &self.tables {
-            if let Some(name) = table.l2_name()
-                && !names.contains(&name)
-            {
+        for name in self.tables.iter().filter_map(Table::l2_name) {
+            if !names.contains(&name) {
                 names.push(name);
             }
         }
+        let is_empty = |name: &str| {
+            let mut tables = self.tables.iter().filter(|table| table.l2_name() == Some(name));
+            tables.all(|table| table.ranges.is_empty())
+        };
+        names.sort_by_cached_key(|name| is_empty(name));
         names
     }
 
@@ -366,6 +370,19 @@ mod tests {
             access: Access::from_letters("rw"),
             ..Range::default()
         }
+    }
+
+    #[test]
+    fn an_l2_of_whom_nothing_is_mapped_comes_last() {
+        let mut snapshot = Snapshot::default();
+        for name in ["host", "shadow/a", "shadow/b", "guest/b", "guest/c"] {
+            snapshot.table_mut(name);
+        }
+        assert_eq!(snapshot.l2_names(), ["a", "b", "c"]);
+        for name in ["guest/b", "guest/c"] {
+            snapshot.table_mut(name).push(page(0, None));
+        }
+        assert_eq!(snapshot.l2_names(), ["b", "c", "a"]);
     }
 
     #[test]

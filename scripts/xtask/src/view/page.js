@@ -43,6 +43,11 @@
     for (const ribbon of ribbons) {
       ribbon.top = heightOf(axes[SPACES[ribbon.layer][0]], ribbon.range.start);
       ribbon.bottom = heightOf(axes[SPACES[ribbon.layer][0]], ribbon.range.end);
+      const { out, bytes } = ribbon.range;
+      ribbon.ends = [[ribbon.top, ribbon.bottom]];
+      if (out !== null) ribbon.ends.push([out, out + bytes].map((address) => heightOf(axes[SPACES[ribbon.layer][1]], address)));
+      const next = ribbon.element.nextElementSibling;
+      ribbon.parts = next?.classList.contains("hatch") ? [ribbon.element, next] : [ribbon.element];
     }
     const least = Math.min(...axes.flat().filter((piece) => piece.mapped).map((piece) => piece.bottom - piece.top), DRAWN);
     return {
@@ -108,7 +113,8 @@
   function resize() {
     const box = scene.svg.viewBox.baseVal;
     const { width, top } = scene.svg.getBoundingClientRect();
-    const room = Math.max(innerHeight - (top + scrollY) - byId("legend").offsetHeight - 24, 420);
+    const left = innerHeight - (top + scrollY) - byId("legend").offsetHeight - 24;
+    const room = Math.max(Math.min(left, width), 420);
     box.height = room * box.width / width;
     scene.svg.style.height = room + "px";
     H = box.height + box.y - 14;
@@ -135,7 +141,10 @@
     rail.firstElementChild.style.top = 100 * -offset / (H * zoom) + "%";
     rail.firstElementChild.style.height = 100 / zoom + "%";
     const words = document.createDocumentFragment();
-    for (const ribbon of scene.ribbons) ribbonWords(words, ribbon);
+    for (const ribbon of scene.ribbons) {
+      hide(ribbon);
+      ribbonWords(words, ribbon);
+    }
     scene.axes.forEach((pieces, column) => columnWords(words, pieces, LEFT[column]));
     scene.words.replaceChildren(words);
     for (const mark of scene.marksGroup.children) {
@@ -145,6 +154,15 @@
   }
 
   const onScreen = (height) => height * scale() + scene.offset;
+
+  /// Hides what only passes by: close up, thousands of ribbons from elsewhere to elsewhere would
+  /// cover the few that are looked at. They stay in the order of Tab.
+  function hide(ribbon) {
+    const isAway = ribbon !== shown && ribbon.ends.every(([top, bottom]) => onScreen(bottom) < 0 || onScreen(top) > H);
+    if (isAway === Boolean(ribbon.isAway)) return;
+    ribbon.isAway = isAway;
+    for (const element of ribbon.parts) element.classList.toggle("away", isAway);
+  }
 
   function word(parent, className, x, y, text) {
     const element = document.createElementNS(SVG, "text");
@@ -289,6 +307,7 @@
     scene.trace.replaceChildren();
     if (!ribbon) return detail.replaceChildren();
     ribbon.element.classList.add("hot");
+    hide(ribbon);
     document.querySelector(`tr[data-r="${ribbon.element.dataset.r}"]`)?.classList.add("hot");
     const groups = related(ribbon);
     const steps = groups.flatMap((parts, index) => {
@@ -352,7 +371,21 @@
 
   const stage = byId("stage");
   const ribbonOf = (event) => scene.byElement.get(event.target);
-  const heightAt = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(scene.svg.getScreenCTM().inverse()).y;
+  const pointOf = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(scene.svg.getScreenCTM().inverse());
+  const heightAt = (event) => pointOf(event).y;
+
+  /// The ribbon under the mouse, or the one that begins where the mouse is in a column.
+  function pointedAt(event) {
+    const ribbon = ribbonOf(event);
+    if (ribbon || !event.target.matches(".memory")) return ribbon ?? null;
+    const { x, y } = pointOf(event);
+    const column = LEFT.findIndex((left) => x >= left && x <= left + W);
+    const begins = ({ layer, top, bottom }) => SPACES[layer][0] === column && onScreen(top) <= y && y < onScreen(bottom);
+    const found = scene.ribbons.filter(begins);
+    const first = mode === "shadow" ? "shadow" : "guest";
+    return found.find(({ layer }) => layer === first) ?? found[0] ?? null;
+  }
+
   let drag = null;
 
   stage.addEventListener("wheel", (event) => {
@@ -370,17 +403,22 @@
     if (drag.moved > 4) move(at - drag.last);
     drag.last = at;
   });
-  stage.addEventListener("pointerover", (event) => { if (!pinned && !(drag && drag.moved > 4)) show(ribbonOf(event) ?? null); });
+  // The click that ends a drag comes first.
+  addEventListener("pointerup", () => setTimeout(() => { drag = null; }));
+  stage.addEventListener("pointermove", (event) => {
+    if (pinned || (drag && drag.moved > 4)) return;
+    const ribbon = pointedAt(event);
+    if (ribbon !== shown) show(ribbon);
+  });
   stage.addEventListener("pointerleave", () => { if (!pinned) show(null); });
   stage.addEventListener("click", (event) => {
     const wasDragged = drag && drag.moved > 4;
-    drag = null;
     if (wasDragged) return;
-    const ribbon = ribbonOf(event) ?? null;
+    const ribbon = pointedAt(event);
     pin(ribbon === pinned ? null : ribbon);
   });
   stage.addEventListener("dblclick", (event) => {
-    const ribbon = ribbonOf(event);
+    const ribbon = pointedAt(event);
     if (ribbon) { zoomTo(ribbon.top, ribbon.bottom); pin(ribbon); } else fit();
   });
   stage.addEventListener("focusin", (event) => {
