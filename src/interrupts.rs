@@ -7,6 +7,7 @@
 //! List registers stay in the hardware from one exit to the next. They are folded back only where something changed:
 //! an interrupt arrived, L1 touched its distributor, or the context switches.
 
+use ::trace::Event;
 use syndrome::{regs::hcr_el2, vncr};
 use vgic::{PhysicalGic, SgiRegister, Vgic, VirtualInterface, ich, nested};
 
@@ -16,7 +17,7 @@ use crate::{
     dev::gicv3::Gic,
     inspect,
     nested::timer,
-    shadow_mmu,
+    shadow_mmu, trace,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
@@ -82,6 +83,10 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
     };
     with_vgic(vcpu, |vcpu, vgic, hw| {
         while let Some(intid) = hw.acknowledge() {
+            trace::record(vcpu.cpu, || Event::Irq {
+                intid,
+                during: vcpu.context.into(),
+            });
             match intid {
                 CONSOLE_TIMER => due.is_timer = true,
                 _ if intid == vcpu.vm.machine.debug_uart.intid => due.is_uart = true,

@@ -5,9 +5,9 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use trace::{Event, Ring};
+use trace::{Depth, Event, Ring};
 
-use crate::{layout::CPU_COUNT_MAX, nested::timer};
+use crate::{layout::CPU_COUNT_MAX, nested::timer, vcpu::Context};
 
 /// Events kept of each CPU.
 pub const EVENTS: usize = 1024;
@@ -42,5 +42,15 @@ pub fn record(cpu: usize, event: impl FnOnce() -> Event) {
 fn keep(cpu: usize, event: &Event) {
     if let Some(ring) = RINGS.get(cpu) {
         ring.record(timer::now(), event);
+    }
+}
+
+/// Who runs in a context.
+impl From<Context> for Depth {
+    fn from(context: Context) -> Self {
+        match context {
+            Context::Host => Self::L1,
+            Context::Nested => Self::L2,
+        }
     }
 }

@@ -9,7 +9,7 @@ mod eret;
 mod smc;
 mod sysreg;
 
-use ::trace::{Depth, Event};
+use ::trace::Event;
 use syndrome::{
     Esr,
     esr::{ec, hpfar},
@@ -50,7 +50,7 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     trace::record(vcpu.cpu, || Event::Exit {
         esr: exit.esr.0,
         pc: frame.elr,
-        from: depth(vcpu.context),
+        from: vcpu.context.into(),
     });
     let party = dispatch(vcpu, frame, &exit);
     record_entry(vcpu, frame);
@@ -66,16 +66,8 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
 fn record_entry(vcpu: &VCpu, frame: &GuestFrame) {
     trace::record(vcpu.cpu, || Event::Entry {
         pc: frame.elr,
-        to: depth(vcpu.context),
+        to: vcpu.context.into(),
     });
-}
-
-/// Who runs in a context.
-const fn depth(context: Context) -> Depth {
-    match context {
-        Context::Host => Depth::L1,
-        Context::Nested => Depth::L2,
-    }
 }
 
 fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
@@ -161,7 +153,7 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
     let was = vcpu.context;
     trace::record(vcpu.cpu, || Event::Interrupt {
         pc: frame.elr,
-        from: depth(was),
+        from: was.into(),
     });
     let due = interrupts::take(vcpu, frame);
     let party = match (was, vcpu.context) {

@@ -4,6 +4,7 @@
 //! general-purpose registers, `SP_EL0`, the thread pointers, debug registers and FP/SIMD state are one set on real
 //! hardware too, and stay.
 
+use ::trace::Event;
 use syndrome::{
     regs::{hcr_el2, pstate},
     vncr,
@@ -12,7 +13,7 @@ use syndrome::{
 use super::{controls, timer};
 use crate::{
     arch::{barrier, sysreg::*},
-    interrupts, shadow_mmu,
+    interrupts, shadow_mmu, trace,
     vcpu::{
         Context, VCpu,
         context::{El1Registers, GuestFrame},
@@ -32,11 +33,23 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
     timer::switch_to_nested(vcpu);
     controls::load_nested(vcpu);
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
+    record_shadow(vcpu);
     interrupts::switch_to_nested(vcpu);
     frame.elr = pc;
     frame.spsr = pstate;
     barrier::isb();
     interrupts::interrupt_l1_if_due(vcpu, frame);
+}
+
+/// Records which shadow L1's guest runs on.
+fn record_shadow(vcpu: &VCpu) {
+    if let Some(slot) = vcpu.shadow {
+        trace::record(vcpu.cpu, || Event::ShadowSwitch {
+            shadow: slot.number(),
+            vttbr: vcpu.vncr.get(vncr::VTTBR_EL2),
+            vtcr: vcpu.vncr.get(vncr::VTCR_EL2),
+        });
+    }
 }
 
 /// Leaves the nested context: afterwards the hardware holds L1's registers, and `frame` is still where its guest was.

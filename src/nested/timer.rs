@@ -7,6 +7,7 @@
 //!
 //! The counter has no offset for L1, so only `CNTV` has one: L1's `CNTVOFF_EL2`.
 
+use ::trace::Event;
 use syndrome::{SysReg, vncr};
 use vgic::Vgic;
 use vtimer::{ENABLE, Timer, WRITABLE};
@@ -14,6 +15,7 @@ use vtimer::{ENABLE, Timer, WRITABLE};
 use crate::{
     arch::sysreg::*,
     dev::gicv3::Gic,
+    trace,
     vcpu::{Context, VCpu},
 };
 
@@ -167,8 +169,8 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
         ),
     };
     let virtual_now = now.wrapping_sub(offset);
-    vgic.set_level(vcpu.cpu, lines.0, physical.is_asserted(now), gic);
-    vgic.set_level(vcpu.cpu, lines.1, virtual_.is_asserted(virtual_now), gic);
+    set_line(vcpu, lines.0, physical.is_asserted(now), vgic, gic);
+    set_line(vcpu, lines.1, virtual_.is_asserted(virtual_now), vgic, gic);
     let virtual_deadline = virtual_.deadline(virtual_now).map(|cval| cval.wrapping_add(offset));
     match physical.deadline(now).into_iter().chain(virtual_deadline).min() {
         Some(deadline) => {
@@ -176,5 +178,17 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
             CNTHP_CTL.set(ENABLE);
         }
         None => disarm(),
+    }
+}
+
+/// The line of one of the two is now `level`.
+fn set_line(vcpu: &VCpu, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
+    if vgic.set_level(vcpu.cpu, intid, level, gic) {
+        // Neither number is larger.
+        trace::record(vcpu.cpu, || Event::TimerIrq {
+            vcpu: vcpu.cpu as u16,
+            intid: intid as u16,
+            level,
+        });
     }
 }

@@ -43,17 +43,18 @@ impl Vgic {
     }
 
     /// The line of an emulated interrupt is now `level`: a PPI of `cpu`, or an SPI (`cpu` is then
-    /// ignored). A rising line of an edge-triggered interrupt makes it pending.
-    pub fn set_level(&mut self, cpu: usize, intid: u32, level: bool, hw: &mut impl PhysicalGic) {
+    /// ignored). A rising line of an edge-triggered interrupt makes it pending. Says whether that is
+    /// a change.
+    pub fn set_level(&mut self, cpu: usize, intid: u32, level: bool, hw: &mut impl PhysicalGic) -> bool {
         let Some(id) = self.line_of(cpu, intid) else {
-            return;
+            return false;
         };
         let Some(bank) = self.bank_mut(cpu, id) else {
-            return;
+            return false;
         };
         let mask = id.mask();
         if (bank.line & mask != 0) == level {
-            return;
+            return false;
         }
         if level {
             bank.line |= mask;
@@ -62,6 +63,7 @@ impl Vgic {
             bank.line &= !mask;
         }
         self.update(cpu, id, hw);
+        true
     }
 
     /// Physical SPI `intid` was acknowledged by L0 and is active: L1 gets it, linked.

@@ -16,25 +16,11 @@ use crate::{
 pub const ENTRY: Entry = Entry {
     name: "trace",
     usage: "trace [on|off|dump [EVENT|vcpuN]]",
-    help: "records exits, entries, nested ERETs, faults, TLBIs and traps as KVM's trace events; 'dump' prints the last ones",
+    help: "records exits, entries, ERETs, faults, interrupts, TLBIs and traps as KVM's trace events; 'dump' prints the last",
     example: "trace dump kvm_nested_eret | head 20",
     words,
     run,
 };
-
-/// What may follow `dump`, beside vCPUs.
-const EVENTS: [&str; 10] = [
-    "kvm_exit",
-    "kvm_entry",
-    "kvm_guest_fault",
-    "kvm_nested_eret",
-    "kvm_inject_nested_exception",
-    "kvm_forward_sysreg_trap",
-    "kvm_sys_access",
-    "gnomon_shadow_fault",
-    "gnomon_illegal_eret",
-    "gnomon_tlbi",
-];
 
 fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<'a>> {
     match arguments {
@@ -58,7 +44,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
 
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
     ["on", "off", "dump"].into_iter().for_each(&mut *found);
-    EVENTS.into_iter().for_each(&mut *found);
+    Event::NAMES.into_iter().for_each(&mut *found);
     super::vcpu_names(system, found);
 }
 
@@ -84,7 +70,7 @@ impl Filter {
     fn parse(word: &str, system: &System) -> Option<Self> {
         match super::parse_vcpu(word, system) {
             Some(cpu) => Some(Self::Cpu(cpu)),
-            None => EVENTS.into_iter().find(|event| *event == word).map(Self::Event),
+            None => Event::NAMES.into_iter().find(|event| *event == word).map(Self::Event),
         }
     }
 
@@ -102,7 +88,7 @@ pub struct Dump {
     filter: Filter,
     /// For each CPU the number of its next event, and the first that came after the dump began.
     cursors: [(u64, u64); CPU_COUNT_MAX],
-    /// How many were overwritten before they could be read.
+    /// Whether some were overwritten before they could be read.
     has_lost: bool,
 }
 
@@ -181,7 +167,7 @@ fn peek(cpu: usize, cursor: &mut (u64, u64), has_lost: &mut bool) -> Option<Reco
 fn print(cpu: usize, entry: &Recorded, out: &mut Output) -> Result<(), CommandError<'static>> {
     const NS_PER_S: u128 = 1_000_000_000;
     let frequency = u128::from(CNTFRQ_EL0.get().max(1));
-    let mut text = Text::<192>::new();
+    let mut text = Text::<{ Event::TEXT_BYTES }>::new();
     write!(text, "{}", entry.event)?;
     out.row(&wire::Trap {
         cpu,

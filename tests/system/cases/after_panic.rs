@@ -24,6 +24,7 @@ fn shows_the_tables(name: &str) -> Result {
 
     let mut console = machine.debug_console()?;
     let host = console.command("ptdump host")?;
+    console.command("trace on")?;
     drop(console);
     let mut line = line::to_console(&machine)?;
     line.send(b"panic\r")?;
@@ -36,6 +37,7 @@ fn shows_the_tables(name: &str) -> Result {
     let after = console.command("ptdump host")?;
     ensure_same(&host, &after)?;
     check_what_is_left(&mut console)?;
+    check_trace(&mut console)?;
 
     let mut line = line::to_console(&machine)?;
     line.send(b"poweroff\r")?;
@@ -72,5 +74,14 @@ fn check_what_is_left(console: &mut Console) -> AnyResult<()> {
             "`{command}` after a panic: {answer:?}"
         );
     }
+    Ok(())
+}
+
+/// The console's interrupt, by which the command to panic came, was recorded, and nothing is any more.
+fn check_trace(console: &mut Console) -> AnyResult<()> {
+    let events = console.command("trace dump vcpu0")?;
+    ensure!(events.iter().any(|event| event.contains("gnomon_irq: ")), "{events:?}");
+    let again = console.command("trace dump vcpu0")?;
+    ensure!(events == again, "a CPU that panicked goes on recording");
     Ok(())
 }
