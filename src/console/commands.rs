@@ -158,8 +158,10 @@ pub enum Task {
     Stop,
     /// `set json`: the session does it, at the end of its answer.
     SetJson(bool),
-    /// Something that was done at once, and says so.
-    Say(&'static str),
+    /// `cont`, which was done at once.
+    Cont,
+    /// Something that was done at once, and of which there is nothing to say.
+    Nothing,
 }
 
 impl Task {
@@ -193,8 +195,8 @@ impl Task {
             Self::Drop(drop) => drop.step(system, out),
             Self::Reset(reset) => reset.step(system, out),
             Self::Stop => stop::step(system, out),
-            Self::SetJson(_) => Ok(Progress::Done),
-            Self::Say(text) => done(out.write_str(text)),
+            Self::SetJson(_) | Self::Nothing => Ok(Progress::Done),
+            Self::Cont => done(out.row(&wire::State { running: true })),
         }
     }
 

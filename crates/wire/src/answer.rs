@@ -106,3 +106,64 @@ impl fmt::Display for Count {
         fmt::Display::fmt(&self.count, f)
     }
 }
+
+/// Whether the vCPUs go on, after `stop` or `cont`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct State {
+    /// Whether they do.
+    pub running: bool,
+}
+
+impl Record for State {
+    const KIND: &'static str = "state";
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.running { "running" } else { "stopped" })
+    }
+}
+
+/// What was thrown away of a shadow.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Dropped {
+    /// Bytes that its leaves mapped.
+    pub bytes: u64,
+}
+
+impl Record for Dropped {
+    const KIND: &'static str = "dropped";
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} KiB dropped", self.bytes >> 10)
+    }
+}
+
+/// What was given back before a reset of the machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Reset {
+    /// Shadows that ended.
+    pub shadows: usize,
+    /// Frames for tables that are free now.
+    pub frames_free: usize,
+    /// How many fewer that are than after boot.
+    pub frames_lost: i64,
+}
+
+impl Record for Reset {
+    const KIND: &'static str = "reset";
+}
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} shadows ended, ", self.shadows)?;
+        match self.frames_lost {
+            0 => write!(f, "{} frames are free as after boot", self.frames_free)?,
+            lost @ 1.. => write!(f, "{lost} frames for tables are LOST")?,
+            _ => f.write_str("more frames are free than after boot")?,
+        }
+        f.write_str("; resetting")
+    }
+}

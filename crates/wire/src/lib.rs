@@ -37,13 +37,13 @@ use core::fmt;
 
 use serde::Serialize;
 
-pub use answer::{Count, End, Error, Hello, Note, Text};
+pub use answer::{Count, Dropped, End, Error, Hello, Note, Reset, State, Text};
 pub use audit::{Audit, Finding};
 pub use dirty::{Dirty, DirtySum};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;
 pub use interrupts::{Counter, Interface, Interrupt, ListRegister, Timer};
-pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, RegisterExit, Shadow, ShadowSum, Table};
+pub use listing::{Command, Exit, ExitSum, IpaRange, Levels, Manual, RegisterExit, Shadow, ShadowSum, Table};
 pub use map::{Descriptor, Map};
 pub use memory::{Memory, WORDS, as_text};
 pub use regs::{Field, IdAnswer, IdField, IdRegister, Register, VCpu, VncrPage, VncrSlot};

@@ -15,6 +15,8 @@ pub struct Command<'a> {
     pub usage: &'a str,
     /// What it shows or does.
     pub help: &'a str,
+    /// A line to try.
+    pub example: &'a str,
 }
 
 impl Record for Command<'_> {
@@ -24,6 +26,23 @@ impl Record for Command<'_> {
 impl fmt::Display for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<32} {}", self.usage, self.help)
+    }
+}
+
+/// All there is to say about a command. To a program it is the same as in the list.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Manual<'a>(pub Command<'a>);
+
+impl Record for Manual<'_> {
+    const KIND: &'static str = Command::KIND;
+}
+
+impl fmt::Display for Manual<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Command {
+            usage, help, example, ..
+        } = self.0;
+        write!(f, "usage: {usage}\n{help}\nexample: {example}")
     }
 }
 

@@ -24,5 +24,5 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
         return Err(CommandError::IsRunning);
     }
     halt::release(system.vm);
-    Ok(Task::Say("running\n"))
+    Ok(Task::Cont)
 }

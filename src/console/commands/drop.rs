@@ -3,8 +3,6 @@
 //! What was dropped comes back by faults, so a guest does not notice, but for the time. It shows whether something that
 //! is wrong was wrong in the shadow or is wrong in L1's tables.
 
-use core::fmt::Write;
-
 use vmsa::{EntryKind, Ipa};
 
 use super::{Entry, Output, Progress, Task, ptdump};
@@ -83,7 +81,9 @@ impl Drop {
         if visited.next.is_some() && until < self.end {
             return Ok(Progress::More);
         }
-        writeln!(out, "{} KiB dropped", self.dropped_bytes >> 10)?;
+        out.row(&wire::Dropped {
+            bytes: self.dropped_bytes,
+        })?;
         Ok(Progress::Done)
     }
 }

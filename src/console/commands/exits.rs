@@ -27,7 +27,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
         [] => Ok(Task::Exits(Rows::new(Vcpus::All))),
         ["reset"] => {
             exits::reset();
-            Ok(Task::Say(""))
+            Ok(Task::Nothing)
         }
         ["regs"] => Ok(Task::RegisterExits(RegisterRows::new(Vcpus::All))),
         ["regs", name] => Ok(Task::RegisterExits(RegisterRows::new(Vcpus::find(name, system)?))),

@@ -1,7 +1,5 @@
 //! `help`: what there is.
 
-use core::fmt::Write;
-
 use super::{COMMANDS, Entry, Output, Progress, Task};
 use crate::console::{error::CommandError, system::System};
 
@@ -35,23 +33,24 @@ impl Help {
     /// Prints it. All of the list fits in one step.
     pub fn step(&mut self, out: &mut Output) -> Result<Progress, CommandError<'static>> {
         if let Some(entry) = self.topic {
-            writeln!(
-                out,
-                "usage: {}\n{}\nexample: {}",
-                entry.usage, entry.help, entry.example
-            )?;
+            out.row(&wire::Manual(record(entry)))?;
         } else {
             for entry in COMMANDS {
-                out.row(&wire::Command {
-                    name: entry.name,
-                    usage: entry.usage,
-                    help: entry.help,
-                })?;
+                out.row(&record(entry))?;
             }
             out.heading(format_args!(
                 "Filters: | head N, | grep TEXT, | count. Tab completes, Ctrl-C ends a command."
             ))?;
         }
         Ok(Progress::Done)
+    }
+}
+
+fn record(entry: &Entry) -> wire::Command<'_> {
+    wire::Command {
+        name: entry.name,
+        usage: entry.usage,
+        help: entry.help,
+        example: entry.example,
     }
 }

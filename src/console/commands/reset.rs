@@ -4,8 +4,6 @@
 //! with it: that takes a few million instructions. Before that the shadows are torn down, once and by the pool that owns
 //! them, and what was their memory is counted: if not every frame is back, gnomon has lost one, and says so.
 
-use core::fmt::Write;
-
 use super::{Entry, Output, Progress, Task};
 use crate::{
     console::{error::CommandError, halt, system::System},
@@ -76,19 +74,12 @@ fn tear_down(system: &System, out: &mut Output) -> Result<(), CommandError<'stat
     mmu.with_shadows(|shadows, env| shadows.clear(env));
     drop(mmu);
     let (free, _) = frames::usage();
-    match frames::baseline().checked_sub(free) {
-        Some(0) => writeln!(
-            out,
-            "{count} shadows ended, {free} frames are free as after boot; resetting"
-        )?,
-        Some(lost) => writeln!(
-            out,
-            "{count} shadows ended, {lost} frames for tables are LOST; resetting"
-        )?,
-        None => writeln!(
-            out,
-            "{count} shadows ended, more frames are free than after boot; resetting"
-        )?,
-    }
+    // Frames are far fewer than either type can count.
+    let lost = frames::baseline() as i64 - free as i64;
+    out.row(&wire::Reset {
+        shadows: count,
+        frames_free: free,
+        frames_lost: lost,
+    })?;
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! `stop`: all vCPUs frozen, for an exact picture.
 
-use core::fmt::Write;
-
 use super::{Entry, Output, Progress, Task};
 use crate::console::{error::CommandError, halt, system::System};
 
@@ -34,7 +32,7 @@ pub fn step(system: &System, out: &mut Output) -> Result<Progress, CommandError<
     if !halt::is_complete(system.vm) {
         return Ok(Progress::More);
     }
-    out.write_str("stopped\n")?;
+    out.row(&wire::State { running: false })?;
     Ok(Progress::Done)
 }
 

@@ -19,6 +19,7 @@ mod console_walks;
 mod dirty;
 mod entry;
 mod faulty;
+mod json;
 mod l2_up;
 mod line;
 mod restart;
@@ -39,6 +40,7 @@ fn main() {
         bad_input::trials(),
         boots::trials(),
         console::trials(),
+        json::trials(),
         terminal::trials(),
         dirty::trials(),
         restart::trials(),
