@@ -6,6 +6,7 @@
 //! depends on how fast either side is.
 
 mod json;
+mod plain;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use json::JsonConsole;
+use plain::PlainText;
 
 /// What the console prints when it is ready for a command.
 pub const PROMPT: &str = "gnomon> ";
@@ -30,7 +32,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Console {
     stream: UnixStream,
-    received: Vec<u8>,
+    received: PlainText,
     limit: Duration,
 }
 
@@ -55,12 +57,21 @@ impl Console {
         stream.set_read_timeout(Some(RETRY_INTERVAL))?;
         let mut console = Self {
             stream,
-            received: Vec::new(),
+            received: PlainText::default(),
             limit,
         };
         // Whatever was printed before is lost, the prompt with it: ask for a new one.
         console.type_line("")?;
-        console.read_until(|text| text.ends_with(PROMPT).then_some(()))?;
+        let has_prompt = console.read_until(|text| match text {
+            _ if text.ends_with(PROMPT) => Some(true),
+            _ if text.ends_with(json::END) => Some(false),
+            _ => None,
+        })?;
+        // A program that went away left the console in JSON.
+        if !has_prompt {
+            console.type_line("set json off")?;
+            console.read_until(|text| text.ends_with(PROMPT).then_some(()))?;
+        }
         Ok(console)
     }
 
@@ -86,16 +97,17 @@ impl Console {
         Ok(())
     }
 
-    /// Reads until `done` finds what it looks for in the text received so far.
-    fn read_until<T>(&mut self, done: impl Fn(&str) -> Option<T>) -> Result<T> {
+    /// Reads until `done` finds what it looks for in the text received so far. It is asked each time something comes, so
+    /// it looks at the end only.
+    fn read_until<T>(&mut self, mut done: impl FnMut(&str) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + self.limit;
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => bail!("the console is gone (QEMU ended)"),
                 Ok(count) => {
-                    self.received.extend_from_slice(&buffer[..count]);
-                    if let Some(found) = done(&plain_text(&self.received)) {
+                    self.received.push(&buffer[..count]);
+                    if let Some(found) = done(self.received.as_str()) {
                         return Ok(found);
                     }
                 }
@@ -103,8 +115,7 @@ impl Console {
                 Err(error) => return Err(error.into()),
             }
             if Instant::now() > deadline {
-                let text = plain_text(&self.received);
-                let last = text.lines().last().unwrap_or("nothing");
+                let last = self.received.as_str().lines().last().unwrap_or("nothing");
                 bail!("{} s went by; last came: {last}", self.limit.as_secs());
             }
         }
@@ -116,25 +127,6 @@ fn is_timeout(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
     )
-}
-
-/// The text without carriage returns and terminal control sequences (`ESC [ ... letter`).
-fn plain_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\r' => {}
-            '\u{1b}' => {
-                if chars.next() == Some('[') {
-                    chars.by_ref().find(char::is_ascii_alphabetic);
-                }
-            }
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 /// The answer to `command` in everything received since it was typed, once it is complete.
@@ -189,14 +181,10 @@ mod tests {
         assert_eq!(answer(text, "shadow"), Some(vec!["0: x".into(), String::new()]));
     }
 
-    #[test]
-    fn control_sequences_disappear() {
-        assert_eq!(plain_text(b"\x1b[2K\x1b[1Ggnomon> a\r\nb\x1b[0m"), "gnomon> a\nb");
-    }
-
-    #[test]
-    fn a_whole_conversation_over_a_socket() {
-        let path = std::env::temp_dir().join(format!("xtask-console-{}", std::process::id()));
+    /// Listens on a socket, answers each line that is typed by what `reply` makes of it, and lets `client` have a console
+    /// on it.
+    fn converse(name: &str, mut reply: impl FnMut(&str) -> String + Send + 'static, client: impl FnOnce(Console)) {
+        let path = std::env::temp_dir().join(format!("xtask-console-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).unwrap();
         let gnomon = thread::spawn(move || {
@@ -204,21 +192,45 @@ mod tests {
             let mut typed = Vec::new();
             let mut byte = [0];
             while stream.read(&mut byte).unwrap_or(0) == 1 {
-                stream.write_all(&byte).unwrap();
                 if byte[0] == b'\r' {
-                    let command = String::from_utf8(std::mem::take(&mut typed)).unwrap();
-                    let reply = if command.is_empty() { "" } else { "first\r\nsecond\r\n" };
-                    stream.write_all(format!("\n{reply}{PROMPT}").as_bytes()).unwrap();
+                    let line = String::from_utf8(std::mem::take(&mut typed)).unwrap();
+                    stream.write_all(reply(&line).as_bytes()).unwrap();
                 } else {
                     typed.push(byte[0]);
                 }
             }
         });
-        let mut console = Console::connect(&path, Duration::from_mins(1)).unwrap();
-        assert_eq!(console.command("ptdump host").unwrap(), ["first", "second"]);
-        assert_eq!(console.command("levels host").unwrap(), ["first", "second"]);
-        drop(console);
+        client(Console::connect(&path, Duration::from_mins(1)).unwrap());
         gnomon.join().unwrap();
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_whole_conversation_over_a_socket() {
+        let reply = |line: &str| {
+            let answer = if line.is_empty() { "" } else { "first\r\nsecond\r\n" };
+            format!("{line}\r\n{answer}{PROMPT}")
+        };
+        converse("text", reply, |mut console| {
+            assert_eq!(console.command("ptdump host").unwrap(), ["first", "second"]);
+            assert_eq!(console.command("levels host").unwrap(), ["first", "second"]);
+        });
+    }
+
+    #[test]
+    fn a_console_that_was_left_in_json_is_taken_back() {
+        let mut id = 7;
+        let reply = move |line: &str| {
+            id += 1;
+            let end = format!("{{\"v\":1,\"id\":{id},\"k\":\"end\"}}\r\n");
+            match line {
+                "set json off" => format!("{end}{PROMPT}"),
+                "levels host" => format!("{line}\r\n4\r\n{PROMPT}"),
+                _ => end,
+            }
+        };
+        converse("json", reply, |mut console| {
+            assert_eq!(console.command("levels host").unwrap(), ["4"]);
+        });
     }
 }

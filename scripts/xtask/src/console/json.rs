@@ -5,6 +5,12 @@ use serde::Deserialize;
 
 use super::Console;
 
+/// How the last record of an answer ends.
+pub(super) const END: &str = "\"k\":\"end\"}\n";
+
+/// No last record is longer.
+const END_BYTES_MAX: usize = 64;
+
 /// What all records have.
 #[derive(Deserialize)]
 struct Head {
@@ -48,9 +54,15 @@ impl JsonConsole {
         let id = self.id;
         self.console.received.clear();
         self.console.type_line(command)?;
+        let mut seen = 0_usize;
         let records = self
             .console
-            .read_until(|text| answer(text, id))
+            .read_until(|text| {
+                let from = text.floor_char_boundary(seen.saturating_sub(END_BYTES_MAX));
+                seen = text.len();
+                // Searched once; the whole is gone through when the end has come.
+                text[from..].contains(END).then(|| answer(text, id)).flatten()
+            })
             .with_context(|| format!("no answer to `{command}`"))?;
         for record in &records {
             let head: Head = serde_json::from_str(record).with_context(|| format!("not a record: {record}"))?;
