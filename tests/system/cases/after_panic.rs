@@ -28,8 +28,9 @@ fn shows_the_tables(name: &str) -> Result {
     drop(console);
     let mut line = line::to_console(&machine)?;
     line.send(b"panic\r")?;
-    line.read_until("gnomon: panic: asked for at the console at ")?;
-    line.read_until("gnomon> ")?;
+    // All at once: what comes together is read together.
+    let text = line.read_until("gnomon> ")?;
+    ensure_contains(&text, "gnomon: panic: asked for at the console at ")?;
     drop(line);
 
     let mut console = machine.debug_console()?;
@@ -45,6 +46,11 @@ fn shows_the_tables(name: &str) -> Result {
     if !matches!(outcome, Outcome::Failed(_)) {
         return Err(format!("a machine whose gnomon panicked ended as if nothing were: {outcome}").into());
     }
+    Ok(())
+}
+
+fn ensure_contains(text: &str, part: &str) -> AnyResult<()> {
+    ensure!(text.contains(part), "no {part:?} in {text:?}");
     Ok(())
 }
 
