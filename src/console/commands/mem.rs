@@ -1,13 +1,15 @@
 //! `mem`: words of memory.
 //!
 //! An address is L1's IPA unless it says otherwise: `pa:` a physical address of L1's RAM or of gnomon's own memory,
-//! `el2:` the same as gnomon maps it, `shadow/1:` an IPA of that guest, as far as its shadow has it. Each line is
-//! translated by itself with the lock held, and only RAM is read: what is a device answers a read with an effect.
+//! `el2:` the same as gnomon maps it, `shadow/1:` an IPA of that guest, as far as its shadow has it; `s1/0/el1:` and
+//! `s1/0/vel2:` a virtual address in that stage 1, `vcpu0:` in the one in force. The registers that describe a stage 1 are
+//! asked for once. Each word is translated by itself with the lock held, whatever permissions it has, and only RAM is
+//! read: what is a device answers a read with an effect.
 
 use console_core::parse_number;
 use vmsa::{
-    EntryKind, Ipa, L1, Pa,
-    stage1::visit_el2,
+    EntryKind, GuestVa, Ipa, L1, Pa, ReadTable,
+    stage1::{self, AccessKind},
     stage2::{self, Stage2Config},
 };
 use wire::{Hex, WORDS};
@@ -17,16 +19,18 @@ use crate::{
     console::{
         error::CommandError,
         system::System,
-        tables::{CarveOut, Context, Table, host_config},
+        tables::{CarveOut, Context, GuestRam, Table, host_config},
+        translation::{Stage1Name, Translation, Which},
     },
-    mm::{phys, stage1},
+    inspect::{Inquiry, Request},
+    mm::{self, phys},
 };
 
 /// The command.
 pub const ENTRY: Entry = Entry {
     name: "mem",
-    usage: "mem [pa:|el2:|shadow/NAME:]ADDRESS [WORDS]",
-    help: "words of RAM at an IPA of L1, or at a physical address, gnomon's own, or an IPA of a guest; 8 unless told",
+    usage: "mem [pa:|TABLE:|vcpuN:]ADDRESS [WORDS]",
+    help: "words of RAM at an IPA of L1, a physical address, or what a table or a vCPU translates; 8 unless told",
     example: "mem 0x48200000 16",
     words,
     run,
@@ -46,8 +50,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
     };
     let (space, address) = match place.rsplit_once(':') {
         None => (Space::L1, *place),
-        Some(("pa", address)) => (Space::Physical, address),
-        Some((table, address)) => (Space::of(Table::find(table, system)?), address),
+        Some((name, address)) => (Space::find(name, system)?, address),
     };
     let address = parse_number(address)?;
     if !address.is_multiple_of(WORD_BYTES) {
@@ -59,6 +62,8 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
 fn words(system: &System, found: &mut dyn FnMut(&str)) {
     found("pa:");
     super::ptdump::table_names(system, found);
+    super::ptdump::stage1_names(system, found);
+    super::vcpu_names(system, found);
 }
 
 /// What an address is an address of.
@@ -66,39 +71,83 @@ fn words(system: &System, found: &mut dyn FnMut(&str)) {
 enum Space {
     /// IPAs of L1.
     L1,
-    /// Physical addresses.
+    /// Physical addresses, and gnomon's virtual ones: its map is one to one.
     Physical,
-    /// gnomon's virtual addresses.
-    El2,
     /// IPAs of a guest of L1's.
     L2(Context),
+    /// Virtual addresses of a vCPU, which has been asked how it translates them; by the stage 1 in force, unless one is
+    /// named.
+    Asked(Inquiry, Option<Which>),
+    /// Virtual addresses.
+    Virtual(Translation),
 }
 
 impl Space {
-    /// The input addresses of a table.
-    fn of(table: Table) -> Self {
-        match table {
-            Table::Host => Self::L1,
-            Table::El2 => Self::El2,
-            Table::Shadow(context) | Table::Guest(context) => Self::L2(context),
+    fn find<'a>(name: &'a str, system: &System) -> Result<Self, CommandError<'a>> {
+        let ask = |cpu, which| Self::Asked(Inquiry::new(cpu, Request::Snapshot), which);
+        if name == "pa" {
+            return Ok(Self::Physical);
         }
+        if let Some(Stage1Name { cpu, which }) = Stage1Name::find(name, system.vm.machine.cpus.len()) {
+            return Ok(ask(cpu, Some(which)));
+        }
+        if let Some(cpu) = super::parse_vcpu(name, system) {
+            return Ok(ask(cpu, None));
+        }
+        Ok(match Table::find(name, system)? {
+            Table::Host => Self::L1,
+            Table::El2 => Self::Physical,
+            Table::Shadow(context) | Table::Guest(context) => Self::L2(context),
+        })
     }
 
-    /// The physical address of a word.
-    fn translate(self, address: u64, system: &System) -> Result<Pa, CommandError<'static>> {
+    /// The word at an address; `None` while the vCPU has not answered.
+    fn read(&mut self, address: u64, system: &System) -> Result<Option<u64>, CommandError<'static>> {
         match self {
-            Self::Physical => Ok(Pa::new(address)),
-            // gnomon's map is one to one; what it leaves out is found when the word is read.
-            Self::El2 => Ok(Pa::new(address)),
+            Self::Physical => read(Pa::new(address), system),
             Self::L1 => {
                 // It does not change after boot, so it can be read even when the lock is lost to a panic.
                 let _order = system.mmu();
-                walk(&host_config(system)?, address, system)
+                read(walk(&host_config(system)?, address, system)?, system)
             }
             Self::L2(context) => {
                 let mmu = system.mmu()?;
-                walk(&context.shadow(&mmu)?.table().config(), address, system)
+                let config = context.shadow(&mmu)?.table().config();
+                read(walk(&config, address, system)?, system)
             }
+            Self::Virtual(translation) => read_virtual(translation, address, system),
+            Self::Asked(inquiry, which) => {
+                let translation = inquiry.poll_snapshot(system.vm, |snapshot| {
+                    Translation::of(snapshot, which.unwrap_or(Which::of(snapshot.context)))
+                })?;
+                if let Some(translation) = translation {
+                    *self = Self::Virtual(translation);
+                }
+                return Ok(None);
+            }
+        }
+        .map(Some)
+    }
+}
+
+/// Reads what a stage 1, and for L2 L1's stage 2, translate an address to.
+fn read_virtual(translation: &Translation, address: u64, system: &System) -> Result<u64, CommandError<'static>> {
+    let (va, config) = (GuestVa::new(address), &translation.stage1);
+    let not_mapped = CommandError::NotMapped(address);
+    match translation.which {
+        Which::VirtualEl2 => {
+            let at = stage1::walk(config, va, AccessKind::Read, &GuestRam).map_err(|_| not_mapped)?;
+            GuestRam
+                .read(at.output)
+                .map_err(|_| CommandError::NotRam(at.output.bits()))
+        }
+        Which::El1 => {
+            let mmu = system.mmu()?;
+            let memory = translation.l2_memory(&mmu);
+            let at = stage1::walk(config, va, AccessKind::Read, &memory).map_err(|_| not_mapped)?;
+            memory
+                .read(at.output)
+                .map_err(|_| CommandError::NotRam(at.output.bits()))
         }
     }
 }
@@ -111,18 +160,22 @@ fn walk(config: &Stage2Config, address: u64, system: &System) -> Result<Pa, Comm
 }
 
 /// Reads a word of RAM.
-fn read(pa: Pa, system: &System) -> Option<u64> {
+fn read(pa: Pa, system: &System) -> Result<u64, CommandError<'static>> {
     // L1's IPA equals the PA.
     if let Ok(word) = phys::read_guest(Ipa::new(pa.bits())) {
-        return Some(word);
+        return Ok(word);
     }
     let own = CarveOut::of(system);
     // The pages below gnomon's stacks are not mapped.
     let mut is_mapped = false;
-    visit_el2(stage1::root(), &own, pa.bits(), 1, &mut |entry| {
+    stage1::visit_el2(mm::stage1::root(), &own, pa.bits(), 1, &mut |entry| {
         is_mapped = matches!(entry.kind, EntryKind::Leaf);
     });
-    own.contains(pa).then_some(is_mapped)?.then(|| phys::read(pa))
+    if own.contains(pa) && is_mapped {
+        Ok(phys::read(pa))
+    } else {
+        Err(CommandError::NotRam(pa.bits()))
+    }
 }
 
 /// The words in progress.
@@ -141,20 +194,22 @@ impl Rows {
             if self.count == 0 {
                 return Ok(Progress::Done);
             }
-            self.print_line(system, out)?;
+            if !self.print_line(system, out)? {
+                break;
+            }
         }
         Ok(Progress::More)
     }
 
-    fn print_line(&mut self, system: &System, out: &mut Output) -> Result<(), CommandError<'static>> {
+    /// Prints a line; says whether it could.
+    fn print_line(&mut self, system: &System, out: &mut Output) -> Result<bool, CommandError<'static>> {
         let mut words = [Hex(0); WORDS];
         let mut len = 0;
         let first = self.address;
         for slot in words.iter_mut().take(usize::try_from(self.count).unwrap_or(WORDS)) {
-            let pa = self.space.translate(self.address, system);
-            let word = pa.and_then(|pa| read(pa, system).ok_or(CommandError::NotRam(pa.bits())));
-            match word {
-                Ok(word) => *slot = Hex(word),
+            match self.space.read(self.address, system) {
+                Ok(Some(word)) => *slot = Hex(word),
+                Ok(None) => return Ok(false),
                 // What was read is printed first.
                 Err(_) if len > 0 => break,
                 Err(error) => return Err(error),
@@ -169,6 +224,6 @@ impl Rows {
             words,
             text: wire::as_text(words, &mut [0; WORDS * WORD_BYTES as usize]),
         })?;
-        Ok(())
+        Ok(true)
     }
 }

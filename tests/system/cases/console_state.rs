@@ -73,6 +73,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_the_scene("state_vgic_has_the_interrupts_linux_enabled", vgic_has_interrupts),
         on_the_scene("state_mem_reads_the_kernels_of_l1_and_l2", mem_reads_kernels),
         on_the_scene("state_commands_refuse_nonsense", nonsense_is_refused),
+        on_the_scene("state_of_a_vcpu_that_is_off_is_off", off_is_off),
     ]
 }
 
@@ -111,6 +112,8 @@ struct Scene {
     kernels: [Records; 2],
     /// Lines of [`REFUSED`] that were not.
     accepted: Vec<String>,
+    /// `regs` while L1 has switched vCPU 1 off, and when it is on again.
+    hotplug: [Records; 2],
     log_dir: PathBuf,
 }
 
@@ -150,7 +153,7 @@ impl Scene {
         let fields = id_fields(&mut console)?;
         let accepted = accepted_nonsense(&mut console);
         console.command("cont")?;
-        go_on(&mut machine)?;
+        let hotplug = go_on(&mut machine, &mut console)?;
         Ok(Self {
             features,
             looks,
@@ -162,6 +165,7 @@ impl Scene {
             fields,
             kernels,
             accepted,
+            hotplug,
             log_dir: machine.log_dir().to_path_buf(),
         })
     }
@@ -243,15 +247,21 @@ fn accepted_nonsense(console: &mut JsonConsole) -> Vec<String> {
         .collect()
 }
 
-/// Everything still works, and ends in order.
-fn go_on(machine: &mut Machine) -> AnyResult<()> {
+/// Everything still works, and ends in order; on the way L1 switches a CPU off and on.
+fn go_on(machine: &mut Machine, console: &mut JsonConsole) -> AnyResult<[Records; 2]> {
     machine.send("kill $!\n")?;
     in_shell(machine, "L2 again")?;
     machine.send("exit\n")?;
     machine.wait_for("L1 again counts 42")?;
+    let mut hotplug = |online: u8| -> AnyResult<Records> {
+        machine.send(&format!("echo {online} >/sys/devices/system/cpu/cpu1/online\n"))?;
+        in_shell(machine, &format!("L1 with {online}"))?;
+        ask(console, "regs")
+    };
+    let hotplug = [hotplug(0)?, hotplug(1)?];
     machine.send("exit\n")?;
     machine.wait_until_off()?;
-    Ok(())
+    Ok(hotplug)
 }
 
 fn text<'a>(row: &'a Value, field: &str) -> &'a str {
@@ -479,4 +489,20 @@ fn mem_reads_kernels(scene: &Scene) -> Result {
 
 fn nonsense_is_refused(scene: &Scene) -> Result {
     expect_none(&scene.accepted)
+}
+
+fn off_is_off(scene: &Scene) -> Result {
+    let runs = |records: &Records, vcpu: usize| {
+        records
+            .iter()
+            .find(|row| row["vcpu"] == vcpu)
+            .map(|row| text(row, "runs").to_owned())
+    };
+    let [off, on] = &scene.hotplug;
+    let found = [runs(off, 0), runs(off, 1), runs(on, 0), runs(on, 1)];
+    if found.each_ref().map(Option::as_deref) == [Some("L1"), Some("off"), Some("L1"), Some("L1")] {
+        Ok(())
+    } else {
+        Err(format!("vCPUs 0 and 1 with 1 off, then on: {found:?}").into())
+    }
 }
