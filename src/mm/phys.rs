@@ -5,6 +5,7 @@
 //! whole, aligned, volatile or atomic words, after a check that the address is the guest's.
 
 use core::{
+    arch::asm,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -46,6 +47,17 @@ pub fn is_guest_ram(pa: u64, bytes: u64) -> bool {
 pub fn read(at: Pa) -> u64 {
     // SAFETY: frames are identity-mapped, aligned, and the caller's own.
     unsafe { (at.bits() as *const u64).read_volatile() }
+}
+
+/// Reads an aligned word of gnomon's own memory, whatever lies there, for the console. The address must be mapped.
+pub fn peek(at: Pa) -> u64 {
+    let value;
+    // SAFETY: an aligned load from mapped RAM has no effect. It is an instruction and not a Rust access, because the word
+    // may be part of an object that another CPU is writing; the value is then one of the two.
+    unsafe {
+        asm!("ldr {}, [{}]", out(reg) value, in(reg) at.bits(), options(nostack, readonly, preserves_flags));
+    }
+    value
 }
 
 /// Writes a word of a table frame; volatile, because table walkers read it.

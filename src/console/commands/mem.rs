@@ -172,7 +172,7 @@ fn read(pa: Pa, system: &System) -> Result<u64, CommandError<'static>> {
         is_mapped = matches!(entry.kind, EntryKind::Leaf);
     });
     if own.contains(pa) && is_mapped {
-        Ok(phys::read(pa))
+        Ok(phys::peek(pa))
     } else {
         Err(CommandError::NotRam(pa.bits()))
     }

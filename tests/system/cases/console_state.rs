@@ -3,25 +3,16 @@
 //! All trials are about one machine, whose L2 prints without pause. [`Scene::play`] gathers as a program does, running and
 //! stopped; each trial judges one statement.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::time::Instant;
+mod scene;
 
-use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use xtask::console::JsonConsole;
-use xtask::machine::{Builder, Machine};
 
-use crate::entry::LIMIT;
-use crate::l2_up::{TICKS, echo, in_shell};
 use crate::{Result, expect_none, trial};
+use scene::{Records, Scene, hex, is, text, value, words};
 
 /// vCPUs of the machine.
 const VCPUS: usize = 2;
-/// Where the host tool puts L1's kernel, and where QEMU's `virt` board has L2's.
-const L1_KERNEL: &str = "0x48200000";
-const L2_KERNEL: &str = "0x40200000";
 /// Word 7 of an arm64 `Image` begins with its magic, "ARM\x64".
 const IMAGE_MAGIC: u64 = 0x644d_5241;
 /// What is written to a register, and read back.
@@ -45,22 +36,6 @@ const FEATURES: [(&str, &str, u64, &str); 14] = [
     ("ID_AA64PFR1_EL1", "SME", 1, "sme"),
 ];
 
-/// Lines that must be refused.
-const REFUSED: [&str; 12] = [
-    "regs 9",
-    "regs 0 sctlr_el9",
-    "regs 0 midr_el1",
-    "regs 0 hw/hcr_el2=1",
-    "regs 0 ich_lr0_el2=1",
-    "regs 0 pstate=0x1f",
-    "regs 0 x0=bogus",
-    "vncr",
-    "idregs sctlr_el1",
-    "mem 0x9000000",
-    "mem 0x40000004",
-    "mem shadow/1:0x9000000",
-];
-
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         on_the_scene("state_regs_follow_a_vcpu_that_runs", regs_follow),
@@ -72,6 +47,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_the_scene("state_timers_are_due_within_sight", timers_are_sane),
         on_the_scene("state_vgic_has_the_interrupts_linux_enabled", vgic_has_interrupts),
         on_the_scene("state_mem_reads_the_kernels_of_l1_and_l2", mem_reads_kernels),
+        on_the_scene("state_mem_reads_by_virtual_address", mem_reads_virtual),
         on_the_scene("state_commands_refuse_nonsense", nonsense_is_refused),
         on_the_scene("state_of_a_vcpu_that_is_off_is_off", off_is_off),
     ]
@@ -85,202 +61,6 @@ fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
             format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
         })
     })
-}
-
-/// The records of an answer.
-type Records = Vec<Value>;
-
-/// What was gathered.
-struct Scene {
-    /// The line `Features` of L1's `/proc/cpuinfo`.
-    features: String,
-    /// `regs`, again and again, until vCPU 0 was seen in both contexts.
-    looks: Vec<Records>,
-    /// `timer`, while running.
-    timers: Records,
-    /// `vgic`, while running.
-    vgic: Records,
-    /// For each vCPU, while stopped: `regs N` twice, `vncr N -a`.
-    stopped: Vec<[Records; 3]>,
-    /// A register before, as written, and restored.
-    written: [Records; 3],
-    /// The names of the shadows.
-    shadows: Records,
-    /// `idregs REGISTER`, for each of [`FEATURES`].
-    fields: Records,
-    /// Memory at L1's kernel and at L2's.
-    kernels: [Records; 2],
-    /// Lines of [`REFUSED`] that were not.
-    accepted: Vec<String>,
-    /// `regs` while L1 has switched vCPU 1 off, and when it is on again.
-    hotplug: [Records; 2],
-    log_dir: PathBuf,
-}
-
-impl Scene {
-    /// The scene, played once.
-    fn get() -> Result<&'static Self> {
-        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
-        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(Into::into)
-    }
-
-    fn play() -> AnyResult<Self> {
-        let mut machine = Builder::new("console_state")
-            .append("gnomon.l2=off")
-            .interactive()
-            .start()?;
-        machine.set_limit(LIMIT);
-        machine.wait_for("L1 OK")?;
-        in_shell(&mut machine, "L1")?;
-        let features = features_of_l1(&mut machine)?;
-        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
-        machine.wait_for("L2 OK")?;
-        in_shell(&mut machine, "L2")?;
-        machine.send(TICKS)?;
-        machine.wait_for("tick")?;
-
-        let mut console = JsonConsole::begin(machine.debug_console()?)?;
-        let looks = look_until_both(&mut console)?;
-        let (timers, vgic) = (ask(&mut console, "timer")?, ask(&mut console, "vgic")?);
-        console.command("stop")?;
-        let stopped = (0..VCPUS)
-            .map(|vcpu| frozen(&mut console, vcpu))
-            .collect::<AnyResult<_>>()?;
-        let written = write_and_restore(&mut console)?;
-        let shadows = ask(&mut console, "shadow")?;
-        let kernels = kernels(&mut console, &shadows)?;
-        let fields = id_fields(&mut console)?;
-        let accepted = accepted_nonsense(&mut console);
-        console.command("cont")?;
-        let hotplug = go_on(&mut machine, &mut console)?;
-        Ok(Self {
-            features,
-            looks,
-            timers,
-            vgic,
-            stopped,
-            written,
-            shadows,
-            fields,
-            kernels,
-            accepted,
-            hotplug,
-            log_dir: machine.log_dir().to_path_buf(),
-        })
-    }
-}
-
-/// What Linux in L1 found its CPU to have.
-fn features_of_l1(machine: &mut Machine) -> AnyResult<String> {
-    machine.send("grep -m1 Features /proc/cpuinfo\n")?;
-    // The line is whole when the next one is there.
-    in_shell(machine, "L1 cpuinfo")?;
-    let lines = machine.console_lines();
-    let line = lines.iter().find(|line| line.starts_with("Features"));
-    line.cloned().context("no line of features in /proc/cpuinfo")
-}
-
-fn ask(console: &mut JsonConsole, command: &str) -> AnyResult<Records> {
-    let records = console.command(command)?;
-    records
-        .iter()
-        .map(|record| serde_json::from_str(record).with_context(|| format!("`{command}`: {record}")))
-        .collect()
-}
-
-/// Asks what the vCPUs do until vCPU 0 was seen running L1 and running L2.
-fn look_until_both(console: &mut JsonConsole) -> AnyResult<Vec<Records>> {
-    let deadline = Instant::now() + LIMIT;
-    let mut looks = Vec::new();
-    loop {
-        looks.push(ask(console, "regs")?);
-        let has_run = |who: &str| looks.iter().flatten().any(|row| is(row, "runs", who));
-        if has_run("L1") && has_run("L2") && looks.len() > 4 {
-            return Ok(looks);
-        }
-        ensure!(Instant::now() < deadline, "never in both contexts: {looks:?}");
-    }
-}
-
-fn frozen(console: &mut JsonConsole, vcpu: usize) -> AnyResult<[Records; 3]> {
-    let regs = format!("regs {vcpu}");
-    Ok([
-        ask(console, &regs)?,
-        ask(console, &regs)?,
-        ask(console, &format!("vncr vcpu{vcpu} -a"))?,
-    ])
-}
-
-/// `x28` of vCPU 1, which gets its value back before anybody can notice.
-fn write_and_restore(console: &mut JsonConsole) -> AnyResult<[Records; 3]> {
-    let before = ask(console, "regs 1 x28")?;
-    let written = ask(console, &format!("regs 1 x28={TRIED:#x}"))?;
-    let old = value(&before, "x28").context("no x28")?;
-    let after = ask(console, &format!("regs 1 x28={old:#x}"))?;
-    Ok([before, written, after])
-}
-
-fn kernels(console: &mut JsonConsole, shadows: &Records) -> AnyResult<[Records; 2]> {
-    let enabled = shadows
-        .iter()
-        .find(|row| text(row, "name").ends_with("-s2-enabled"))
-        .context("no shadow")?;
-    let l2 = format!("mem shadow/{}:{L2_KERNEL} 8", enabled["number"]);
-    Ok([ask(console, &format!("mem {L1_KERNEL} 8"))?, ask(console, &l2)?])
-}
-
-fn id_fields(console: &mut JsonConsole) -> AnyResult<Records> {
-    let mut registers: Vec<&str> = FEATURES.iter().map(|feature| feature.0).collect();
-    registers.dedup();
-    let mut fields = Vec::new();
-    for register in registers {
-        fields.extend(ask(console, &format!("idregs {}", register.to_lowercase()))?);
-    }
-    Ok(fields)
-}
-
-fn accepted_nonsense(console: &mut JsonConsole) -> Vec<String> {
-    REFUSED
-        .into_iter()
-        .filter_map(|line| console.command(line).ok().map(|answer| format!("`{line}`: {answer:?}")))
-        .collect()
-}
-
-/// Everything still works, and ends in order; on the way L1 switches a CPU off and on.
-fn go_on(machine: &mut Machine, console: &mut JsonConsole) -> AnyResult<[Records; 2]> {
-    machine.send("kill $!\n")?;
-    in_shell(machine, "L2 again")?;
-    machine.send("exit\n")?;
-    machine.wait_for("L1 again counts 42")?;
-    let mut hotplug = |online: u8| -> AnyResult<Records> {
-        machine.send(&format!("echo {online} >/sys/devices/system/cpu/cpu1/online\n"))?;
-        in_shell(machine, &format!("L1 with {online}"))?;
-        ask(console, "regs")
-    };
-    let hotplug = [hotplug(0)?, hotplug(1)?];
-    machine.send("exit\n")?;
-    machine.wait_until_off()?;
-    Ok(hotplug)
-}
-
-fn text<'a>(row: &'a Value, field: &str) -> &'a str {
-    row[field].as_str().unwrap_or_default()
-}
-
-fn is(row: &Value, field: &str, wanted: &str) -> bool {
-    text(row, field) == wanted
-}
-
-/// A field like `"0x1f"`.
-fn hex(row: &Value, field: &str) -> Option<u64> {
-    u64::from_str_radix(text(row, field).strip_prefix("0x")?, 16).ok()
-}
-
-/// What a register has in an answer of `regs` or `vncr`.
-fn value(records: &Records, register: &str) -> Option<u64> {
-    let row = records.iter().find(|row| is(row, "register", register))?;
-    hex(row, "value")
 }
 
 /// Two looks at a vCPU that runs are hardly ever at one place; and PCs are of kernels or programs, never of gnomon.
@@ -470,15 +250,21 @@ fn vgic_has_interrupts(scene: &Scene) -> Result {
     expect_none(&wrong)
 }
 
+/// A kernel's vectors are at one virtual address on all CPUs, and are instructions.
+fn mem_reads_virtual(scene: &Scene) -> Result {
+    let [l1, l1_again, l2, l2_again] = scene.vectors.each_ref().map(words);
+    let is_code = |words: &[u64]| words.len() == 8 && words.iter().any(|word| *word != 0);
+    if l1 == l1_again && l2 == l2_again && is_code(&l1) && is_code(&l2) {
+        Ok(())
+    } else {
+        Err(format!("vectors of L1: {l1:x?}, {l1_again:x?}; of L2: {l2:x?}, {l2_again:x?}").into())
+    }
+}
+
 fn mem_reads_kernels(scene: &Scene) -> Result {
     let mut wrong = Vec::new();
     for kernel in &scene.kernels {
-        let words: Vec<u64> = kernel
-            .iter()
-            .filter_map(|row| row["words"].as_array())
-            .flatten()
-            .filter_map(|word| u64::from_str_radix(word.as_str()?.strip_prefix("0x")?, 16).ok())
-            .collect();
+        let words = words(kernel);
         let magic = words.get(7).map(|word| word & 0xffff_ffff);
         if words.len() != 8 || magic != Some(IMAGE_MAGIC) {
             wrong.push(format!("no arm64 Image: {words:x?}"));
