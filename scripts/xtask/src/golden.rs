@@ -1,11 +1,11 @@
 //! `xtask golden`: Linux's own word on how its page tables are printed, recorded for the tests of `vmsa`.
 //!
 //! Debian's kernels are built without `CONFIG_PTDUMP_STAGE2_DEBUGFS`. So a small one is built from Debian's source with
-//! it ([`kernel`]), and the small VMM makes VMs with tables of many kinds (`tests/payloads/vmm/src/golden.rs`), twice: on
+//! it (`kernel`), and the small VMM makes VMs with tables of many kinds (`tests/payloads/vmm/src/golden.rs`), twice: on
 //! that kernel at QEMU's own EL2, where what Linux prints is the truth, and on the same kernel as L1. There each VM is
 //! held still while gnomon's `ptdump guest/...`, `levels` and `ipa_range` are compared with L1's debugfs files, byte for
 //! byte, and while the descriptors are read out of the machine's memory through QEMU's monitor, which knows nothing of
-//! page tables. What is recorded is the text and the descriptors ([`tables`]); a host test prints the descriptors again
+//! page tables. What is recorded is the text and the descriptors (`tables`); a host test prints the descriptors again
 //! and wants the text.
 //!
 //! The kernel's own stage 1 is recorded in the same way. Its text has more than a table can tell (Linux splits ranges at

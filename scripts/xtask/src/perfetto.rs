@@ -4,7 +4,7 @@
 //! exit, and L0 from there to the next entry, under the name of what made the guest leave. Everything else that was
 //! recorded is an instant on the track of L0. Time is the machine's, in nanoseconds.
 //!
-//! Perfetto's format is protobuf; the few messages that are needed are declared in [`proto`].
+//! Perfetto's format is protobuf; the few messages that are needed are declared in `perfetto/proto.rs`.
 
 mod proto;
 
