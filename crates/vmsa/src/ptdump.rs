@@ -14,10 +14,12 @@
 //!
 //! A stage-1 dump follows the kernel's `kernel_page_tables`, with the columns that its regime has.
 
+mod changes;
 mod descriptor;
 mod physical;
 mod stage1;
 
+pub use self::changes::{Change, Changes};
 pub use self::descriptor::{Descriptor, Meaning};
 pub use self::physical::{LeafFormat, MemoryType, Target};
 
@@ -154,13 +156,40 @@ impl Run {
         self.end.wrapping_sub(self.start)
     }
 
+    /// The last input address.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.end.wrapping_sub(1)
+    }
+
+    /// Its rest from `start` on, which is one of its addresses or its end.
+    #[must_use]
+    pub fn tail(&self, start: u64) -> Self {
+        let bytes = start.wrapping_sub(self.start);
+        Self {
+            start,
+            target: self.target.map(|target| target.advanced(bytes)),
+            ..*self
+        }
+    }
+
+    /// Whether this says of its first address what `other` says of its own.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let what = |run: &Self| (run.level, run.prot, run.target, run.kind);
+        what(self) == what(other)
+    }
+
     /// Whether `next`, which begins where this one ends, is more of the same.
     #[must_use]
     pub fn goes_on_in(&self, next: &Self) -> bool {
-        let target = self
-            .target
-            .map(|target| target.advanced(next.start.wrapping_sub(self.start)));
-        self.level == next.level && self.prot == next.prot && target == next.target && self.kind == next.kind
+        self.tail(next.start).is_like(next)
+    }
+
+    /// Whether there is nothing but a hole, to Linux and in truth.
+    #[must_use]
+    pub const fn is_hole(&self) -> bool {
+        self.prot == 0 && matches!(self.kind, EntryKind::Invalid)
     }
 }
 
