@@ -18,7 +18,9 @@
 //! | [`session`] | bytes to commands, commands to output, step by step |
 //! | [`commands`] | one command a file, and the table of all |
 //! | [`tables`] | page tables by name, and how each is read |
-//! | [`dump`] | a page table as text |
+//! | [`spaces`], [`reader`] | what has entries to go over, part by part |
+//! | [`dump`] | page tables as lines |
+//! | [`snapshots`] | page tables as they were, and what differs |
 //! | [`registers`] | registers and their fields as rows |
 //! | [`round`] | something about each vCPU in turn |
 //! | [`output`] | what a step prints: text or JSON |
@@ -33,11 +35,13 @@ mod error;
 mod halt;
 mod output;
 mod pace;
+mod reader;
 mod registers;
 mod round;
 mod rows;
 mod session;
-mod stage1_dump;
+mod snapshots;
+mod spaces;
 mod system;
 mod tables;
 mod terminal;

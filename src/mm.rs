@@ -17,8 +17,8 @@ use crate::layout;
 pub const PAGE_BYTES: u64 = 4096;
 /// Host stage 2 and L1's RAM start on a boundary that 2 MiB blocks fit.
 const BLOCK_BYTES: u64 = 2 << 20;
-/// Bytes of heap: the device trees at boot, the console's buffers afterwards.
-const HEAP_BYTES: u64 = 4 << 20;
+/// Bytes of heap: the device trees at boot, the console's snapshots afterwards.
+const HEAP_BYTES: u64 = 16 << 20;
 /// What the carve-out takes of any machine, plus one part in [`RAM_SHARE`] of its RAM.
 const CARVE_OUT_BASE_BYTES: u64 = 64 << 20;
 /// One table page maps 512 pages, so 1/512 of RAM holds the leaves of one full shadow; two make it comfortable.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod cont;
+mod diff;
 mod dirty;
 mod drop;
 mod exits;
@@ -21,12 +22,14 @@ mod regs;
 mod reset;
 mod set;
 mod shadow;
+mod snap;
 mod stop;
 mod timer;
 mod tlbi;
 mod trace;
 mod vgic;
 mod vncr;
+mod watch;
 
 use alloc::boxed::Box;
 use core::fmt::{self, Write};
@@ -34,9 +37,7 @@ use core::fmt::{self, Write};
 use console_core::Command;
 
 pub use super::output::Output;
-use super::{
-    dump::Dump, error::CommandError, stage1_dump::Stage1Dump, system::System, text::Text, walks::vcpu::VcpuWalk,
-};
+use super::{dump::Dump, error::CommandError, system::System, text::Text, walks::vcpu::VcpuWalk};
 
 /// A command as the user finds it.
 pub struct Entry {
@@ -69,6 +70,9 @@ const COMMANDS: &[Entry] = &[
     shadow::ENTRY,
     exits::ENTRY,
     audit::ENTRY,
+    snap::ENTRY,
+    diff::ENTRY,
+    watch::ENTRY,
     tlbi::ENTRY,
     trace::ENTRY,
     regs::ENTRY,
@@ -112,8 +116,6 @@ pub enum Task {
     List(ptdump::List),
     /// `ptdump NAME`
     Dump(Dump),
-    /// `ptdump s1/CPU/REGIME`
-    DumpStage1(Stage1Dump),
     /// `ptdump shadow`
     DumpShadows(ptdump::DumpShadows),
     /// `explain`
@@ -128,6 +130,14 @@ pub enum Task {
     RegisterExits(exits::RegisterRows),
     /// `audit`
     Audit(Box<super::audit::Audit>),
+    /// `snap`
+    Snapshots(snap::List),
+    /// `snap NAME TABLE`
+    Snap(snap::Snap),
+    /// `diff`
+    Diff(diff::Diff),
+    /// `watch`
+    Watch(watch::Watch),
     /// `tlbi`
     Tlbi(tlbi::Rows),
     /// `trace`
@@ -173,7 +183,6 @@ impl Task {
             Self::IpaRange(row) => done(out.row(row)),
             Self::List(list) => list.step(system, out),
             Self::Dump(dump) => dump.step(system, out),
-            Self::DumpStage1(dump) => dump.step(system, out),
             Self::DumpShadows(dumps) => dumps.step(system, out),
             Self::Explain(explain) => explain.step(system, out),
             Self::ExplainVirtual(walk) => walk.step(system, out),
@@ -181,6 +190,10 @@ impl Task {
             Self::Exits(rows) => rows.step(system, out),
             Self::RegisterExits(rows) => rows.step(system, out),
             Self::Audit(audit) => audit.step(system, out),
+            Self::Snapshots(list) => list.step(system, out),
+            Self::Snap(snap) => snap.step(system, out),
+            Self::Diff(diff) => diff.step(system, out),
+            Self::Watch(watch) => watch.step(system, out),
             Self::Tlbi(rows) => rows.step(system, out),
             Self::TraceState => done(out.row(&trace::state(system))),
             Self::Trace(dump) => dump.step(out),

@@ -1,22 +1,21 @@
-//! A page table, part by part: in the format of Linux's ptdump, with what that leaves out, or descriptor by descriptor.
+//! Page tables as lines: in the format of Linux's ptdump, with what that leaves out, or descriptor by descriptor.
 //!
-//! Between two parts the lock is free and the table may change. The walk goes on by address, from the root, so it never
-//! follows a table that has been freed, and each line shows entries that were there when they were read. If the table
-//! did change, a note after the dump says so; under `stop` it cannot. Of L1's own tables only L1 knows when they change.
+//! If tables changed between two parts of a dump, a note after it says so; under `stop` they cannot.
 
 use core::ops::Range;
 
 use vmsa::{
-    Enter, Entry, Found, TableFormat,
+    Found, TableFormat,
     ptdump::{Descriptor, RangeDumper, Run},
 };
 
 use super::{
     commands::{Output, Progress},
     error::CommandError,
+    reader::Reader,
     rows,
+    spaces::{Parts, Source, Space},
     system::System,
-    tables::{Table, Version},
 };
 
 /// Entries read while the lock is held.
@@ -52,17 +51,64 @@ pub struct Wishes {
 
 /// A dump in progress.
 pub struct Dump {
-    table: Table,
+    source: Source,
     wishes: Wishes,
-    /// Where to go on.
-    next: u64,
-    /// Up to where entries have been seen.
-    seen: u64,
-    /// From the first step on.
-    form: Option<Form>,
-    /// What the table was at the last look.
-    version: Option<Version>,
+    /// What is left to be begun, once the source has answered.
+    parts: Option<Parts>,
+    /// The space that is printed.
+    space: Option<SpaceDump>,
     has_changed: bool,
+}
+
+impl Dump {
+    /// A dump of `source`.
+    pub fn new(source: Source, wishes: Wishes) -> Self {
+        Self {
+            source,
+            wishes,
+            parts: None,
+            space: None,
+            has_changed: false,
+        }
+    }
+
+    /// What is dumped.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether tables changed between two parts.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// Prints the next part.
+    pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+        if let Some(space) = &mut self.space {
+            if space.step(system, out)? == Progress::Done {
+                self.has_changed |= space.reader.has_changed();
+                self.space = None;
+            }
+            return Ok(Progress::More);
+        }
+        let Some(parts) = &mut self.parts else {
+            self.parts = self.source.poll(system)?;
+            return Ok(Progress::More);
+        };
+        match parts.iter_mut().find_map(Option::take) {
+            None => return Ok(Progress::Done),
+            Some(Ok(space)) => self.space = Some(SpaceDump::new(space, &self.wishes, system, out)?),
+            Some(Err(text)) => out.row(&wire::Note { text })?,
+        }
+        Ok(Progress::More)
+    }
+}
+
+/// A dump of one space.
+struct SpaceDump {
+    reader: Reader,
+    form: Form,
+    is_last_range_wanted: bool,
 }
 
 /// How entries become lines.
@@ -73,33 +119,32 @@ enum Form {
     Raw(TableFormat),
 }
 
-impl Dump {
-    /// A dump of `table`.
-    pub fn new(table: Table, wishes: Wishes) -> Self {
-        let start = wishes.range.as_ref().map_or(0, |range| range.start);
-        Self {
-            table,
-            wishes,
-            next: start,
-            seen: 0,
-            form: None,
-            version: None,
-            has_changed: false,
-        }
+impl SpaceDump {
+    fn new(space: Space, wishes: &Wishes, system: &System, out: &Output) -> Result<Self, CommandError<'static>> {
+        let has_records = out.is_for_programs();
+        let form = match wishes.style {
+            Style::Raw => Form::Raw(space.format(system)?),
+            Style::Linux if !has_records => Form::Runs {
+                dumper: space.dumper(),
+                has_records,
+            },
+            Style::Linux | Style::Physical => Form::Runs {
+                dumper: space.dumper().with_targets(space.leaves(system)?),
+                has_records,
+            },
+        };
+        Ok(Self {
+            is_last_range_wanted: wishes.is_last_range_wanted
+                || wishes.range.is_some()
+                || space.is_printed_to_its_end(),
+            reader: Reader::new(space, wishes.range.clone()),
+            form,
+        })
     }
 
-    /// The table.
-    pub fn table(&self) -> Table {
-        self.table
-    }
-
-    /// Prints the next part.
-    pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
+    fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
         // One line may be left over from before, and the header and the last range come in addition.
         const ROOM: usize = (BATCH + 3) * LINE_BYTES_MAX;
-        if self.form.is_none() {
-            self.form = Some(self.begin(system, out)?);
-        }
         for _ in 0..BATCHES {
             if out.room() < ROOM {
                 break;
@@ -111,112 +156,55 @@ impl Dump {
         Ok(Progress::More)
     }
 
-    fn begin(&self, system: &System, out: &mut Output) -> Result<Form, CommandError<'static>> {
-        let has_records = out.is_for_programs();
-        match self.wishes.style {
-            Style::Raw => Ok(Form::Raw(self.table.format(system)?)),
-            Style::Linux if !has_records => Ok(Form::Runs {
-                dumper: self.table.dumper(),
-                has_records,
-            }),
-            Style::Linux | Style::Physical => Ok(Form::Runs {
-                dumper: self.table.dumper().with_targets(self.table.leaves(system)?),
-                has_records,
-            }),
-        }
-    }
-
     /// Prints what one turn of the lock gives.
     fn part(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        let Some(form) = &mut self.form else {
-            return Ok(Progress::Done);
-        };
-        let end = self.wishes.range.as_ref().map_or(u64::MAX, |range| range.end - 1);
-        let (table, seen) = (self.table, &mut self.seen);
-        let mut result = Ok(());
-        let budget = match form {
+        let budget = match &self.form {
             Form::Raw(_) => BATCH - TABLES_MAX,
             Form::Runs { .. } => BATCH,
         };
-        let visited = table.survey(system, self.next, budget, &mut |found| {
-            let Some(found) = unseen(found, seen, end) else {
-                return Enter::Yes;
-            };
+        let space = self.reader.space().clone();
+        let (form, mut result) = (&mut self.form, Ok(()));
+        let end = self.reader.part(system, budget, &mut |found| {
             if result.is_ok() {
-                result = form.note(&table, &found, out);
+                result = form.note(&space, &found, out);
             }
-            Enter::Yes
         })?;
         result?;
-        self.has_changed |= self.version.is_some_and(|version| version != visited.version);
-        self.version = Some(visited.version);
-        match visited.next.filter(|next| *next <= end) {
-            Some(next) => {
-                self.next = next;
-                Ok(Progress::More)
-            }
-            None => {
-                let end = if self.wishes.range.is_some() {
-                    self.seen
-                } else {
-                    visited.end
-                };
-                if self.wishes.is_last_range_wanted || self.wishes.range.is_some() {
-                    form.finish(&table, end, out)?;
-                }
-                Ok(Progress::Done)
-            }
+        let Some(end) = end else { return Ok(Progress::More) };
+        if self.is_last_range_wanted {
+            self.form.finish(&space, end, out)?;
         }
-    }
-
-    /// Whether the table changed between two parts.
-    pub fn has_changed(&self) -> bool {
-        self.has_changed
-    }
-}
-
-/// `found` without what has been `seen`; `None` if it begins behind `end`. A block may have taken the place of what was
-/// printed up to there.
-fn unseen(found: Found, seen: &mut u64, end: u64) -> Option<Found> {
-    match found {
-        Found::Table(link) => (link.ia <= end).then_some(found),
-        Found::Entry { entry, .. } if entry.ia > end => None,
-        Found::Entry { at, entry } => {
-            let ia = entry.ia.max(*seen);
-            *seen = entry.ia.wrapping_add(entry.size);
-            let entry = Entry { ia, ..entry };
-            Some(Found::Entry { at, entry })
-        }
+        Ok(Progress::Done)
     }
 }
 
 impl Form {
-    fn note(&mut self, table: &Table, found: &Found, out: &mut Output) -> Result<(), CommandError<'static>> {
+    fn note(&mut self, space: &Space, found: &Found, out: &mut Output) -> Result<(), CommandError<'static>> {
         match (self, found) {
-            (Self::Raw(format), _) => rows::descriptor(table, &Descriptor::of(found, *format), out)?,
+            (Self::Raw(format), _) => rows::descriptor(space, &Descriptor::of(found, *format), out)?,
             (Self::Runs { .. }, Found::Table(_)) => {}
             (Self::Runs { dumper, has_records }, Found::Entry { entry, .. }) => match has_records {
                 false => dumper.note_entry(entry, out)?,
-                true => Self::record(table, dumper.take(entry), out)?,
+                true => Self::record(space, dumper.take(entry), out)?,
             },
         }
         Ok(())
     }
 
-    fn finish(&mut self, table: &Table, end: u64, out: &mut Output) -> Result<(), CommandError<'static>> {
+    fn finish(&mut self, space: &Space, end: u64, out: &mut Output) -> Result<(), CommandError<'static>> {
         match self {
             Self::Raw(_) => {}
             Self::Runs { dumper, has_records } => match has_records {
                 false => dumper.finish(end, out)?,
-                true => Self::record(table, dumper.take_last(end), out)?,
+                true => Self::record(space, dumper.take_last(end), out)?,
             },
         }
         Ok(())
     }
 
-    fn record(table: &Table, run: Option<Run>, out: &mut Output) -> Result<(), CommandError<'static>> {
+    fn record(space: &Space, run: Option<Run>, out: &mut Output) -> Result<(), CommandError<'static>> {
         match run {
-            Some(run) => Ok(rows::map(table, &run, out)?),
+            Some(run) => Ok(rows::map(space, &run, out)?),
             None => Ok(()),
         }
     }

@@ -66,6 +66,12 @@ pub enum CommandError<'a> {
     NotMapped(u64),
     /// The physical address is not RAM of L1's or gnomon's.
     NotRam(u64),
+    /// No snapshot has this name.
+    UnknownSnapshot(&'a str),
+    /// The name of a snapshot has more bytes than this.
+    LongName(usize),
+    /// Too little memory is left for a snapshot.
+    NoMemory,
     /// More was printed in one step than there is room for: a defect of the command.
     NoRoom,
 }
@@ -103,6 +109,11 @@ impl fmt::Display for CommandError<'_> {
             Self::NotAligned => f.write_str("the address is not a multiple of 8"),
             Self::NotMapped(address) => write!(f, "nothing is mapped at {address:#x}"),
             Self::NotRam(pa) => write!(f, "PA {pa:#x} is no RAM that may be read"),
+            Self::UnknownSnapshot(name) => write!(f, "no snapshot '{name}'; 'snap' lists them"),
+            Self::LongName(bytes) => write!(f, "a snapshot's name has at most {bytes} bytes"),
+            Self::NoMemory => f.write_str(
+                "too little memory for a snapshot of so many ranges; take one of a RANGE, or 'snap -d' others",
+            ),
             Self::NoRoom => f.write_str("the output did not fit in memory"),
         }
     }

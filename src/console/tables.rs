@@ -152,10 +152,15 @@ impl Table {
                 version: 0,
             }),
             Self::Host => {
-                // It does not change after boot, so it can be read even when the lock is lost to a panic.
-                let _order = system.mmu();
+                // Its root stays where it is, so it can be read even when the lock is lost to a panic.
+                let mmu = system.mmu();
+                let version = mmu.as_ref().map_or(0, |mmu| mmu.host.generation());
                 let config = host_config(system)?;
-                Ok(Visited::of(&config, stage2::survey(&config, &own, from, budget, f), 0))
+                Ok(Visited::of(
+                    &config,
+                    stage2::survey(&config, &own, from, budget, f),
+                    version,
+                ))
             }
             Self::Shadow(context) => {
                 let mmu = system.mmu()?;

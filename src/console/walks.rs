@@ -63,7 +63,7 @@ pub fn of_host(
 
 /// The steps of the host stage 2 for `l1`, and what they come to.
 fn host_rows(l1: Ipa<L1>, system: &System, out: &mut Output) -> Result<HostStage, CommandError<'static>> {
-    // The table does not change after boot, so it can be read even when the lock is lost to a panic.
+    // Its root stays where it is, so it can be read even when the lock is lost to a panic.
     let _order = system.mmu();
     let config = host_config(system)?;
     stage(out, HOST, config)?;

@@ -19,3 +19,9 @@ pub unsafe fn init(range: Range<u64>) {
             .init(range.start as usize, (range.end - range.start) as usize)
     }
 }
+
+/// Bytes that nobody has. Not all of them can be had in one piece.
+pub fn free_bytes() -> usize {
+    let heap = HEAP.lock();
+    heap.stats_total_bytes() - heap.stats_alloc_actual()
+}

@@ -22,6 +22,7 @@ extern crate std;
 
 mod answer;
 mod audit;
+mod change;
 mod dirty;
 mod explain;
 mod hex;
@@ -39,6 +40,7 @@ use serde::Serialize;
 
 pub use answer::{Count, Dropped, End, Error, Hello, Note, Reset, State, Text};
 pub use audit::{Audit, Finding};
+pub use change::{Change, ChangeSum, Snapshot};
 pub use dirty::{Dirty, DirtySum};
 pub use explain::{At, Stage, Step, Walk};
 pub use hex::Hex;

@@ -106,7 +106,7 @@ impl Space {
         match self {
             Self::Physical => read(Pa::new(address), system),
             Self::L1 => {
-                // It does not change after boot, so it can be read even when the lock is lost to a panic.
+                // Its root stays where it is, so it can be read even when the lock is lost to a panic.
                 let _order = system.mmu();
                 read(walk(&host_config(system)?, address, system)?, system)
             }

@@ -8,7 +8,7 @@ use super::{Entry, Output, Progress, Task};
 use crate::console::{
     dump::{Dump, Style, Wishes},
     error::CommandError,
-    stage1_dump::Stage1Dump,
+    spaces::Source,
     system::System,
     tables::{Context, NAME_BYTES, Table},
     text::Text,
@@ -58,13 +58,7 @@ fn run<'a>(system: &System, arguments: &[&'a str]) -> Result<Task, CommandError<
         "" if arguments.is_empty() => Ok(Task::List(List::default())),
         "" => Err(CommandError::Usage(ENTRY.usage)),
         ALL => Ok(Task::DumpShadows(DumpShadows::new(wishes))),
-        name if let Some(name) = Stage1Name::find(name, system.vm.machine.cpus.len()) => {
-            if wishes.style != Style::Linux || wishes.range.is_some() {
-                return Err(CommandError::Usage("ptdump s1/CPU/REGIME"));
-            }
-            Ok(Task::DumpStage1(Stage1Dump::new(name)))
-        }
-        name => Ok(Task::Dump(Dump::new(Table::find(name, system)?, wishes))),
+        name => Ok(Task::Dump(Dump::new(Source::find(name, system)?, wishes))),
     }
 }
 
@@ -199,14 +193,14 @@ impl DumpShadows {
             self.next_shadow = context.slot.number() + 1;
             let table = Table::Shadow(context);
             out.heading(format_args!("{table}"))?;
-            self.dump.insert(Dump::new(table, self.wishes.clone()))
+            self.dump.insert(Dump::new(Source::Table(table), self.wishes.clone()))
         };
         match dump.step(system, out) {
             Ok(Progress::More) => return Ok(Progress::More),
-            Ok(Progress::Done) if dump.has_changed() => note(dump.table(), "changed while it was printed", out)?,
+            Ok(Progress::Done) if dump.has_changed() => note(dump.source(), "changed while it was printed", out)?,
             Ok(Progress::Done) => {}
             // It may end at any time, and the others are still there.
-            Err(CommandError::ShadowGone) => note(dump.table(), "ended while it was printed", out)?,
+            Err(CommandError::ShadowGone) => note(dump.source(), "ended while it was printed", out)?,
             Err(error) => return Err(error),
         }
         self.dump = None;
@@ -214,9 +208,9 @@ impl DumpShadows {
     }
 }
 
-/// Says something of `table` that is no line of it.
-fn note(table: Table, what: &str, out: &mut Output) -> Result<(), CommandError<'static>> {
+/// Says something of `source` that is no line of it.
+fn note(source: &Source, what: &str, out: &mut Output) -> Result<(), CommandError<'static>> {
     let mut text = Text::<128>::new();
-    write!(text, "{table} {what}")?;
+    write!(text, "{source} {what}")?;
     Ok(out.row(&wire::Note { text: text.as_str() })?)
 }

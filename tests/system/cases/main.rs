@@ -23,6 +23,7 @@ mod json;
 mod l2_up;
 mod line;
 mod restart;
+mod snapshots;
 mod stress;
 mod terminal;
 mod trace;
@@ -44,6 +45,7 @@ fn main() {
         terminal::trials(),
         dirty::trials(),
         restart::trials(),
+        snapshots::trials(),
         trace::trials(),
         after_panic::trials(),
         faulty::trials(),

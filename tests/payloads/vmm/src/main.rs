@@ -10,9 +10,9 @@
 //!
 //! | arguments | what it does |
 //! |---|---|
-//! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once; see [`stress`] |
-//! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared; see [`golden`] |
-//! | `bench CASE COUNT` | one kind of exit COUNT times, timed; see [`bench`] |
+//! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once, for so long or until a line is typed |
+//! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
+//! | `bench CASE COUNT` | one kind of exit COUNT times, timed |
 //!
 //! The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
 //!

@@ -86,7 +86,11 @@ fn usage() -> bool {
 /// Says so, and waits for somebody to type a line, so that whoever is below can look at what is there.
 pub(crate) fn hold(what: &str) {
     say!("{what}: held");
-    // Whatever comes, also the end of input, is the sign to go on.
+    take_line();
+}
+
+/// Takes what was typed, or waits for it. Whatever comes, also the end of input, is the sign to go on.
+pub(crate) fn take_line() {
     let _ = sys::read(sys::STDIN, &mut [0; 64]);
 }
 

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::guest::Routine;
 use crate::kvm::{Error, Kvm, LOG_DIRTY_PAGES, PAGE_BYTES, READ_ONLY, Vm};
 use crate::out::say;
+use crate::start::take_line;
 use crate::sys::{self, DONT_NEED, Fork, HUGE_PAGES, KILL, Mapping};
 
 /// The most workers.
@@ -72,7 +73,7 @@ fn refused(what: &'static str) -> impl FnOnce(sys::Errno) -> Failure {
     move |errno| Failure::Kvm(Error::Refused(what, errno))
 }
 
-/// Runs that many workers for that many seconds.
+/// Runs that many workers for that many seconds, or until a line is typed.
 pub(crate) fn run(workers: usize, seconds: u64) -> bool {
     let Ok(shared) = Mapping::shared(PAGE_BYTES).map(Shared) else {
         say!("no memory");
@@ -93,7 +94,10 @@ pub(crate) fn run(workers: usize, seconds: u64) -> bool {
     let start = sys::now_ms();
     let elapsed = || (sys::now_ms() - start) / 1000;
     while elapsed() < seconds {
-        sys::sleep_ms(1000);
+        if sys::is_typed_within(1000) {
+            take_line();
+            break;
+        }
         say_progress(&shared, elapsed());
     }
     shared.is_over().store(1, Ordering::Relaxed);

@@ -1,0 +1,143 @@
+//! What differs between two looks at a table: nothing while all is stopped, what was dropped after a drop, and what comes
+//! back while it comes back.
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use xtask::console::Console;
+use xtask::machine::Builder;
+
+use crate::{Result, entry, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("snapshots_tell_what_went_and_what_came_back", tell)]
+}
+
+fn tell(name: &str) -> Result {
+    let mut machine = Builder::new(name).append("gnomon.hold=600").start()?;
+    machine.set_limit(entry::LIMIT);
+    machine.wait_for("L2 UP")?;
+    let mut console = machine.debug_console()?;
+    console.set_limit(entry::LIMIT);
+    let tables = console.command("ptdump")?;
+    let mut names = tables.iter().filter(|name| name.contains("s2-enabled"));
+    let shadow = names.find(|name| name.starts_with("shadow/"));
+    let shadow = shadow.ok_or("no shadow of L2 is listed")?.clone();
+
+    check_errors(&mut console, &shadow)?;
+    let gone = check_stopped(&mut console, &shadow, &tables)?;
+    check_watch(&mut console, &shadow, &gone)?;
+    forget(&mut console)?;
+    Ok(())
+}
+
+/// While all is stopped: two looks are alike whatever the table, and a drop is what it says. Gives what was dropped.
+fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyResult<Vec<String>> {
+    one(console, "stop", "stopped")?;
+    for table in tables {
+        let taken = console.command(&format!("snap look {table}"))?;
+        if taken.iter().all(|line| line.starts_with("error: ")) {
+            // A vCPU that is off, or has had no guest.
+            ensure!(table.starts_with("s1/"), "`snap look {table}`: {taken:?}");
+            continue;
+        }
+        ensure!(
+            taken.len() == 1 && taken[0].starts_with(&format!("look: {table}, ")),
+            "{taken:?}"
+        );
+        one(console, "diff look", "no difference")?;
+    }
+    let before = console.command(&format!("snap before {shadow}"))?;
+    let kib = number_before(&before, " KiB in ")?;
+    let dropped = console.command(&format!("drop {shadow}"))?;
+    ensure!(
+        number_before(&dropped, " KiB dropped")? == kib,
+        "{before:?}, but {dropped:?}"
+    );
+    console.command(&format!("snap after {shadow}"))?;
+
+    let ranges = console.command(&format!("ptdump -p {shadow} | grep R"))?;
+    ensure!(ranges.is_empty(), "dropped, and still there: {ranges:?}");
+    let mut gone = console.command("diff before")?;
+    ensure!(
+        gone == console.command("diff before after")?,
+        "a table changed while stopped"
+    );
+    let sum = gone.pop().context("`diff` says nothing")?;
+    ensure!(
+        sum.ends_with(&format!("differ: {kib} KiB gone, 0 KiB new, 0 KiB changed")),
+        "{kib} KiB were dropped, but: {sum}"
+    );
+    ensure!(gone.iter().all(|line| line.starts_with("- 0x")), "{gone:?}");
+    let back = console.command("diff after before")?;
+    let mirrored = gone.iter().map(|line| line.replacen('-', "+", 1));
+    ensure!(mirrored.eq(back.iter().take(gone.len()).cloned()), "{back:?}");
+    one(console, "cont", "running")?;
+    Ok(gone)
+}
+
+/// L2 goes on, and takes back what it uses: at the places where it was.
+fn check_watch(console: &mut Console, shadow: &str, gone: &[String]) -> AnyResult<()> {
+    let seen = console.command(&format!("watch {shadow} | grep BLK | head 1"))?;
+    let [line] = &seen[..] else {
+        anyhow::bail!("`watch`: {seen:?}")
+    };
+    ensure!(line.starts_with("+ 0x"), "{line}");
+    let offset = |line: &str| -> AnyResult<u64> {
+        let (ipa, rest) = line[2..].split_once('-').context("no range")?;
+        let pa = rest.rsplit(" 0x").next().and_then(|rest| rest.split(' ').next());
+        let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16);
+        Ok(hex(pa.context("no output")?)?.wrapping_sub(hex(ipa)?))
+    };
+    let (came, mut went) = (offset(line)?, gone.iter().filter(|line| line.contains("BLK")));
+    ensure!(
+        went.any(|line| offset(line).is_ok_and(|went| went == came)),
+        "{line} is nowhere in {gone:?}"
+    );
+    Ok(())
+}
+
+fn check_errors(console: &mut Console, shadow: &str) -> AnyResult<()> {
+    for command in [
+        "diff",
+        "diff nothing",
+        "snap -d nothing",
+        "snap a",
+        "snap -x host",
+        "snap a nothing",
+        "snap a-very-long-name-indeed host",
+        "watch",
+        "watch nothing",
+        &format!("snap a {shadow} 0x2000-0x1000"),
+    ] {
+        let answer = console.command(command)?;
+        ensure!(
+            matches!(&answer[..], [error] if error.starts_with("error: ")),
+            "`{command}`: {answer:?}"
+        );
+    }
+    Ok(())
+}
+
+fn forget(console: &mut Console) -> AnyResult<()> {
+    for name in ["look", "before", "after"] {
+        let answer = console.command(&format!("snap -d {name}"))?;
+        ensure!(answer.is_empty(), "{answer:?}");
+    }
+    let left = console.command("snap")?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// Has a command answered by one line.
+fn one(console: &mut Console, command: &str, expected: &str) -> AnyResult<()> {
+    let answer = console.command(command)?;
+    ensure!(answer == [expected], "`{command}`: {answer:?}");
+    Ok(())
+}
+
+/// The number in front of `text`, in an answer of one line.
+fn number_before(answer: &[String], text: &str) -> AnyResult<u64> {
+    let [line] = answer else { anyhow::bail!("{answer:?}") };
+    let number = line.split(text).next().and_then(|rest| rest.rsplit(' ').next());
+    Ok(number.context("no number")?.parse()?)
+}
