@@ -1,6 +1,6 @@
 //! Fields of registers: where they are, and what they say.
 //!
-//! A field is written down once. [`fields!`] makes of each row a constant for code and a [`Field`] for people, whose
+//! A field is written down once. `fields!` makes of each row a constant for code and a [`Field`] for people, whose
 //! words are the constant's documentation.
 
 use core::fmt::{self, Write};
