@@ -29,7 +29,10 @@ pub struct Firmware {
 pub const GNOMON: &str = "gnomon";
 
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
-pub const PAYLOADS: [&str; 1] = ["faulty"];
+pub const PAYLOADS: [&str; 2] = ["faulty", BENCH];
+
+/// The one of them that counts what operations cost.
+pub const BENCH: &str = "bench";
 
 /// The package that is the small VMM, a program for L1's Linux; it needs nothing that the bare target has not.
 pub const VMM: &str = "vmm";

@@ -20,11 +20,12 @@
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`hotspots`], [`perfetto`], [`view`],
-//!   [`golden`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`mod@bench`], [`hotspots`], [`perfetto`],
+//!   [`view`], [`golden`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
+pub mod bench;
 pub mod browser;
 pub mod console;
 pub mod cpio;

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{doctor, firmware, golden, hotspots, payload, perfetto, run, setup, test, view};
+use xtask::{bench, doctor, firmware, golden, hotspots, payload, perfetto, run, setup, test, view};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Run everything that must pass
     Test(TestArgs),
+    /// Count what operations cost, natively and under gnomon; exit status 1 when a budget is broken
+    Bench(BenchArgs),
     /// Count where gnomon's instructions go, by function
     Profile(Box<ProfileArgs>),
     /// Write gnomon's trace events as a file for Perfetto
@@ -62,6 +64,19 @@ struct TestArgs {
     quick: bool,
     /// Only the system tests whose name contains this
     filter: Option<String>,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// Only operations whose name or description contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// One JSON object a row, with names, least numbers and averages
+    #[arg(long)]
+    json: bool,
+    /// Record the bare payload's counts under gnomon in tests/golden/bench.txt instead
+    #[arg(long, conflicts_with_all = ["filter", "json"])]
+    record: bool,
 }
 
 #[derive(Args)]
@@ -282,6 +297,14 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 filter: arguments.filter,
             };
             Ok(u8::from(!test::run(&project, &options)?))
+        }
+        Command::Bench(arguments) if arguments.record => bench::record(&project).map(|()| 0),
+        Command::Bench(arguments) => {
+            let options = bench::Options {
+                filter: arguments.filter,
+                json: arguments.json,
+            };
+            Ok(u8::from(!bench::run(&project, &options)?))
         }
         Command::Profile(arguments) => {
             let options = hotspots::Options {

@@ -11,6 +11,7 @@
 
 mod after_panic;
 mod bad_input;
+mod bench;
 mod boots;
 mod console;
 mod console_pressure;
@@ -39,6 +40,7 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let trials = [
         bad_input::trials(),
+        bench::trials(),
         boots::trials(),
         console::trials(),
         json::trials(),

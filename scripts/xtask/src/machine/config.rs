@@ -107,6 +107,10 @@ impl Config {
         if self.icount {
             arguments.pair("-accel", "tcg,thread=single");
             arguments.pair("-icount", "shift=0,sleep=off");
+            // Time of day and what the guest is given as random: the same in every run.
+            arguments.pair("-rtc", "base=2026-01-01T00:00:00,clock=vm");
+            arguments.pair("-seed", "1");
+            arguments.pair("-M", "dtb-randomness=off");
         }
         if self.gdb {
             arguments.flag("-S");
@@ -328,14 +332,17 @@ mod tests {
     }
 
     #[test]
-    fn counted_runs_have_one_thread() {
+    fn counted_runs_have_one_thread_and_nothing_random() {
         let line = line(&Config {
             reboots: false,
             icount: true,
             ..config()
         });
         assert!(
-            line.contains("-accel tcg,thread=single -icount shift=0,sleep=off"),
+            line.contains(
+                "-accel tcg,thread=single -icount shift=0,sleep=off \
+             -rtc base=2026-01-01T00:00:00,clock=vm -seed 1 -M dtb-randomness=off"
+            ),
             "{line}"
         );
     }

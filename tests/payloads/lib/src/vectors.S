@@ -14,6 +14,7 @@
 
     .section .text.vectors, "ax"
     .balign 2048
+    .global exception_vectors
 exception_vectors:
     vector {kind_self}
     vector {kind_self}

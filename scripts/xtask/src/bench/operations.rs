@@ -1,0 +1,121 @@
+//! What is counted, what it may cost, and what it costs under Linux's own KVM.
+
+use std::fmt;
+
+/// What counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The guest hypervisor `tests/payloads/bench`, without an operating system.
+    Bare,
+}
+
+impl Program {
+    /// All, in the order in which they are run.
+    pub const ALL: [Self; 1] = [Self::Bare];
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bare => "bare",
+        })
+    }
+}
+
+/// Something that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// As the program calls it.
+    pub name: &'static str,
+    /// For people.
+    pub description: &'static str,
+    /// Who counts it.
+    pub program: Program,
+    /// The most instructions it may take under gnomon on average, where that is laid down.
+    pub budget: Option<u64>,
+    /// Instructions under Linux 7.2's KVM as L0 on the same QEMU, from and to, where that is known.
+    pub kvm: Option<(u64, u64)>,
+}
+
+impl Operation {
+    /// Whether name or description contain `text`.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.name.contains(text) || self.description.contains(text)
+    }
+
+    const fn bare(name: &'static str, description: &'static str) -> Self {
+        Self {
+            name,
+            description,
+            program: Program::Bare,
+            budget: None,
+            kvm: None,
+        }
+    }
+
+    const fn budget(self, instructions: u64) -> Self {
+        Self {
+            budget: Some(instructions),
+            ..self
+        }
+    }
+
+    const fn kvm(self, from: u64, to: u64) -> Self {
+        Self {
+            kvm: Some((from, to)),
+            ..self
+        }
+    }
+}
+
+/// All of them, as reports have them.
+pub const OPERATIONS: [Operation; 14] = [
+    Operation::bare("reset", "reset to L1's main").budget(10_000_000),
+    Operation::bare("smc", "SMC, PSCI_VERSION"),
+    Operation::bare("hvc-self", "HVC at vEL2, to itself and back"),
+    Operation::bare("eret-vel2", "ERET vEL2 to vEL2")
+        .budget(100)
+        .kvm(392, 392),
+    Operation::bare("register-read", "trapped EL2 register, read")
+        .budget(250)
+        .kvm(3_600, 4_300),
+    Operation::bare("register-write", "trapped EL2 register, written")
+        .budget(250)
+        .kvm(3_600, 4_300),
+    Operation::bare("tlbi-stage1", "stage-1 TLBI at vEL2")
+        .budget(200)
+        .kvm(4_000, 4_000),
+    Operation::bare("l2-hvc", "HVC L2 to L1, ERET at once")
+        .budget(800)
+        .kvm(23_800, 23_800),
+    Operation::bare("shadow-miss", "L2 load, shadow miss only")
+        .budget(600)
+        .kvm(7_900, 7_900),
+    Operation::bare("tlbi-ipa", "TLBI IPAS2E1IS of a live page"),
+    Operation::bare("tlbi-vm-1", "TLBI VMALLS12E1IS, 1 live page")
+        .budget(5_000)
+        .kvm(135_000_000, 2_100_000_000),
+    Operation::bare("tlbi-vm-100", "TLBI VMALLS12E1IS, 100 live pages"),
+    Operation::bare("tlbi-vm-10000", "TLBI VMALLS12E1IS, 10 000 live pages"),
+    Operation::bare("at", "AT S1E1R in L2's regime, stage 1 off"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_name_stands_for_one_operation() {
+        let names: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
+        assert_eq!(names.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn name_and_description_are_both_looked_at() {
+        let operation = Operation::bare("at", "AT S1E1R");
+        assert!(operation.matches("") && operation.matches("at") && operation.matches("S1E1"));
+        assert!(!operation.matches("smc"));
+    }
+}
