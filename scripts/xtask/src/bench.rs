@@ -9,7 +9,9 @@ pub mod operations;
 pub mod report;
 pub mod samples;
 
+use std::fmt;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +21,8 @@ use crate::machine::builder::Request;
 use crate::machine::config::{Console, DebugUart};
 use crate::machine::running::{Machine, Watch};
 use crate::machine::verdict::Outcome;
+use crate::memory::MemorySize;
+use crate::payload::{self, Kernel};
 use crate::progress::say;
 use crate::project::Project;
 use crate::setup::{qemu, toolchain};
@@ -29,11 +33,19 @@ use samples::{Measured, Samples};
 /// How long one program may run; the longest needs a tenth of it.
 const LIMIT: Duration = Duration::from_mins(20);
 
+/// The machine's RAM. Boot takes longer with more.
+const RAM_MIB: u64 = 1024;
+
+/// How often the guest of a Linux does each operation.
+const LINUX_COUNT: u32 = 1000;
+
 /// What `xtask bench` is told.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Only operations whose name or description contains this.
     pub filter: Option<String>,
+    /// L1's Linux instead of Debian's 7.x, with which the budgets were laid down.
+    pub kernel: Option<PathBuf>,
     /// One JSON object a row instead of a table.
     pub json: bool,
 }
@@ -44,20 +56,20 @@ pub struct Options {
 ///
 /// When something cannot be built or started, a program fails, or the filter leaves nothing.
 pub fn run(project: &Project, options: &Options) -> Result<bool> {
-    let selected: Vec<&Operation> = OPERATIONS
-        .iter()
-        .filter(|operation| operation.matches(options.filter.as_deref().unwrap_or_default()))
-        .collect();
+    let filter = options.filter.as_deref().unwrap_or_default();
+    let selected: Vec<&Operation> = OPERATIONS.iter().filter(|one| one.matches(filter)).collect();
     if selected.is_empty() {
         bail!("no operation is called that: `scripts/bench` without --filter lists them");
     }
-    qemu::ensure(project)?;
-    toolchain::ensure(project)?;
+    prepare(project)?;
     let mut rows = Vec::new();
     for program in Program::ALL {
         let operations: Vec<&Operation> = selected.iter().copied().filter(|one| one.program == program).collect();
         if !operations.is_empty() {
-            rows.extend(compare(project, program, &operations)?);
+            let payload = payload(project, program, options.kernel.as_deref())?;
+            let native = measure(project, program, &payload, Side::Native)?;
+            let gnomon = measure(project, program, &payload, Side::Gnomon)?;
+            rows.extend(compare(&operations, &native, &gnomon)?);
         }
     }
     if options.json {
@@ -72,49 +84,81 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
 ///
 /// # Errors
 ///
-/// When something cannot be built or started, the program fails, or the file cannot be written.
+/// As for [`bare_under_gnomon`], and when the file cannot be written.
 pub fn record(project: &Project) -> Result<()> {
-    qemu::ensure(project)?;
-    toolchain::ensure(project)?;
-    let measured = measure(project, Program::Bare, false)?;
+    prepare(project)?;
+    let measured = bare_under_gnomon(project)?;
     let path = baseline::path(project);
     fs::write(&path, baseline::text(&measured)).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("bench: recorded in {}", path.display()));
     Ok(())
 }
 
-/// Runs a program on both sides.
-fn compare(project: &Project, program: Program, operations: &[&'static Operation]) -> Result<Vec<Row>> {
-    let native = measure(project, program, true)?;
-    let gnomon = measure(project, program, false)?;
-    let row = |operation: &&'static Operation| {
-        let find = |measured: &Measured, side: &str| -> Result<Samples> {
-            let samples = measured.get(operation.name).copied();
-            samples.with_context(|| format!("{side}: nothing was said of {}", operation.name))
-        };
-        Ok(Row {
-            operation,
-            native: find(&native, "native")?,
-            gnomon: find(&gnomon, "gnomon")?,
-        })
-    };
-    operations.iter().map(row).collect()
-}
-
-/// Runs a program on one side; its logs are in the target directory, under `bench`.
+/// What the bare program counts under gnomon.
 ///
 /// # Errors
 ///
 /// When something cannot be built or started, or the program fails.
-pub fn measure(project: &Project, program: Program, native: bool) -> Result<Measured> {
-    let side = if native { "native" } else { "gnomon" };
+pub fn bare_under_gnomon(project: &Project) -> Result<Measured> {
+    let payload = payload(project, Program::Bare, None)?;
+    measure(project, Program::Bare, &payload, Side::Gnomon)
+}
+
+/// Installs what is missing.
+fn prepare(project: &Project) -> Result<()> {
+    qemu::ensure(project)?;
+    toolchain::ensure(project)
+}
+
+/// What is below L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Native,
+    Gnomon,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Gnomon => "gnomon",
+        })
+    }
+}
+
+/// What the program is booted from; a Linux from `kernel` if there is one.
+fn payload(project: &Project, program: Program, kernel: Option<&Path>) -> Result<Request> {
+    let mut request = Request::default();
+    match program {
+        Program::Bare => {
+            request.kernel = Some(firmware::payload(project, firmware::BENCH)?);
+            request.no_initrd = true;
+        }
+        Program::Linux => {
+            let kernel = kernel.map_or_else(
+                || payload::kernel_image(project, Kernel::Seven),
+                |path| Ok(path.to_owned()),
+            );
+            request.kernel = Some(kernel?);
+            request.initrd = Some(payload::vmm_initrd(project)?);
+            request
+                .append
+                .push(format!("{} -- bench all {LINUX_COUNT}", payload::COMMAND_LINE));
+        }
+    }
+    Ok(request)
+}
+
+/// Runs a program on one side; its logs are in the target directory, under `bench`.
+fn measure(project: &Project, program: Program, payload: &Request, side: Side) -> Result<Measured> {
     say(&format!("bench: {program}, {side}"));
     let request = Request {
         cpu_count: Some(1),
+        memory: Some(MemorySize::from_mib(RAM_MIB)),
         headless: true,
         icount: true,
-        native,
-        ..request(project, program)?
+        native: side == Side::Native,
+        ..payload.clone()
     };
     let log_dir = project.target_dir().join("bench").join(format!("{program}-{side}"));
     let debug_uart = DebugUart::Log(log_dir.join("debug.log"));
@@ -133,13 +177,18 @@ pub fn measure(project: &Project, program: Program, native: bool) -> Result<Meas
     Ok(samples::of(&machine.console_lines()))
 }
 
-/// What the program is booted from.
-fn request(project: &Project, program: Program) -> Result<Request> {
-    Ok(match program {
-        Program::Bare => Request {
-            kernel: Some(firmware::payload(project, firmware::BENCH)?),
-            no_initrd: true,
-            ..Request::default()
-        },
-    })
+/// Both sides of each operation.
+fn compare(operations: &[&'static Operation], native: &Measured, gnomon: &Measured) -> Result<Vec<Row>> {
+    let find = |measured: &Measured, side: Side, name: &str| -> Result<Samples> {
+        let samples = measured.get(name).copied();
+        samples.with_context(|| format!("{side}: nothing was said of {name}"))
+    };
+    let row = |operation: &&'static Operation| {
+        Ok(Row {
+            operation,
+            native: find(native, Side::Native, operation.name)?,
+            gnomon: find(gnomon, Side::Gnomon, operation.name)?,
+        })
+    };
+    operations.iter().map(row).collect()
 }

@@ -71,11 +71,14 @@ struct BenchArgs {
     /// Only operations whose name or description contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// L1's kernel where L1 is a Linux, an arm64 Image [default: Debian's 7.x]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
     /// One JSON object a row, with names, least numbers and averages
     #[arg(long)]
     json: bool,
     /// Record the bare payload's counts under gnomon in tests/golden/bench.txt instead
-    #[arg(long, conflicts_with_all = ["filter", "json"])]
+    #[arg(long, conflicts_with_all = ["filter", "kernel", "json"])]
     record: bool,
 }
 
@@ -302,6 +305,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Command::Bench(arguments) => {
             let options = bench::Options {
                 filter: arguments.filter,
+                kernel: arguments.kernel,
                 json: arguments.json,
             };
             Ok(u8::from(!bench::run(&project, &options)?))

@@ -4,7 +4,6 @@ use std::fs;
 
 use anyhow::Context;
 use libtest_mimic::Trial;
-use xtask::bench::operations::Program;
 use xtask::bench::{self, baseline};
 use xtask::project::Project;
 
@@ -18,7 +17,7 @@ fn counts_are_as_recorded() -> Result {
     let project = Project::new();
     let path = baseline::path(&project);
     let recorded = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let measured = bench::measure(&project, Program::Bare, false)?;
+    let measured = bench::bare_under_gnomon(&project)?;
     let differences = baseline::differences(&recorded, &measured);
     if differences.is_empty() {
         return Ok(());

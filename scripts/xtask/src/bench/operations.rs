@@ -7,17 +7,20 @@ use std::fmt;
 pub enum Program {
     /// The guest hypervisor `tests/payloads/bench`, without an operating system.
     Bare,
+    /// The small VMM `tests/payloads/vmm` as the only program of a Linux.
+    Linux,
 }
 
 impl Program {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 1] = [Self::Bare];
+    pub const ALL: [Self; 2] = [Self::Bare, Self::Linux];
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bare => "bare",
+            Self::Linux => "linux",
         })
     }
 }
@@ -45,10 +48,18 @@ impl Operation {
     }
 
     const fn bare(name: &'static str, description: &'static str) -> Self {
+        Self::new(Program::Bare, name, description)
+    }
+
+    const fn linux(name: &'static str, description: &'static str) -> Self {
+        Self::new(Program::Linux, name, description)
+    }
+
+    const fn new(program: Program, name: &'static str, description: &'static str) -> Self {
         Self {
             name,
             description,
-            program: Program::Bare,
+            program,
             budget: None,
             kvm: None,
         }
@@ -70,7 +81,7 @@ impl Operation {
 }
 
 /// All of them, as reports have them.
-pub const OPERATIONS: [Operation; 14] = [
+pub const OPERATIONS: [Operation; 28] = [
     Operation::bare("reset", "reset to L1's main").budget(10_000_000),
     Operation::bare("smc", "SMC, PSCI_VERSION"),
     Operation::bare("hvc-self", "HVC at vEL2, to itself and back"),
@@ -99,6 +110,36 @@ pub const OPERATIONS: [Operation; 14] = [
     Operation::bare("tlbi-vm-100", "TLBI VMALLS12E1IS, 100 live pages"),
     Operation::bare("tlbi-vm-10000", "TLBI VMALLS12E1IS, 10 000 live pages"),
     Operation::bare("at", "AT S1E1R in L2's regime, stage 1 off"),
+    Operation::linux("hvc", "L2 HVC, answered by KVM")
+        .budget(3_000)
+        .kvm(50_900, 54_400),
+    Operation::linux("id-register", "L2 trapped ID register")
+        .budget(3_500)
+        .kvm(52_000, 55_400),
+    Operation::linux("mmio-kernel", "L2 load, L1's in-kernel GICD")
+        .budget(4_200)
+        .kvm(61_800, 61_800),
+    Operation::linux("mmio-vmm", "L2 load, userspace VMM")
+        .budget(12_000)
+        .kvm(158_800, 158_800),
+    Operation::linux("touch-page", "L2 first touch of 4K, L1 must fill")
+        .budget(11_000)
+        .kvm(76_200, 76_200),
+    Operation::linux("touch-block", "L2 first touch of 2M, L1 must map"),
+    Operation::linux("write-protect", "L2 store to a page whose writes are logged"),
+    Operation::linux("sgi", "L2 SGI to self, to the handler")
+        .budget(5_500)
+        .kvm(58_900, 63_000),
+    Operation::linux("timer", "L2 timer, deadline to handler")
+        .budget(6_000)
+        .kvm(68_100, 72_100),
+    Operation::linux("wfi-short", "the same in WFI, 20 000 ticks"),
+    Operation::linux("wfi-long", "the same in WFI, 5 000 000 ticks"),
+    Operation::linux("vm-2", "a second VM made, until its first HVC"),
+    Operation::linux("vm-10", "a tenth VM made, until its first HVC"),
+    Operation::linux("boot", "L1 Linux, reset to userspace")
+        .budget(1_050_000_000)
+        .kvm(2_065_000_000, 2_065_000_000),
 ];
 
 #[cfg(test)]

@@ -35,14 +35,14 @@ impl Row {
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<42} {:>12} {:>13} {:>8} {:>11}  {:>25}\n",
+        "{:<42} {:>13} {:>13} {:>9} {:>13}  {:>25}\n",
         "operation", "native", "gnomon", "ratio", "budget", "KVM"
     );
     for row in rows {
         let operation = row.operation;
         let mark = if row.is_within_budget() { "" } else { "  over budget" };
         let line = format!(
-            "{:<42} {:>12} {:>13} {:>8.1} {:>11}  {:>25}{mark}",
+            "{:<42} {:>13} {:>13} {:>9.2} {:>13}  {:>25}{mark}",
             operation.description,
             grouped(row.native.mean),
             grouped(row.gnomon.mean),

@@ -9,8 +9,20 @@
 //! | [`Routine::Write`] | start | end | step | stores the address itself there |
 //! | [`Routine::Call`] | start | end | step | calls what is there, which returns |
 //! | [`Routine::Hypercall`] | | count | | asks KVM for its PSCI version, over and over |
-//! | [`Routine::Mail`] | | count | | stores to the mailbox count times before the last one |
 //! | [`Routine::Spin`] | | | | never comes back |
+//!
+//! Others count what one operation costs, by the counter: two reads of it with the operation between them, less one tick
+//! for the read that lies between. They store twice to the mailbox: the least number, then the sum of all.
+//!
+//! | routine | x1 | x2 | x3 | what is counted |
+//! |---|---|---|---|---|
+//! | [`Routine::CountHypercall`] | | count | | asking KVM for its PSCI version |
+//! | [`Routine::CountIdRegister`] | | count | | reading an ID register, which traps |
+//! | [`Routine::CountPoll`] | address | count | | loading the same word |
+//! | [`Routine::CountWrite`] | start | end | step | storing the address itself there, every step bytes |
+//! | [`Routine::CountSgi`] | | count | | an SGI to itself, until its handler's first instruction |
+//! | [`Routine::CountTimer`] | | count | ticks | its timer, so many ticks from now, from the deadline to the handler |
+//! | [`Routine::CountWait`] | | count | ticks | the same, with a WFI meanwhile |
 
 use core::arch::global_asm;
 use core::slice;
@@ -21,55 +33,14 @@ pub(crate) const CODE_IPA: u64 = 0x1000_0000;
 /// No memory is ever there.
 pub(crate) const MAILBOX_IPA: u64 = 0x0a00_0000;
 
+/// Where the guest's interrupt controller is, if it has one.
+pub(crate) const GICD_IPA: u64 = 0x0800_0000;
+pub(crate) const GICR_IPA: u64 = 0x080a_0000;
+
 /// `ret`: what [`Routine::Call`] finds at its goals.
 pub(crate) const RET: u64 = 0xd65f_03c0;
 
-global_asm!(
-    ".pushsection .rodata.guest, \"a\"",
-    ".balign 8",
-    "guest_begin:",
-    "mailbox:  str x0, [x4]",
-    "guest_next: br x5",
-    "guest_read:",
-    "    mov x0, xzr",
-    "1:  ldr x6, [x1]",
-    "    eor x0, x0, x6",
-    "    add x1, x1, x3",
-    "    cmp x1, x2",
-    "    b.lo 1b",
-    "    b mailbox",
-    "guest_write:",
-    "    mov x0, xzr",
-    "1:  str x1, [x1]",
-    "    add x1, x1, x3",
-    "    cmp x1, x2",
-    "    b.lo 1b",
-    "    b mailbox",
-    "guest_call:",
-    "    mov x0, xzr",
-    "1:  blr x1",
-    "    add x1, x1, x3",
-    "    cmp x1, x2",
-    "    b.lo 1b",
-    "    b mailbox",
-    "guest_hypercall:",
-    "    mov x7, x2",
-    "1:  mov w0, #0x84000000",
-    "    hvc #0",
-    "    subs x7, x7, #1",
-    "    b.ne 1b",
-    "    b mailbox",
-    "guest_mail:",
-    "    mov x0, xzr",
-    "1:  str x0, [x4]",
-    "    subs x2, x2, #1",
-    "    b.ne 1b",
-    "    b mailbox",
-    "guest_spin:",
-    "    b guest_spin",
-    "guest_end:",
-    ".popsection",
-);
+global_asm!(include_str!("guest.S"), gicd = const GICD_IPA, gicr = const GICR_IPA);
 
 unsafe extern "C" {
     static guest_begin: u8;
@@ -78,8 +49,14 @@ unsafe extern "C" {
     static guest_write: u8;
     static guest_call: u8;
     static guest_hypercall: u8;
-    static guest_mail: u8;
     static guest_spin: u8;
+    static guest_count_hypercall: u8;
+    static guest_count_id_register: u8;
+    static guest_count_load: u8;
+    static guest_count_write: u8;
+    static guest_count_sgi: u8;
+    static guest_count_timer: u8;
+    static guest_count_wait: u8;
     static guest_end: u8;
 }
 
@@ -90,8 +67,14 @@ pub(crate) enum Routine {
     Write,
     Call,
     Hypercall,
-    Mail,
     Spin,
+    CountHypercall,
+    CountIdRegister,
+    CountLoad,
+    CountWrite,
+    CountSgi,
+    CountTimer,
+    CountWait,
 }
 
 impl Routine {
@@ -102,8 +85,14 @@ impl Routine {
             Self::Write => &raw const guest_write,
             Self::Call => &raw const guest_call,
             Self::Hypercall => &raw const guest_hypercall,
-            Self::Mail => &raw const guest_mail,
             Self::Spin => &raw const guest_spin,
+            Self::CountHypercall => &raw const guest_count_hypercall,
+            Self::CountIdRegister => &raw const guest_count_id_register,
+            Self::CountLoad => &raw const guest_count_load,
+            Self::CountWrite => &raw const guest_count_write,
+            Self::CountSgi => &raw const guest_count_sgi,
+            Self::CountTimer => &raw const guest_count_timer,
+            Self::CountWait => &raw const guest_count_wait,
         })
     }
 }
@@ -113,7 +102,7 @@ pub(crate) fn entry() -> u64 {
     ipa_of(&raw const guest_next)
 }
 
-/// The code, less than a page.
+/// The code, at most a page.
 pub(crate) fn code() -> &'static [u8] {
     let begin = &raw const guest_begin;
     let bytes = (&raw const guest_end).addr() - begin.addr();

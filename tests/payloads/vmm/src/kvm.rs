@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::guest::{self, CODE_IPA, MAILBOX_IPA, Routine};
+use crate::guest::{self, CODE_IPA, GICD_IPA, GICR_IPA, MAILBOX_IPA, Routine};
 use crate::sys::{self, Errno, Fd, INTERRUPTED, Mapping};
 
 /// Flags of a memory slot.
@@ -23,11 +23,21 @@ const GET_DIRTY_LOG: u32 = 0x4010_ae42;
 const SET_USER_MEMORY_REGION: u32 = 0x4020_ae46;
 const RUN: u32 = 0xae80;
 const SET_ONE_REG: u32 = 0x4010_aeac;
+const CREATE_DEVICE: u32 = 0xc00c_aee0;
+const SET_DEVICE_ATTR: u32 = 0x4018_aee1;
 const ARM_VCPU_INIT: u32 = 0x4020_aeae;
 const ARM_PREFERRED_TARGET: u32 = 0x8020_aeaf;
 
 const CAP_ARM_VM_IPA_SIZE: usize = 165;
 const VCPU_FEATURE_PSCI_0_2: u32 = 1 << 2;
+
+const DEVICE_VGIC_V3: u32 = 7;
+/// Groups of that device's attributes, and attributes in them.
+const GIC_ADDRESS: u32 = 0;
+const GIC_CONTROL: u32 = 4;
+const GIC_ADDRESS_GICD: u64 = 2;
+const GIC_ADDRESS_GICR: u64 = 3;
+const GIC_CONTROL_INIT: u64 = 0;
 
 /// A core register, by its place in `struct kvm_regs` in units of four bytes.
 const CORE_REGISTER: u64 = 0x6030_0000_0010_0000;
@@ -53,6 +63,21 @@ struct MemoryRegion {
 struct VcpuInit {
     target: u32,
     features: [u32; 7],
+}
+
+#[repr(C)]
+struct CreateDevice {
+    kind: u32,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct DeviceAttribute {
+    flags: u32,
+    group: u32,
+    attribute: u64,
+    address: u64,
 }
 
 #[repr(C)]
@@ -169,6 +194,39 @@ impl Vm {
         Ok(())
     }
 
+    /// Gives the guest a `GICv3` in the kernel. Before it has run.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn add_gic(&self) -> Result<(), Error> {
+        let mut create = CreateDevice {
+            kind: DEVICE_VGIC_V3,
+            fd: 0,
+            flags: 0,
+        };
+        self.vm
+            .ioctl_with(CREATE_DEVICE, &mut create)
+            .map_err(refused("KVM_CREATE_DEVICE"))?;
+        // The VM keeps the device when this is closed.
+        let gic = Fd::from(create.fd.cast_signed());
+        for (group, attribute, value) in [
+            (GIC_ADDRESS, GIC_ADDRESS_GICD, GICD_IPA),
+            (GIC_ADDRESS, GIC_ADDRESS_GICR, GICR_IPA),
+            (GIC_CONTROL, GIC_CONTROL_INIT, 0),
+        ] {
+            let mut attribute = DeviceAttribute {
+                flags: 0,
+                group,
+                attribute,
+                address: (&raw const value).expose_provenance() as u64,
+            };
+            gic.ioctl_with(SET_DEVICE_ATTR, &mut attribute)
+                .map_err(refused("KVM_SET_DEVICE_ATTR"))?;
+        }
+        Ok(())
+    }
+
     /// Sets a memory slot; 0 bytes deletes it.
     ///
     /// # Errors
@@ -239,7 +297,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Runs the vCPU until it stores to the mailbox; returns what it stored.
+    /// Runs the vCPU until it uses the mailbox; returns what it stored.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once, for so long or until a line is typed |
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
-//! | `bench CASE COUNT` | one kind of exit COUNT times, timed |
+//! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |
 //!
 //! The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
 //!

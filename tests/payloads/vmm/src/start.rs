@@ -43,6 +43,7 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
         *word = unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("?");
         count += 1;
     }
+    let started = bench::ticks();
     let is_init = sys::process_id() == 1;
     if is_init {
         mount_all();
@@ -52,7 +53,7 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
         Some((&"hold", words)) => (words, true),
         _ => (words, false),
     };
-    let is_ok = run(words, holds);
+    let is_ok = run(words, holds, started);
     if holds {
         hold("done");
     }
@@ -63,7 +64,8 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
     sys::exit(i32::from(!is_ok));
 }
 
-fn run(words: &[&str], holds: bool) -> bool {
+/// Does what the words say; the counter was at `started` when the program began.
+fn run(words: &[&str], holds: bool, started: u64) -> bool {
     match words {
         ["stress", workers, seconds] => match (workers.parse(), seconds.parse()) {
             (Ok(workers), Ok(seconds)) => stress::run(workers, seconds),
@@ -71,7 +73,7 @@ fn run(words: &[&str], holds: bool) -> bool {
         },
         ["golden"] => golden::run(holds),
         ["bench", case, count] => match count.parse() {
-            Ok(count) => bench::run(case, count),
+            Ok(count) => bench::run(case, count, started),
             Err(_) => usage(),
         },
         _ => usage(),
@@ -79,7 +81,7 @@ fn run(words: &[&str], holds: bool) -> bool {
 }
 
 fn usage() -> bool {
-    say!("usage: vmm stress WORKERS SECONDS | golden | bench hvc|mmio|touch COUNT, then perhaps: hold");
+    say!("usage: vmm stress WORKERS SECONDS | golden | bench CASE|all COUNT, then perhaps: hold");
     false
 }
 
