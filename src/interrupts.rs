@@ -9,7 +9,7 @@
 
 use ::trace::Event;
 use syndrome::{regs::hcr_el2, vncr};
-use vgic::{PhysicalGic, SgiRegister, Vgic, VirtualInterface, ich, nested};
+use vgic::{IchRegister, Interface, PhysicalGic, SgiRegister, Signal, Vgic, VirtualInterface, ich, nested};
 
 use crate::{
     arch::sysreg::*,
@@ -18,7 +18,7 @@ use crate::{
     inspect,
     nested::timer,
     shadow_mmu, trace,
-    vcpu::{Context, VCpu, context::GuestFrame, inject},
+    vcpu::{Context, VCpu, context::GuestFrame, inject, vncr::VncrPage},
 };
 
 /// The SGI that makes a CPU leave its guest and look around.
@@ -168,9 +168,20 @@ fn fold(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
     if vcpu.is_nested_vif_loaded {
         write_back_nested(vcpu, vgic, hw);
     } else {
-        read_interface(&mut vcpu.vif, vcpu.vm.lr_count);
-        vgic.save(vcpu.cpu, &mut vcpu.vif, hw);
+        take_l1_interface(vcpu, vgic, hw);
     }
+}
+
+/// Takes L1's interface out of the hardware.
+fn take_l1_interface(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    read_interface(&mut vcpu.vif, vgic.used(vcpu.cpu));
+    vgic.save(vcpu.cpu, &mut vcpu.vif, hw);
+}
+
+/// Puts L1's interface into the hardware.
+fn put_l1_interface(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    vgic.load(vcpu.cpu, &mut vcpu.vif, hw);
+    write_interface(&vcpu.vif, vgic.used(vcpu.cpu), &mut vcpu.lrs_in_hardware);
 }
 
 /// The inverse of [`fold`], with the lines of the emulated timers and the maintenance interrupt brought up to date.
@@ -178,8 +189,7 @@ fn refill(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
     timer::update_emulated(vcpu, vgic, hw);
     update_maintenance(vcpu, vgic, hw);
     if !vcpu.is_nested_vif_loaded {
-        vgic.load(vcpu.cpu, &mut vcpu.vif, hw);
-        write_interface(&vcpu.vif, vcpu.vm.lr_count);
+        put_l1_interface(vcpu, vgic, hw);
     }
 }
 
@@ -216,121 +226,123 @@ pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
 }
 
 /// Part of [`enter_nested`](crate::nested::switch::enter_nested): the timers' interrupts change their meaning, and the
-/// interface its owner.
-pub fn switch_to_nested(vcpu: &mut VCpu) {
+/// interface its owner. Returns the signal that L1 is due all the same.
+#[must_use]
+pub fn switch_to_nested(vcpu: &mut VCpu) -> Option<Signal> {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
-    read_interface(&mut vcpu.vif, vcpu.vm.lr_count);
-    vgic.save(vcpu.cpu, &mut vcpu.vif, &mut hw);
-    map_timers(vcpu, &mut vgic, &mut hw);
+    take_l1_interface(vcpu, &mut vgic, &mut hw);
+    map_timers(vcpu.cpu, Context::Nested, &mut vgic, &mut hw);
     vcpu.is_nested_vif_loaded = vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::IMO | hcr_el2::FMO) != 0;
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     if vcpu.is_nested_vif_loaded {
         load_nested(vcpu, &vgic);
+        vgic.deliverable(vcpu.cpu, &vcpu.vif)
     } else {
-        vgic.load(vcpu.cpu, &mut vcpu.vif, &mut hw);
-        write_interface(&vcpu.vif, vcpu.vm.lr_count);
+        put_l1_interface(vcpu, &mut vgic, &mut hw);
+        None
     }
 }
 
-/// Part of [`leave_nested`](crate::nested::switch::leave_nested), while the context is still nested: takes the guest's
-/// interface out of the hardware.
-pub fn save_nested(vcpu: &mut VCpu) {
+/// Part of [`leave_nested`](crate::nested::switch::leave_nested): takes the guest's interface out of the hardware while the
+/// context is still nested, has `leave` make it the host's, timers included, and loads L1's interface.
+pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     fold(vcpu, &mut vgic, &mut hw);
-}
-
-/// Part of [`leave_nested`](crate::nested::switch::leave_nested): loads L1's interface.
-pub fn switch_to_host(vcpu: &mut VCpu) {
-    let mut hw = &vcpu.vm.gic;
-    let mut vgic = vcpu.vm.vgic.lock();
+    leave(vcpu);
     if vcpu.is_maintenance_active {
         vcpu.is_maintenance_active = false;
         ICH_HCR_EL2.set(0);
         vcpu.vm.gic.deactivate(MAINTENANCE);
     }
     vcpu.is_nested_vif_loaded = false;
-    map_timers(vcpu, &mut vgic, &mut hw);
+    map_timers(vcpu.cpu, Context::Host, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }
 
-/// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in the context just entered, and
-/// makes the physical ones active exactly if those are: L1 has taken them and not finished.
-fn map_timers(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    let cpu = vcpu.cpu;
-    let other = match vcpu.context {
-        Context::Host => Context::Nested,
-        Context::Nested => Context::Host,
-    };
-    for is_physical in [true, false] {
+/// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in `context`, which has just been
+/// entered, and makes the physical ones active exactly if those are: L1 has taken them and not finished.
+#[inline]
+fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &mut &Gic) {
+    match context {
+        Context::Host => map_timers_of(Context::Host, Context::Nested, cpu, vgic, hw),
+        Context::Nested => map_timers_of(Context::Nested, Context::Host, cpu, vgic, hw),
+    }
+}
+
+#[inline(always)]
+fn map_timers_of(context: Context, other: Context, cpu: usize, vgic: &mut Vgic, hw: &mut &Gic) {
+    let mut active = 0;
+    for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
         // Losing its backing has no effect on the physical interrupt, so there is nothing to set.
         let _ = vgic.map_ppi(cpu, timer::hardware_intid(other, is_physical), None);
+        let is_active = vgic.map_ppi(cpu, timer::hardware_intid(context, is_physical), Some(pintid));
+        active |= u32::from(is_active) << pintid;
     }
-    for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
-        let is_active = vgic.map_ppi(cpu, timer::hardware_intid(vcpu.context, is_physical), Some(pintid));
-        Gic::set_active(hw, cpu, pintid, is_active);
-    }
+    hw.set_active_ppis(cpu, 1 << PHYSICAL_TIMER | 1 << VIRTUAL_TIMER, active);
 }
 
 /// Loads the virtual interface of L1's guest from L1's `ICH_*` registers.
 fn load_nested(vcpu: &mut VCpu, vgic: &Vgic) {
     let cpu = vcpu.cpu;
-    let page = l1_interface(vcpu);
-    nested::load(&page, &mut vcpu.nested_vif, vcpu.vm.lr_count, |intid| {
+    let page = L1Interface(&vcpu.vncr);
+    vcpu.nested_lrs = nested::load(&page, &mut vcpu.nested_vif, vcpu.vm.lr_count, |intid| {
         vgic.link(cpu, intid)
     });
-    write_interface(&vcpu.nested_vif, vcpu.vm.lr_count);
+    write_interface(&vcpu.nested_vif, vcpu.nested_lrs, &mut vcpu.lrs_in_hardware);
 }
 
 /// Brings L1's `ICH_*` registers up to date with the hardware, and deactivates what its guest finished.
+#[inline(never)]
 fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    read_interface(&mut vcpu.nested_vif_now, vcpu.vm.lr_count);
-    let mut page = l1_interface(vcpu);
-    let (before, now) = (&mut vcpu.nested_vif, &vcpu.nested_vif_now);
-    nested::save(before, now, &mut page, vcpu.vm.lr_count, |ended| {
+    read_interface(&mut vcpu.nested_vif_now, vcpu.nested_lrs);
+    let mut page = L1Interface(&vcpu.vncr);
+    let (before, valid) = (&mut vcpu.nested_vif, &mut vcpu.nested_lrs);
+    nested::save(before, valid, &vcpu.nested_vif_now, &mut page, |ended| {
         if ended.in_hardware {
             vgic.deactivated(vcpu.cpu, ended.intid, hw);
         } else {
             vgic.deactivate(vcpu.cpu, ended.intid, hw);
         }
     });
-    set_l1_interface(vcpu, &page);
 }
 
 /// The hardware's virtual interface of this CPU.
 pub fn hardware_interface(lr_count: usize) -> VirtualInterface {
     let mut vif = VirtualInterface::EMPTY;
-    read_interface(&mut vif, lr_count);
+    let all = (1u32 << lr_count) - 1;
+    read_interface(&mut vif, all as u16);
     vif
 }
 
-/// L1's `ICH_*` registers.
-pub fn l1_interface(vcpu: &VCpu) -> VirtualInterface {
-    VirtualInterface {
-        hcr: vcpu.vncr.get(vncr::ICH_HCR_EL2),
-        vmcr: vcpu.vncr.get(vncr::ICH_VMCR_EL2),
-        ap0r0: vcpu.vncr.get(vncr::ICH_AP0R0_EL2),
-        ap1r0: vcpu.vncr.get(vncr::ICH_AP1R0_EL2),
-        // Those that do not exist are not looked at, and copying a number that the compiler knows is cheaper.
-        lr: core::array::from_fn(|index| vcpu.vncr.get(vncr::ICH_LR0_EL2 + index * 8)),
+/// L1's `ICH_*` registers, which it has for its guest in its VNCR page.
+pub struct L1Interface<'a>(pub &'a VncrPage);
+
+impl L1Interface<'_> {
+    const fn offset(register: IchRegister) -> usize {
+        match register {
+            IchRegister::Hcr => vncr::ICH_HCR_EL2,
+            IchRegister::Vmcr => vncr::ICH_VMCR_EL2,
+            IchRegister::Ap0r0 => vncr::ICH_AP0R0_EL2,
+            IchRegister::Ap1r0 => vncr::ICH_AP1R0_EL2,
+            IchRegister::Lr(number) => vncr::ICH_LR0_EL2 + number * 8,
+        }
     }
 }
 
-fn set_l1_interface(vcpu: &VCpu, vif: &VirtualInterface) {
-    vcpu.vncr.set(vncr::ICH_HCR_EL2, vif.hcr);
-    vcpu.vncr.set(vncr::ICH_VMCR_EL2, vif.vmcr);
-    vcpu.vncr.set(vncr::ICH_AP0R0_EL2, vif.ap0r0);
-    vcpu.vncr.set(vncr::ICH_AP1R0_EL2, vif.ap1r0);
-    for (index, lr) in vif.lr.iter().take(vcpu.vm.lr_count).enumerate() {
-        vcpu.vncr.set(vncr::ICH_LR0_EL2 + index * 8, *lr);
+impl Interface for L1Interface<'_> {
+    fn get(&self, register: IchRegister) -> u64 {
+        self.0.get(Self::offset(register))
+    }
+
+    fn set(&mut self, register: IchRegister, value: u64) {
+        self.0.set(Self::offset(register), value);
     }
 }
 
 fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    // Most of the time L1 has the interface off while it runs itself.
-    let is_on = vcpu.vncr.get(vncr::ICH_HCR_EL2) & vgic::hcr::EN != 0;
-    let is_asserted = is_on && ich::maintenance_level(&l1_interface(vcpu), vcpu.vm.lr_count);
+    let is_asserted = ich::maintenance_level(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count);
     vgic.set_level(vcpu.cpu, MAINTENANCE, is_asserted, hw);
 }
 
@@ -349,19 +361,28 @@ pub fn deactivate(vcpu: &mut VCpu, value: u64) {
 
 macro_rules! list_registers {
     ($($index:literal = $register:ident),*) => {
-        fn read_interface(vif: &mut VirtualInterface, lr_count: usize) {
+        /// Reads the hardware's interface, with the list registers that `lrs` has a bit for.
+        fn read_interface(vif: &mut VirtualInterface, lrs: u16) {
             vif.hcr = ICH_HCR_EL2.get();
             vif.vmcr = ICH_VMCR_EL2.get();
             vif.ap0r0 = ICH_AP0R0_EL2.get();
             vif.ap1r0 = ICH_AP1R0_EL2.get();
-            $(if $index < lr_count { vif.lr[$index] = $register.get(); })*
+            if lrs != 0 {
+                $(if lrs & 1 << $index != 0 { vif.lr[$index] = $register.get(); })*
+            }
         }
 
-        fn write_interface(vif: &VirtualInterface, lr_count: usize) {
+        /// Writes the hardware's interface. `lrs` has a bit for each list register that is not 0, and `in_hardware` for
+        /// each that was not until now.
+        fn write_interface(vif: &VirtualInterface, lrs: u16, in_hardware: &mut u16) {
             ICH_VMCR_EL2.set(vif.vmcr);
             ICH_AP0R0_EL2.set(vif.ap0r0);
             ICH_AP1R0_EL2.set(vif.ap1r0);
-            $(if $index < lr_count { $register.set(vif.lr[$index]); })*
+            let changes = lrs | *in_hardware;
+            if changes != 0 {
+                $(if changes & 1 << $index != 0 { $register.set(vif.lr[$index]); })*
+                *in_hardware = lrs;
+            }
             ICH_HCR_EL2.set(vif.hcr);
         }
     };
@@ -385,6 +406,8 @@ pub fn reset(vcpu: &mut VCpu) {
     let mut vgic = vcpu.vm.vgic.lock();
     vcpu.is_nested_vif_loaded = false;
     vcpu.vif = VirtualInterface::EMPTY;
-    map_timers(vcpu, &mut vgic, &mut hw);
+    // Whatever is in there.
+    vcpu.lrs_in_hardware = u16::MAX >> (u16::BITS as usize - vcpu.vm.lr_count);
+    map_timers(vcpu.cpu, vcpu.context, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }

@@ -94,6 +94,10 @@ pub struct VCpu {
     pub nested_vif: VirtualInterface,
     /// Where it is read to, to be compared.
     pub nested_vif_now: VirtualInterface,
+    /// The list registers of it that have an interrupt, one bit each.
+    pub nested_lrs: u16,
+    /// The list registers of the hardware that may not be 0, one bit each.
+    pub lrs_in_hardware: u16,
     /// Whether the hardware's virtual interface is loaded from L1's `ICH_*` registers.
     pub is_nested_vif_loaded: bool,
     /// Whether the hardware's maintenance interrupt is active on behalf of L1's guest.
@@ -123,6 +127,8 @@ impl VCpu {
             vif: VirtualInterface::EMPTY,
             nested_vif: VirtualInterface::EMPTY,
             nested_vif_now: VirtualInterface::EMPTY,
+            nested_lrs: 0,
+            lrs_in_hardware: 0,
             is_nested_vif_loaded: false,
             is_maintenance_active: false,
             timers: Timers::default(),

@@ -289,6 +289,17 @@ impl Gic {
         }
     }
 
+    /// Makes those of the private interrupts `ppis` of CPU `cpu` active that are in `active`, and the others inactive.
+    pub fn set_active_ppis(&self, cpu: usize, ppis: u32, active: u32) {
+        let Some(frame) = self.redistributor(cpu) else { return };
+        if active != 0 {
+            frame.isactiver.set(active);
+        }
+        if active != ppis {
+            frame.icactiver.set(ppis & !active);
+        }
+    }
+
     /// Sets or clears the pending latch of shared interrupt `intid`.
     pub fn set_pending(&self, intid: u32, is_pending: bool) {
         let registers = if is_pending {

@@ -136,7 +136,7 @@ impl Snapshot {
         let (vel2, guest) = match vcpu.context {
             Context::Host => {
                 emulated.save_cntkctl();
-                (running, El1Registers::from_vncr(&vcpu.vncr))
+                (running, El1Registers::from_vncr(vcpu.vncr))
             }
             Context::Nested => {
                 emulated.cntkctl_el12 = CNTKCTL_EL1.get();

@@ -50,7 +50,7 @@ fn stage1_instruction(instruction: SysReg) -> Option<at::Stage1> {
 fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     let mut l1 = El1Registers::default();
     l1.save();
-    let guest = El1Registers::from_vncr(&vcpu.vncr);
+    let guest = El1Registers::from_vncr(vcpu.vncr);
     guest.load();
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     controls::load_nested_translation(vcpu);
@@ -72,7 +72,7 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
     let vttbr = shadow_mmu::acquire_last(vcpu)?;
     let mut l1 = El1Registers::default();
     l1.save();
-    El1Registers::from_vncr(&vcpu.vncr).load();
+    El1Registers::from_vncr(vcpu.vncr).load();
     VTTBR_EL2.set(vttbr);
     controls::load_guest_translation();
     barrier::isb();

@@ -68,6 +68,7 @@ pub fn load_host(vcpu: &VCpu) {
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
 pub fn load_nested(vcpu: &VCpu) {
+    let page = vcpu.vncr;
     load_nested_translation(vcpu);
     MDCR_EL2.set(merge::mdcr_for_nested(
         vcpu.vm.mdcr_hpmn | MDCR_BASE,
@@ -75,8 +76,8 @@ pub fn load_nested(vcpu: &VCpu) {
     ));
     CPTR_EL2.set(merge::cptr_for_nested(CPTR_BASE, vcpu.vel2.cpacr));
     CNTHCTL_EL2.set(merge::cnthctl_for_nested(CNTHCTL_BASE, vcpu.emulated.cnthctl));
-    VPIDR_EL2.set(vcpu.vncr.get(vncr::VPIDR_EL2));
-    VMPIDR_EL2.set(vcpu.vncr.get(vncr::VMPIDR_EL2));
+    VPIDR_EL2.set(page.get(vncr::VPIDR_EL2));
+    VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
 }
 
 /// CPTR_EL2 bits that only the host context needs.

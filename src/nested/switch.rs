@@ -17,28 +17,33 @@ use crate::{
     vcpu::{
         Context, VCpu,
         context::{El1Registers, GuestFrame},
+        inject,
+        vncr::VncrPage,
     },
 };
 
 /// Enters the nested context at `pc` with processor state `pstate`, as L1's ERET asked.
 pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u64) {
+    let page = vcpu.vncr;
     vcpu.vel2.save();
     vcpu.emulated.save_cntkctl();
-    El1Registers::load_from_vncr(&vcpu.vncr);
+    El1Registers::load_from_vncr(page);
     CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
-    MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
-    VSESR_EL2.set(vcpu.vncr.get(vncr::VSESR_EL2));
-    VDISR_EL2.set(vcpu.vncr.get(vncr::VDISR_EL2));
+    MDSCR_EL1.set(page.get(vncr::MDSCR_EL1));
+    VSESR_EL2.set(page.get(vncr::VSESR_EL2));
+    VDISR_EL2.set(page.get(vncr::VDISR_EL2));
     vcpu.context = Context::Nested;
     timer::switch_to_nested(vcpu);
     controls::load_nested(vcpu);
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     record_shadow(vcpu);
-    interrupts::switch_to_nested(vcpu);
+    let due = interrupts::switch_to_nested(vcpu);
     frame.elr = pc;
     frame.spsr = pstate;
     barrier::isb();
-    interrupts::interrupt_l1_if_due(vcpu, frame);
+    if let Some(signal) = due {
+        inject::interrupt_to_vel2(vcpu, frame, signal);
+    }
 }
 
 /// Records which shadow L1's guest runs on.
@@ -55,29 +60,30 @@ fn record_shadow(vcpu: &VCpu) {
 /// Leaves the nested context: afterwards the hardware holds L1's registers, and `frame` is still where its guest was.
 pub fn leave_nested(vcpu: &mut VCpu) {
     debug_assert_eq!(vcpu.context, Context::Nested);
-    El1Registers::save_to_vncr(&vcpu.vncr);
+    let page = vcpu.vncr;
+    El1Registers::save_to_vncr(page);
     vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
-    vcpu.vncr.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
+    page.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
     // L1's own value takes effect at its next ERET: until it has put it into its page, there is the guest's.
     MDSCR_EL1.set(0);
-    save_virtual_serror(vcpu);
-    interrupts::save_nested(vcpu);
-    vcpu.context = Context::Host;
-    timer::switch_to_host(vcpu);
+    save_virtual_serror(page);
+    interrupts::switch_to_host(vcpu, |vcpu| {
+        vcpu.context = Context::Host;
+        timer::switch_to_host(vcpu);
+    });
     vcpu.vel2.load();
     vcpu.emulated.load_cntkctl();
     controls::load_host(vcpu);
-    interrupts::switch_to_host(vcpu);
     barrier::isb();
     shadow_mmu::release(vcpu);
 }
 
 /// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.
-fn save_virtual_serror(vcpu: &VCpu) {
-    vcpu.vncr.set(vncr::VDISR_EL2, VDISR_EL2.get());
+fn save_virtual_serror(page: VncrPage) {
+    page.set(vncr::VDISR_EL2, VDISR_EL2.get());
     if HCR_EL2.get() & hcr_el2::VSE == 0 {
-        let hcr = vcpu.vncr.get(vncr::HCR_EL2);
-        vcpu.vncr.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
+        let hcr = page.get(vncr::HCR_EL2);
+        page.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
     }
 }
 

@@ -63,17 +63,19 @@ pub fn now() -> u64 {
 
 /// `CNTP` of L1's guest, as its page has it.
 pub fn guest_physical(vcpu: &VCpu) -> Timer {
+    let page = vcpu.vncr;
     Timer {
-        ctl: vcpu.vncr.get(vncr::CNTP_CTL_EL0),
-        cval: vcpu.vncr.get(vncr::CNTP_CVAL_EL0),
+        ctl: page.get(vncr::CNTP_CTL_EL0),
+        cval: page.get(vncr::CNTP_CVAL_EL0),
     }
 }
 
 /// `CNTV` of L1's guest, as its page has it; counts [`now`] less L1's `CNTVOFF_EL2`.
 pub fn guest_virtual(vcpu: &VCpu) -> Timer {
+    let page = vcpu.vncr;
     Timer {
-        ctl: vcpu.vncr.get(vncr::CNTV_CTL_EL0),
-        cval: vcpu.vncr.get(vncr::CNTV_CVAL_EL0),
+        ctl: page.get(vncr::CNTV_CTL_EL0),
+        cval: page.get(vncr::CNTV_CVAL_EL0),
     }
 }
 
@@ -133,10 +135,11 @@ pub fn switch_to_host(vcpu: &mut VCpu) {
         hyp_physical: physical,
         hyp_virtual: virtual_,
     } = Timers::of_hardware();
-    vcpu.vncr.set(vncr::CNTP_CTL_EL0, physical.ctl);
-    vcpu.vncr.set(vncr::CNTP_CVAL_EL0, physical.cval);
-    vcpu.vncr.set(vncr::CNTV_CTL_EL0, virtual_.ctl);
-    vcpu.vncr.set(vncr::CNTV_CVAL_EL0, virtual_.cval);
+    let page = vcpu.vncr;
+    page.set(vncr::CNTP_CTL_EL0, physical.ctl);
+    page.set(vncr::CNTP_CVAL_EL0, physical.cval);
+    page.set(vncr::CNTV_CTL_EL0, virtual_.ctl);
+    page.set(vncr::CNTV_CVAL_EL0, virtual_.cval);
     load_hardware(vcpu.timers.hyp_physical, vcpu.timers.hyp_virtual, 0);
 }
 
@@ -152,25 +155,40 @@ pub fn hardware_intid(context: Context, is_physical: bool) -> u32 {
 
 /// Recomputes the interrupt lines of the two timers that are not in the hardware, and arms the EL2 timer for the next
 /// change.
+#[inline]
 pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
+    match vcpu.context {
+        Context::Host => {
+            let (physical, virtual_) = (guest_physical(vcpu), guest_virtual(vcpu));
+            let offset = vcpu.vncr.get(vncr::CNTVOFF_EL2);
+            let lines = (intid::PHYSICAL, intid::VIRTUAL);
+            update(vcpu.cpu, physical, virtual_, offset, lines, vgic, gic);
+        }
+        Context::Nested => {
+            let Timers {
+                hyp_physical: physical,
+                hyp_virtual: virtual_,
+            } = vcpu.timers;
+            let lines = (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL);
+            update(vcpu.cpu, physical, virtual_, 0, lines, vgic, gic);
+        }
+    }
+}
+
+#[inline(always)]
+fn update(
+    cpu: usize,
+    physical: Timer,
+    virtual_: Timer,
+    offset: u64,
+    lines: (u32, u32),
+    vgic: &mut Vgic,
+    gic: &mut &Gic,
+) {
     let now = now();
-    let (physical, virtual_, offset, lines) = match vcpu.context {
-        Context::Host => (
-            guest_physical(vcpu),
-            guest_virtual(vcpu),
-            vcpu.vncr.get(vncr::CNTVOFF_EL2),
-            (intid::PHYSICAL, intid::VIRTUAL),
-        ),
-        Context::Nested => (
-            vcpu.timers.hyp_physical,
-            vcpu.timers.hyp_virtual,
-            0,
-            (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL),
-        ),
-    };
     let virtual_now = now.wrapping_sub(offset);
-    set_line(vcpu, lines.0, physical.is_asserted(now), vgic, gic);
-    set_line(vcpu, lines.1, virtual_.is_asserted(virtual_now), vgic, gic);
+    set_line(cpu, lines.0, physical.is_asserted(now), vgic, gic);
+    set_line(cpu, lines.1, virtual_.is_asserted(virtual_now), vgic, gic);
     let virtual_deadline = virtual_.deadline(virtual_now).map(|cval| cval.wrapping_add(offset));
     match physical.deadline(now).into_iter().chain(virtual_deadline).min() {
         Some(deadline) => {
@@ -182,11 +200,19 @@ pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
 }
 
 /// The line of one of the two is now `level`.
-fn set_line(vcpu: &VCpu, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
-    if vgic.set_level(vcpu.cpu, intid, level, gic) {
+#[inline(always)]
+fn set_line(cpu: usize, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
+    if vgic.is_high(cpu, intid) != level {
+        change_line(cpu, intid, level, vgic, gic);
+    }
+}
+
+#[cold]
+fn change_line(cpu: usize, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
+    if vgic.set_level(cpu, intid, level, gic) {
         // Neither number is larger.
-        trace::record(vcpu.cpu, || Event::TimerIrq {
-            vcpu: vcpu.cpu as u16,
+        trace::record(cpu, || Event::TimerIrq {
+            vcpu: cpu as u16,
             intid: intid as u16,
             level,
         });

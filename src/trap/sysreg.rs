@@ -13,10 +13,10 @@ use vgic::{SgiRegister, ich};
 
 use crate::{
     arch::sysreg::{self, *},
-    interrupts,
+    interrupts::{self, L1Interface},
     nested::{at, timer, tlbi},
     trace, unhandled,
-    vcpu::{VCpu, context::GuestFrame},
+    vcpu::{VCpu, context::GuestFrame, inject},
 };
 
 /// ICC_SRE_EL2 as L1 sees it: system registers only, for EL1 too.
@@ -42,10 +42,14 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     finish(vcpu, frame, access, is_done);
 }
 
-/// Goes on behind an access that was emulated; another one is undefined.
+/// Goes on behind an access that was emulated; another one is undefined. That is news unless it is about a feature that is
+/// not shown.
+#[inline]
 fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: bool) {
     if is_done {
         frame.skip_instruction();
+    } else if idreg::is_hidden(access.reg) {
+        inject::undefined(vcpu, frame);
     } else {
         unhandled::system_register(vcpu, frame, access.reg, access.is_read);
     }
@@ -137,9 +141,9 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ICC_SRE_EL2 => ICC_SRE_EL2,
         SysReg::ICC_SRE_EL1 => ICC_SRE_EL1,
         SysReg::ICH_VTR_EL2 => ich::vtr(vcpu.vm.lr_count),
-        SysReg::ICH_MISR_EL2 => ich::misr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
-        SysReg::ICH_EISR_EL2 => ich::eisr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
-        SysReg::ICH_ELRSR_EL2 => ich::elrsr(&interrupts::l1_interface(vcpu), vcpu.vm.lr_count),
+        SysReg::ICH_MISR_EL2 => ich::misr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
+        SysReg::ICH_EISR_EL2 => ich::eisr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
+        SysReg::ICH_ELRSR_EL2 => ich::elrsr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
         // Nothing implementation defined: RES0.
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
         // The reset vector is gnomon's business.

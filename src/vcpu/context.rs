@@ -83,17 +83,17 @@ macro_rules! el1_registers {
             }
 
             /// Takes them from the VNCR page.
-            pub fn from_vncr(page: &VncrPage) -> Self {
+            pub fn from_vncr(page: VncrPage) -> Self {
                 Self { $($field: page.get($offset),)* }
             }
 
             /// From the VNCR page, where L1 keeps its guest's, into the hardware.
-            pub fn load_from_vncr(page: &VncrPage) {
+            pub fn load_from_vncr(page: VncrPage) {
                 $($register.set(page.get($offset));)*
             }
 
             /// From the hardware into the VNCR page.
-            pub fn save_to_vncr(page: &VncrPage) {
+            pub fn save_to_vncr(page: VncrPage) {
                 $(page.set($offset, $register.get());)*
             }
         }

@@ -6,7 +6,7 @@
 //! the page can be trusted, and none needs to be: everything here is total.
 
 use crate::lr::State;
-use crate::{ListRegister, MAX_LIST_REGISTERS, VirtualInterface, hcr, vmcr};
+use crate::{IchRegister, Interface, ListRegister, MAX_LIST_REGISTERS, hcr, vmcr};
 
 /// `ICH_MISR_EL2.EOI`: a list register asked for it at its end.
 pub const MISR_EOI: u64 = 1 << 0;
@@ -24,6 +24,10 @@ pub const MISR_VGRP0D: u64 = 1 << 5;
 pub const MISR_VGRP1E: u64 = 1 << 6;
 /// `ICH_MISR_EL2.VGrp1D`: Group 1 is disabled.
 pub const MISR_VGRP1D: u64 = 1 << 7;
+
+/// What of `ICH_HCR_EL2` asks for a reason of the maintenance interrupt.
+const HCR_ASKS: u64 =
+    hcr::UIE | hcr::LRENPIE | hcr::NPIE | hcr::VGRP0EIE | hcr::VGRP0DIE | hcr::VGRP1EIE | hcr::VGRP1DIE;
 
 /// What L1 may set in `ICH_HCR_EL2`: no GICv4 (`vSGIEOICount`, `DVIM`), no SEIs (`TSEI`).
 const HCR_ALLOWED: u64 = 0xff | hcr::TC | hcr::TALL0 | hcr::TALL1 | hcr::TDIR | hcr::EOICOUNT;
@@ -60,50 +64,67 @@ pub fn vtr(lr_count: usize) -> u64 {
     FIELDS | (lr_count.clamp(1, MAX_LIST_REGISTERS) - 1) as u64
 }
 
-/// The list registers of `vif` that exist.
-fn list_registers(vif: &VirtualInterface, lr_count: usize) -> impl Iterator<Item = ListRegister> {
-    vif.lr.iter().take(lr_count).map(|&lr| ListRegister(lr))
-}
-
-/// One bit for each list register that satisfies `wanted`.
-fn which(vif: &VirtualInterface, lr_count: usize, wanted: fn(ListRegister) -> bool) -> u64 {
-    list_registers(vif, lr_count)
-        .enumerate()
-        .filter(|&(_, lr)| wanted(lr))
-        .fold(0, |bits, (number, _)| bits | 1 << number)
+/// One bit for each of the first `lr_count` list registers that satisfies `wanted`.
+fn which(vif: &impl Interface, lr_count: usize, wanted: impl Fn(ListRegister) -> bool) -> u64 {
+    let mut bits = 0;
+    for number in 0..lr_count.min(MAX_LIST_REGISTERS) {
+        bits |= u64::from(wanted(ListRegister(vif.get(IchRegister::Lr(number))))) << number;
+    }
+    bits
 }
 
 /// `ICH_EISR_EL2`: list registers whose interrupt has ended and that asked for an interrupt then.
 #[must_use]
-pub fn eisr(vif: &VirtualInterface, lr_count: usize) -> u64 {
-    which(vif, lr_count, |lr| !lr.is_valid() && lr.has_eoi())
+pub fn eisr(vif: &impl Interface, lr_count: usize) -> u64 {
+    which(vif, lr_count, has_ended)
+}
+
+/// Whether the interrupt of a list register has ended, and asked for an interrupt then.
+const fn has_ended(lr: ListRegister) -> bool {
+    // No state, no hardware link, whose pINTID has the place of EOI, and EOI.
+    const STATE_AND_HW: u64 = 0b111 << 61;
+    lr.0 & (STATE_AND_HW | LR_EOI) == LR_EOI
 }
 
 /// `ICH_ELRSR_EL2`: list registers free to use, without loss of an interrupt or of an `EISR` bit.
 #[must_use]
-pub fn elrsr(vif: &VirtualInterface, lr_count: usize) -> u64 {
+pub fn elrsr(vif: &impl Interface, lr_count: usize) -> u64 {
     which(vif, lr_count, |lr| !lr.is_valid() && !lr.has_eoi())
 }
 
 /// `ICH_MISR_EL2`: the reasons for the maintenance interrupt, whether or not `ICH_HCR_EL2.En` is set.
 #[must_use]
-pub fn misr(vif: &VirtualInterface, lr_count: usize) -> u64 {
-    let valid = list_registers(vif, lr_count).filter(|lr| lr.is_valid()).count();
-    let some_pending = list_registers(vif, lr_count).any(|lr| lr.state() == State::Pending);
-    let group0 = vif.is_group_enabled(false);
-    let group1 = vif.is_group_enabled(true);
+pub fn misr(vif: &impl Interface, lr_count: usize) -> u64 {
+    let hcr = vif.get(IchRegister::Hcr);
+    let has_eoi =
+        (0..lr_count.min(MAX_LIST_REGISTERS)).any(|number| has_ended(ListRegister(vif.get(IchRegister::Lr(number)))));
+    let eoi = if has_eoi { MISR_EOI } else { 0 };
+    // Most of the time nothing is asked for but that.
+    eoi | if hcr & HCR_ASKS == 0 {
+        0
+    } else {
+        reasons_asked_for(vif, hcr, lr_count)
+    }
+}
+
+/// The reasons that have an enable bit in `ICH_HCR_EL2`.
+#[inline(never)]
+fn reasons_asked_for(vif: &impl Interface, hcr: u64, lr_count: usize) -> u64 {
+    let valid = which(vif, lr_count, ListRegister::is_valid).count_ones();
+    let pending = which(vif, lr_count, |lr| lr.state() == State::Pending);
+    let vmcr = vif.get(IchRegister::Vmcr);
+    let (group0, group1) = (vmcr & vmcr::VENG0 != 0, vmcr & vmcr::VENG1 != 0);
     [
-        (MISR_EOI, true, eisr(vif, lr_count) != 0),
-        (MISR_U, vif.hcr & hcr::UIE != 0, valid <= 1),
-        (MISR_LRENP, vif.hcr & hcr::LRENPIE != 0, vif.hcr & hcr::EOICOUNT != 0),
-        (MISR_NP, vif.hcr & hcr::NPIE != 0, !some_pending),
-        (MISR_VGRP0E, vif.hcr & hcr::VGRP0EIE != 0, group0),
-        (MISR_VGRP0D, vif.hcr & hcr::VGRP0DIE != 0, !group0),
-        (MISR_VGRP1E, vif.hcr & hcr::VGRP1EIE != 0, group1),
-        (MISR_VGRP1D, vif.hcr & hcr::VGRP1DIE != 0, !group1),
+        (MISR_U, hcr::UIE, valid <= 1),
+        (MISR_LRENP, hcr::LRENPIE, hcr & hcr::EOICOUNT != 0),
+        (MISR_NP, hcr::NPIE, pending == 0),
+        (MISR_VGRP0E, hcr::VGRP0EIE, group0),
+        (MISR_VGRP0D, hcr::VGRP0DIE, !group0),
+        (MISR_VGRP1E, hcr::VGRP1EIE, group1),
+        (MISR_VGRP1D, hcr::VGRP1DIE, !group1),
     ]
     .into_iter()
-    .filter(|&(_, asked, holds)| asked && holds)
+    .filter(|&(_, enable, holds)| hcr & enable != 0 && holds)
     .fold(0, |misr, (bit, ..)| misr | bit)
 }
 
@@ -111,8 +132,8 @@ pub fn misr(vif: &VirtualInterface, lr_count: usize) -> u64 {
 ///
 /// [`Vgic::set_level`]: crate::Vgic::set_level
 #[must_use]
-pub fn maintenance_level(vif: &VirtualInterface, lr_count: usize) -> bool {
-    vif.hcr & hcr::EN != 0 && misr(vif, lr_count) != 0
+pub fn maintenance_level(vif: &impl Interface, lr_count: usize) -> bool {
+    vif.get(IchRegister::Hcr) & hcr::EN != 0 && misr(vif, lr_count) != 0
 }
 
 /// L1's `ICH_HCR_EL2` as it may go into the hardware register; L0 adds its own traps.

@@ -45,7 +45,23 @@ impl Vgic {
     /// The line of an emulated interrupt is now `level`: a PPI of `cpu`, or an SPI (`cpu` is then
     /// ignored). A rising line of an edge-triggered interrupt makes it pending. Says whether that is
     /// a change.
+    #[inline]
     pub fn set_level(&mut self, cpu: usize, intid: u32, level: bool, hw: &mut impl PhysicalGic) -> bool {
+        self.is_high(cpu, intid) != level && self.change_level(cpu, intid, level, hw)
+    }
+
+    /// The line of an interrupt as last known; low if there is none.
+    #[inline]
+    #[must_use]
+    pub fn is_high(&self, cpu: usize, intid: u32) -> bool {
+        let id = IntId::new(intid);
+        id.and_then(|id| Some(self.bank(cpu, id)?.line & id.mask() != 0))
+            .unwrap_or(false)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn change_level(&mut self, cpu: usize, intid: u32, level: bool, hw: &mut impl PhysicalGic) -> bool {
         let Some(id) = self.line_of(cpu, intid) else {
             return false;
         };
@@ -53,9 +69,6 @@ impl Vgic {
             return false;
         };
         let mask = id.mask();
-        if (bank.line & mask != 0) == level {
-            return false;
-        }
         if level {
             bank.line |= mask;
             bank.latch |= bank.edge & mask;
@@ -99,6 +112,7 @@ impl Vgic {
     ///
     /// To be called after [`Self::save`], when nothing is resident on `cpu`.
     #[must_use = "the physical PPI's active state must be set to it"]
+    #[inline]
     pub fn map_ppi(&mut self, cpu: usize, intid: u32, pintid: Option<u32>) -> bool {
         let Some(id) = self.line_of(cpu, intid).filter(|id| id.is_private()) else {
             return false;

@@ -83,6 +83,55 @@ pub struct VirtualInterface {
     pub lr: [u64; MAX_LIST_REGISTERS],
 }
 
+/// A register of a virtual CPU interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IchRegister {
+    /// `ICH_HCR_EL2`.
+    Hcr,
+    /// `ICH_VMCR_EL2`.
+    Vmcr,
+    /// `ICH_AP0R0_EL2`.
+    Ap0r0,
+    /// `ICH_AP1R0_EL2`.
+    Ap1r0,
+    /// `ICH_LR<n>_EL2`.
+    Lr(usize),
+}
+
+/// The registers of a virtual CPU interface, wherever they are: values, or words of a VNCR page.
+pub trait Interface {
+    /// Reads one; 0 for a list register that does not exist.
+    fn get(&self, register: IchRegister) -> u64;
+    /// Writes one.
+    fn set(&mut self, register: IchRegister, value: u64);
+}
+
+impl Interface for VirtualInterface {
+    fn get(&self, register: IchRegister) -> u64 {
+        match register {
+            IchRegister::Hcr => self.hcr,
+            IchRegister::Vmcr => self.vmcr,
+            IchRegister::Ap0r0 => self.ap0r0,
+            IchRegister::Ap1r0 => self.ap1r0,
+            IchRegister::Lr(number) => self.lr.get(number).copied().unwrap_or(0),
+        }
+    }
+
+    fn set(&mut self, register: IchRegister, value: u64) {
+        match register {
+            IchRegister::Hcr => self.hcr = value,
+            IchRegister::Vmcr => self.vmcr = value,
+            IchRegister::Ap0r0 => self.ap0r0 = value,
+            IchRegister::Ap1r0 => self.ap1r0 = value,
+            IchRegister::Lr(number) => {
+                if let Some(lr) = self.lr.get_mut(number) {
+                    *lr = value;
+                }
+            }
+        }
+    }
+}
+
 /// The running priority when nothing is active.
 const IDLE_PRIORITY: u8 = 0xff;
 

@@ -102,11 +102,17 @@ impl Vgic {
     /// Makes `vif` offer L1 on `cpu` what it should be offered: list registers and `ICH_HCR_EL2`
     /// (where trap bits and unmanaged bits of `vif.hcr` are kept). Called on the way into L1's own
     /// context, with `vif` as the hardware has it or as [`Self::save`] left it.
+    #[inline]
     pub fn load(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
-        if !self.needs_load(cpu) {
+        if self.needs_load(cpu) {
+            self.load_anew(cpu, vif, hw);
+        } else {
             vif.hcr |= hcr::EN;
-            return;
         }
+    }
+
+    #[inline(never)]
+    fn load_anew(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
         self.save(cpu, vif, hw);
         self.fill(cpu, vif, hw);
         if let Some(state) = self.cpus.get_mut(cpu) {
@@ -120,9 +126,17 @@ impl Vgic {
     /// maintenance interrupt comes.
     ///
     /// [`access_needs_lists`]: crate::access_needs_lists
+    #[inline]
     pub fn save(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
-        self.end_those_left_out(cpu, vif, hw);
         let used = self.used(cpu);
+        if vif.hcr & hcr::EOICOUNT != 0 || used != 0 {
+            self.take_back(cpu, used, vif, hw);
+        }
+    }
+
+    #[inline(never)]
+    fn take_back(&mut self, cpu: usize, used: u16, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
+        self.end_those_left_out(cpu, vif, hw);
         if used == 0 {
             return;
         }
@@ -151,7 +165,18 @@ impl Vgic {
     /// L1 runs, when the answer is an exception into vEL2, and before waiting for an interrupt.
     /// Interrupts in list registers are not considered: save first.
     #[must_use]
+    #[inline]
     pub fn deliverable(&self, cpu: usize, vif: &VirtualInterface) -> Option<Signal> {
+        let has_private = self.cpus.get(cpu).is_some_and(|state| state.private.offered() != 0);
+        if has_private || self.busy != 0 {
+            self.most_urgent_signal(cpu, vif)
+        } else {
+            None
+        }
+    }
+
+    #[inline(never)]
+    fn most_urgent_signal(&self, cpu: usize, vif: &VirtualInterface) -> Option<Signal> {
         let mut best: Option<(u8, bool)> = None;
         self.for_each_bank(cpu, |word, bank, mine| {
             for bit in Bits(bank.offered() & self.forwarded_groups(bank) & mine) {

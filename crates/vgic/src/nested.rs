@@ -4,30 +4,34 @@
 //! interrupt stay out of hardware: what their `EOI` bits ask for is L1's maintenance interrupt,
 //! which is computed from the page.
 
-use crate::{ListRegister, VirtualInterface, hcr, ich};
+use crate::intid::Bits;
+use crate::{IchRegister, Interface, ListRegister, VirtualInterface, hcr, ich};
 
 const STATE_MASK: u64 = 3 << 62;
 
 /// Makes `hardware` the interface to put into hardware for L1's guest: L1's `page`, sanitised,
-/// hardware links translated by `physical` as in [`ich::translate_for_hardware`]. What lies beyond
-/// `lr_count` is left alone.
+/// hardware links translated by `physical` as in [`ich::translate_for_hardware`]. Says which list
+/// registers have an interrupt, one bit each; the others are 0, and those beyond `lr_count` are left alone.
 pub fn load(
-    page: &VirtualInterface,
+    page: &impl Interface,
     hardware: &mut VirtualInterface,
     lr_count: usize,
     physical: impl Fn(u32) -> Option<u32>,
-) {
-    hardware.hcr = ich::sanitise_hcr(page.hcr);
-    hardware.vmcr = ich::sanitise_vmcr(page.vmcr);
-    hardware.ap0r0 = page.ap0r0 & u64::from(u32::MAX);
-    hardware.ap1r0 = page.ap1r0 & u64::from(u32::MAX);
-    for (to, &from) in hardware.lr.iter_mut().zip(&page.lr).take(lr_count) {
-        *to = if ListRegister(from).is_valid() {
-            ich::translate_for_hardware(from, &physical)
-        } else {
-            0
-        };
+) -> u16 {
+    hardware.hcr = ich::sanitise_hcr(page.get(IchRegister::Hcr));
+    hardware.vmcr = ich::sanitise_vmcr(page.get(IchRegister::Vmcr));
+    hardware.ap0r0 = page.get(IchRegister::Ap0r0) & u64::from(u32::MAX);
+    hardware.ap1r0 = page.get(IchRegister::Ap1r0) & u64::from(u32::MAX);
+    let mut valid = 0;
+    for (number, to) in hardware.lr.iter_mut().take(lr_count).enumerate() {
+        let from = page.get(IchRegister::Lr(number));
+        *to = 0;
+        if ListRegister(from).is_valid() {
+            *to = ich::translate_for_hardware(from, &physical);
+            valid |= 1 << number;
+        }
     }
+    valid
 }
 
 /// How one of L1's interrupts ended through a hardware link of L1's.
@@ -44,32 +48,37 @@ pub struct Ended {
 }
 
 /// Brings back into L1's `page` what L1's guest has done: states, active priorities,
-/// `ICH_VMCR_EL2` and `EOIcount`. `before` has the list registers that [`load`] made and `after` is
-/// what hardware now has; `ended` is told of each of L1's interrupts that ended through a link.
-/// `before` is brought up to date, so that the same end is not told twice.
+/// `ICH_VMCR_EL2` and `EOIcount`. `before` has the list registers that [`load`] made, of which `valid` have an interrupt,
+/// and `after` is what hardware now has of these; `ended` is told of each of L1's interrupts that ended through a link.
+/// `before` and `valid` are brought up to date, so that the same end is not told twice.
 pub fn save(
     before: &mut VirtualInterface,
+    valid: &mut u16,
     after: &VirtualInterface,
-    page: &mut VirtualInterface,
-    lr_count: usize,
+    page: &mut impl Interface,
     mut ended: impl FnMut(Ended),
 ) {
-    page.vmcr = after.vmcr;
-    page.ap0r0 = after.ap0r0;
-    page.ap1r0 = after.ap1r0;
-    page.hcr = page.hcr & !hcr::EOICOUNT | after.hcr & hcr::EOICOUNT;
-    let hardware = before.lr.iter_mut().zip(&after.lr);
-    for ((before, &after), lr) in hardware.zip(&mut page.lr).take(lr_count) {
-        if !ListRegister(*before).is_valid() {
-            continue;
-        }
-        *lr = *lr & !STATE_MASK | after & STATE_MASK;
-        let guest_lr = ListRegister(*lr);
-        if guest_lr.is_hw() && !guest_lr.is_valid() {
-            ended(Ended {
-                intid: guest_lr.pintid(),
-                in_hardware: ListRegister(*before).is_hw(),
-            });
+    page.set(IchRegister::Vmcr, after.vmcr);
+    page.set(IchRegister::Ap0r0, after.ap0r0);
+    page.set(IchRegister::Ap1r0, after.ap1r0);
+    let hcr = page.get(IchRegister::Hcr);
+    page.set(IchRegister::Hcr, hcr & !hcr::EOICOUNT | after.hcr & hcr::EOICOUNT);
+    for number in Bits(u32::from(*valid)) {
+        let (at, number) = (1 << number, number as usize);
+        let (Some(before), Some(&after)) = (before.lr.get_mut(number), after.lr.get(number)) else {
+            break;
+        };
+        let was = page.get(IchRegister::Lr(number));
+        let guest_lr = ListRegister(was & !STATE_MASK | after & STATE_MASK);
+        page.set(IchRegister::Lr(number), guest_lr.0);
+        if !guest_lr.is_valid() {
+            *valid &= !at;
+            if guest_lr.is_hw() {
+                ended(Ended {
+                    intid: guest_lr.pintid(),
+                    in_hardware: ListRegister(*before).is_hw(),
+                });
+            }
         }
         *before = after;
     }

@@ -280,10 +280,14 @@ mod timer {
         page
     }
 
-    fn loaded(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> VirtualInterface {
+    fn loaded(
+        page: &VirtualInterface,
+        lr_count: usize,
+        physical: impl Fn(u32) -> Option<u32>,
+    ) -> (VirtualInterface, u16) {
         let mut hardware = VirtualInterface::EMPTY;
-        nested::load(page, &mut hardware, lr_count, physical);
-        hardware
+        let valid = nested::load(page, &mut hardware, lr_count, physical);
+        (hardware, valid)
     }
 
     #[test]
@@ -292,7 +296,7 @@ mod timer {
         enter_nested(&mut machine);
         assert!(machine.hw.ppis[0][27].active, "held until L2 is done with it");
         assert_eq!(machine.vgic.link(0, 27), Some(27));
-        let hardware = loaded(&page(), LISTS, |intid| machine.vgic.link(0, intid));
+        let (hardware, _) = loaded(&page(), LISTS, |intid| machine.vgic.link(0, intid));
         assert_eq!(hardware.lr[2], 0x70a0_001b_0000_001b);
     }
 
@@ -301,11 +305,11 @@ mod timer {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
         let mut page = page();
-        let mut before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let (mut before, mut valid) = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         let mut after = before.clone();
         after.lr[2] &= !(3 << 62);
         machine.hw.ppis[0][27].active = false; // by the list register
-        nested::save(&mut before, &after, &mut page, LISTS, |ended| {
+        nested::save(&mut before, &mut valid, &after, &mut page, |ended| {
             assert!(ended.in_hardware);
             machine.vgic.deactivated(0, ended.intid, &mut machine.hw);
         });
@@ -320,12 +324,12 @@ mod timer {
         let mut machine = with_guest_timer_active();
         enter_nested(&mut machine);
         let mut page = page();
-        let mut before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let (mut before, mut valid) = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         let mut after = before.clone();
         after.lr[2] &= !(3 << 62);
         // Deactivated by the list register, fired again, acknowledged by L0: active.
         machine.vgic.forward_ppi(0, 27, 27, &mut machine.hw);
-        nested::save(&mut before, &after, &mut page, LISTS, |ended| {
+        nested::save(&mut before, &mut valid, &after, &mut page, |ended| {
             machine.vgic.deactivated(0, ended.intid, &mut machine.hw);
         });
         assert!(machine.vgic.has_deliverable(0, &machine.vif[0]));
@@ -355,7 +359,7 @@ mod timer {
         let mut machine = host();
         enter_nested(&mut machine);
         let page = page();
-        let before = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
+        let (before, _) = loaded(&page, LISTS, |intid| machine.vgic.link(0, intid));
         assert_eq!(before.lr[2], 0x50a0_0000_0000_001b);
     }
 }

@@ -19,10 +19,10 @@ fn page(hcr: u64, vmcr: u64, lrs: &[u64]) -> VirtualInterface {
     page
 }
 
-fn loaded(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> VirtualInterface {
+fn loaded(page: &VirtualInterface, lr_count: usize, physical: impl Fn(u32) -> Option<u32>) -> (VirtualInterface, u16) {
     let mut hardware = VirtualInterface::EMPTY;
-    nested::load(page, &mut hardware, lr_count, physical);
-    hardware
+    let valid = nested::load(page, &mut hardware, lr_count, physical);
+    (hardware, valid)
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_link_is_translated_or_cleared() {
 
 #[test]
 fn list_registers_without_an_interrupt_stay_out_of_hardware() {
-    let hardware = loaded(&page(1, 0, &[EOI | 7, PENDING | 8]), 4, |_| None);
+    let (hardware, _) = loaded(&page(1, 0, &[EOI | 7, PENDING | 8]), 4, |_| None);
     assert_eq!(hardware.lr[..2], [0, PENDING | 8]);
 }
 
@@ -128,7 +128,7 @@ fn the_guests_progress_comes_back_and_the_rest_of_the_page_stays() {
             EOI | 10,
         ],
     );
-    let mut before = loaded(&page, 4, |intid| (intid == 27).then_some(27));
+    let (mut before, mut valid) = loaded(&page, 4, |intid| (intid == 27).then_some(27));
     let mut after = before.clone();
     after.hcr |= 2 << hcr::EOICOUNT_SHIFT;
     after.vmcr |= 0xf0 << vmcr::VPMR_SHIFT;
@@ -137,7 +137,7 @@ fn the_guests_progress_comes_back_and_the_rest_of_the_page_stays() {
     after.lr[1] &= !(3 << 62);
     after.lr[2] &= !(3 << 62);
     let mut ended = Vec::new();
-    nested::save(&mut before, &after, &mut page, 4, |end| ended.push(end));
+    nested::save(&mut before, &mut valid, &after, &mut page, |end| ended.push(end));
     assert_eq!(
         page.lr[..4],
         [ACTIVE | EOI | 7, HW | 27 << 32 | 8, HW | 99 << 32 | 9, EOI | 10]
@@ -160,7 +160,7 @@ proptest! {
         let _ = ich::misr(&page, lr_count);
         let _ = ich::maintenance_level(&page, lr_count);
         prop_assert_eq!(ich::eisr(&page, lr_count) & ich::elrsr(&page, lr_count), 0);
-        let mut before = loaded(&page, lr_count, |intid| (intid == 27).then_some(30));
+        let (mut before, mut valid) = loaded(&page, lr_count, |intid| (intid == 27).then_some(30));
         for &lr in &before.lr {
             let lr = ListRegister(lr);
             prop_assert!(!lr.is_hw() || lr.pintid() == 30);
@@ -169,7 +169,7 @@ proptest! {
         for (lr, state) in after.lr.iter_mut().zip(states) {
             *lr = *lr & !(3 << 62) | state & 3 << 62;
         }
-        nested::save(&mut before, &after, &mut page, lr_count, |_| {});
+        nested::save(&mut before, &mut valid, &after, &mut page, |_| {});
         for (n, (&now, &old)) in page.lr.iter().zip(&lr).enumerate() {
             if n >= lr_count || old >> 62 == 0 {
                 prop_assert_eq!(now, old, "untouched");
