@@ -7,8 +7,7 @@
  */
 
     .macro save_guest
-    sub     sp, sp, #{frame_bytes}
-    stp     x0, x1, [sp, #16 * 0]
+    stp     x0, x1, [sp, #-{frame_bytes}]!
     stp     x2, x3, [sp, #16 * 1]
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
@@ -76,7 +75,6 @@ resume_guest:
     ldr     x2, [sp, #{frame_spsr}]
     msr     ELR_EL2, x1
     msr     SPSR_EL2, x2
-    ldp     x0, x1, [sp, #16 * 0]
     ldp     x2, x3, [sp, #16 * 1]
     ldp     x4, x5, [sp, #16 * 2]
     ldp     x6, x7, [sp, #16 * 3]
@@ -91,7 +89,7 @@ resume_guest:
     ldp     x24, x25, [sp, #16 * 12]
     ldp     x26, x27, [sp, #16 * 13]
     ldp     x28, x29, [sp, #16 * 14]
-    add     sp, sp, #{frame_bytes}
+    ldp     x0, x1, [sp], #{frame_bytes}
     eret
 
 /* x0 = &GuestFrame to start from, x1 = the empty stack of this CPU: does not return. */

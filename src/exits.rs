@@ -1,8 +1,8 @@
 //! How often a vCPU left its guest, why, and what it cost.
 //!
 //! Counted by exception class, apart for L1 and for its guest, and for the guest apart by who handled it; accesses to
-//! system registers by register as well. The cost is
-//! in ticks of the counter, from the first instruction of the handler to the last.
+//! system registers by register, of which that class is the sum. The cost is in ticks of the counter, from the first
+//! instruction of the handler to the last.
 //!
 //! Each CPU alone writes its own counters, so counting takes plain loads and stores; they are atomics because the
 //! console reads them from another CPU. What it reads of one row may be one exit apart. To begin anew, the console
@@ -13,7 +13,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use syndrome::SysReg;
+use syndrome::{SysReg, esr::ec};
 
 use crate::layout::CPU_COUNT_MAX;
 
@@ -120,7 +120,7 @@ impl Row {
 
     #[inline(always)]
     fn add(&self, ticks: u64) {
-        self.count.store(self.count.load(Relaxed) + 1, Relaxed);
+        self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
         self.ticks.store(self.ticks.load(Relaxed).wrapping_add(ticks), Relaxed);
         if !ticks > self.not_min.load(Relaxed) {
             self.not_min.store(!ticks, Relaxed);
@@ -159,8 +159,8 @@ const fn register_key(reg: SysReg, party: Party) -> u64 {
 
 /// Where the row of a key is looked for first: neighbouring encodings are met together, so they are spread.
 const fn home(key: u64) -> usize {
-    const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
-    (key.wrapping_mul(GOLDEN_RATIO) >> 56) as usize
+    const GOLDEN_RATIO: u32 = 0x9e37_79b9;
+    ((key as u32).wrapping_mul(GOLDEN_RATIO) >> 24) as usize
 }
 
 /// A vCPU's counts. Written by its CPU alone, read by any.
@@ -195,10 +195,19 @@ impl ExitCounters {
         }
     }
 
-    /// Counts one exit of class `class`. On the vCPU's own CPU.
+    /// Counts one exit of class `class`, which is not an access to a system register. On the vCPU's own CPU.
     #[inline(always)]
     pub fn record(&self, party: Party, class: u8, ticks: u64) {
-        if self.generation.load(Relaxed) != GENERATION.load(Relaxed) {
+        match self.rows[party as usize].get(usize::from(class)) {
+            Some(row) if self.is_current() => row.add(ticks),
+            _ => self.record_anew(party, class, ticks),
+        }
+    }
+
+    /// The same as the first after all was to begin anew.
+    #[cold]
+    fn record_anew(&self, party: Party, class: u8, ticks: u64) {
+        if !self.is_current() {
             self.clear();
         }
         if let Some(row) = self.rows[party as usize].get(usize::from(class)) {
@@ -206,13 +215,27 @@ impl ExitCounters {
         }
     }
 
-    /// Counts one access to `reg`, after [`record`](Self::record). On the vCPU's own CPU. Accesses for which there is no
-    /// row left are not counted by register.
+    /// Counts one access to `reg`. On the vCPU's own CPU.
+    #[inline(always)]
     pub fn record_register(&self, party: Party, reg: SysReg, ticks: u64) {
+        let key = register_key(reg, party);
+        match self.registers.get(home(key)) {
+            Some(row) if row.key.load(Relaxed) == key && self.is_current() => row.row.add(ticks),
+            _ => self.record_elsewhere(party, reg, ticks),
+        }
+    }
+
+    /// The same where the row is not the first that is tried, or there is none yet. Where none is left for a register, it
+    /// counts for the class alone.
+    #[cold]
+    fn record_elsewhere(&self, party: Party, reg: SysReg, ticks: u64) {
+        if !self.is_current() {
+            self.clear();
+        }
         let key = register_key(reg, party);
         for probe in 0..PROBES {
             let Some(row) = self.registers.get((home(key) + probe) % REGISTERS) else {
-                return;
+                break;
             };
             match row.key.load(Relaxed) {
                 0 => row.key.store(key, Release),
@@ -222,6 +245,7 @@ impl ExitCounters {
             row.row.add(ticks);
             return;
         }
+        self.record(party, ec::SYS64, ticks);
     }
 
     /// The first register after `after` that was counted, with who accessed it. The order is that of the encodings;
@@ -247,7 +271,20 @@ impl ExitCounters {
         let row = self.rows[party as usize].get(usize::from(class));
         // Acquire: a cleared generation is seen only with its rows cleared.
         let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
-        row.filter(|_| is_current).map_or(Count::ZERO, Row::get)
+        let mut count = row.filter(|_| is_current).map_or(Count::ZERO, Row::get);
+        if is_current && class == ec::SYS64 {
+            let is_of_party = |row: &&RegisterRow| row.key.load(Acquire) & 3 == party as u64;
+            for row in self.registers.iter().filter(is_of_party) {
+                count.merge(&row.row.get());
+            }
+        }
+        count
+    }
+
+    /// Whether what was counted is not over.
+    #[inline(always)]
+    fn is_current(&self) -> bool {
+        self.generation.load(Relaxed) == GENERATION.load(Relaxed)
     }
 
     #[cold]

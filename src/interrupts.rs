@@ -93,6 +93,7 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
                 _ => dispatch(vcpu, vgic, intid),
             }
         }
+        timer::update_emulated(vcpu, vgic, hw);
     });
     interrupt_l1_if_due(vcpu, frame);
     due
@@ -184,9 +185,8 @@ fn put_l1_interface(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
     write_interface(&vcpu.vif, vgic.used(vcpu.cpu), &mut vcpu.lrs_in_hardware);
 }
 
-/// The inverse of [`fold`], with the lines of the emulated timers and the maintenance interrupt brought up to date.
+/// The inverse of [`fold`], with the maintenance interrupt brought up to date.
 fn refill(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    timer::update_emulated(vcpu, vgic, hw);
     update_maintenance(vcpu, vgic, hw);
     if !vcpu.is_nested_vif_loaded {
         put_l1_interface(vcpu, vgic, hw);
@@ -203,14 +203,21 @@ pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &
     result
 }
 
-/// Recomputes the lines of the emulated timers, after L1 changed one of them.
+/// Recomputes the lines of the emulated timers, after L1 changed one of them in the host context.
+#[inline(never)]
 pub fn timers_changed(vcpu: &mut VCpu) {
-    with_vgic(vcpu, |_, _, _| ());
+    let is_done = timer::arm_if_right(vcpu, &vcpu.vm.vgic.lock());
+    if !is_done {
+        with_vgic(vcpu, |vcpu, vgic, hw| timer::update_emulated(vcpu, vgic, hw));
+    }
 }
 
 /// Whether an interrupt would be signalled to L1, in the host context, if it had interrupts unmasked.
 pub fn is_pending_for_l1(vcpu: &mut VCpu) -> bool {
-    with_vgic(vcpu, |vcpu, vgic, _| vgic.has_deliverable(vcpu.cpu, &vcpu.vif))
+    with_vgic(vcpu, |vcpu, vgic, hw| {
+        timer::update_emulated(vcpu, vgic, hw);
+        vgic.has_deliverable(vcpu.cpu, &vcpu.vif)
+    })
 }
 
 /// Lets L1 have the CPU if an interrupt is pending for it while its guest runs: an exception into virtual EL2, where the
@@ -258,6 +265,7 @@ pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
     }
     vcpu.is_nested_vif_loaded = false;
     map_timers(vcpu.cpu, Context::Host, &mut vgic, &mut hw);
+    timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }
 
@@ -347,11 +355,13 @@ fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 }
 
 /// L1 writes one of the registers that generate SGIs.
+#[inline(never)]
 pub fn send_sgi(vcpu: &mut VCpu, register: SgiRegister, value: u64) {
     with_vgic(vcpu, |vcpu, vgic, hw| vgic.send_sgi(vcpu.cpu, register, value, hw));
 }
 
 /// L1 deactivates an interrupt that is in none of its list registers, so that the hardware could not.
+#[inline(never)]
 pub fn deactivate(vcpu: &mut VCpu, value: u64) {
     const INTID: u64 = 0xff_ffff;
     with_vgic(vcpu, |vcpu, vgic, hw| {
@@ -409,5 +419,6 @@ pub fn reset(vcpu: &mut VCpu) {
     // Whatever is in there.
     vcpu.lrs_in_hardware = u16::MAX >> (u16::BITS as usize - vcpu.vm.lr_count);
     map_timers(vcpu.cpu, vcpu.context, &mut vgic, &mut hw);
+    timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }

@@ -60,15 +60,10 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
 /// L1 uses one of its registers, while nothing is traced.
 #[inline(never)]
 fn l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
-    sysreg::handle(vcpu, frame, esr.sysreg());
-    record_sysreg(vcpu, Party::L1, esr, timer::now().wrapping_sub(started));
-}
-
-/// Counts an access to a system register.
-#[inline]
-fn record_sysreg(vcpu: &VCpu, party: Party, esr: Esr, ticks: u64) {
-    vcpu.exits.record(party, ec::SYS64, ticks);
-    vcpu.exits.record_register(party, esr.sysreg().reg, ticks);
+    let access = esr.sysreg();
+    sysreg::handle(vcpu, frame, access);
+    let ticks = timer::now().wrapping_sub(started);
+    vcpu.exits.record_register(Party::L1, access.reg, ticks);
 }
 
 #[inline(never)]
@@ -87,7 +82,7 @@ fn any_sync(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
     record_entry(vcpu, frame);
     let ticks = timer::now().wrapping_sub(started);
     if esr.ec() == ec::SYS64 {
-        record_sysreg(vcpu, party, esr, ticks);
+        vcpu.exits.record_register(party, esr.sysreg().reg, ticks);
     } else {
         vcpu.exits.record(party, esr.ec(), ticks);
     }

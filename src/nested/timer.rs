@@ -84,8 +84,9 @@ pub fn guest_virtual_now(vcpu: &VCpu) -> u64 {
     now().wrapping_sub(vcpu.vncr.get(vncr::CNTVOFF_EL2))
 }
 
-/// L1 writes a timer of its guest by one of the `CNT*_EL02` names.
-pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
+/// L1 writes a timer of its guest by one of the `CNT*_EL02` names. Says whether that may change when the timer fires, or
+/// whether it does now: a compare value does not while the timer is off.
+pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) -> bool {
     let (offset, value) = match reg {
         SysReg::CNTP_CTL_EL02 => (vncr::CNTP_CTL_EL0, value & WRITABLE),
         SysReg::CNTP_CVAL_EL02 => (vncr::CNTP_CVAL_EL0, value),
@@ -93,9 +94,17 @@ pub fn write_guest_timer(vcpu: &VCpu, reg: SysReg, value: u64) {
         SysReg::CNTV_CTL_EL02 => (vncr::CNTV_CTL_EL0, value & WRITABLE),
         SysReg::CNTV_CVAL_EL02 => (vncr::CNTV_CVAL_EL0, value),
         SysReg::CNTV_TVAL_EL02 => (vncr::CNTV_CVAL_EL0, Timer::cval_of_tval(value, guest_virtual_now(vcpu))),
-        _ => return,
+        _ => return false,
     };
-    vcpu.vncr.set(offset, value);
+    let page = vcpu.vncr;
+    let control = match offset {
+        vncr::CNTP_CTL_EL0 | vncr::CNTP_CVAL_EL0 => vncr::CNTP_CTL_EL0,
+        _ => vncr::CNTV_CTL_EL0,
+    };
+    let (was_on, was) = (page.get(control) & ENABLE != 0, page.get(offset));
+    page.set(offset, value);
+    let is_on = page.get(control) & ENABLE != 0;
+    was != value && (was_on || is_on)
 }
 
 fn load_hardware(physical: Timer, virtual_: Timer, offset: u64) {
@@ -153,57 +162,80 @@ pub fn hardware_intid(context: Context, is_physical: bool) -> u32 {
     }
 }
 
+/// A timer that is not in the hardware.
+struct Emulated {
+    /// Its interrupt.
+    intid: u32,
+    timer: Timer,
+    /// What its own counter is behind the physical one.
+    offset: u64,
+}
+
+impl Emulated {
+    /// The two in the context that runs.
+    #[inline(always)]
+    fn of(vcpu: &VCpu) -> [Self; 2] {
+        let timer = |intid, timer, offset| Self { intid, timer, offset };
+        match vcpu.context {
+            Context::Host => [
+                timer(intid::PHYSICAL, guest_physical(vcpu), 0),
+                timer(intid::VIRTUAL, guest_virtual(vcpu), vcpu.vncr.get(vncr::CNTVOFF_EL2)),
+            ],
+            Context::Nested => [
+                timer(intid::HYP_PHYSICAL, vcpu.timers.hyp_physical, 0),
+                timer(intid::HYP_VIRTUAL, vcpu.timers.hyp_virtual, 0),
+            ],
+        }
+    }
+
+    /// The level of its line at `now`.
+    #[inline(always)]
+    const fn level(&self, now: u64) -> bool {
+        self.timer.is_asserted(now.wrapping_sub(self.offset))
+    }
+
+    /// When that changes by itself, by the physical counter.
+    #[inline(always)]
+    fn deadline(&self, now: u64) -> Option<u64> {
+        let deadline = self.timer.deadline(now.wrapping_sub(self.offset))?;
+        Some(deadline.wrapping_add(self.offset))
+    }
+}
+
 /// Recomputes the interrupt lines of the two timers that are not in the hardware, and arms the EL2 timer for the next
 /// change.
 #[inline]
 pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
-    match vcpu.context {
-        Context::Host => {
-            let (physical, virtual_) = (guest_physical(vcpu), guest_virtual(vcpu));
-            let offset = vcpu.vncr.get(vncr::CNTVOFF_EL2);
-            let lines = (intid::PHYSICAL, intid::VIRTUAL);
-            update(vcpu.cpu, physical, virtual_, offset, lines, vgic, gic);
-        }
-        Context::Nested => {
-            let Timers {
-                hyp_physical: physical,
-                hyp_virtual: virtual_,
-            } = vcpu.timers;
-            let lines = (intid::HYP_PHYSICAL, intid::HYP_VIRTUAL);
-            update(vcpu.cpu, physical, virtual_, 0, lines, vgic, gic);
+    let (timers, now) = (Emulated::of(vcpu), now());
+    for timer in &timers {
+        let level = timer.level(now);
+        if vgic.is_high(vcpu.cpu, timer.intid) != level {
+            change_line(vcpu.cpu, timer.intid, level, vgic, gic);
         }
     }
+    arm_for(&timers, now);
+}
+
+/// Arms the EL2 timer for the next change of the lines, if these are right; says whether they are.
+pub fn arm_if_right(vcpu: &VCpu, vgic: &Vgic) -> bool {
+    let (timers, now) = (Emulated::of(vcpu), now());
+    let are_right = timers
+        .iter()
+        .all(|timer| vgic.is_high(vcpu.cpu, timer.intid) == timer.level(now));
+    if are_right {
+        arm_for(&timers, now);
+    }
+    are_right
 }
 
 #[inline(always)]
-fn update(
-    cpu: usize,
-    physical: Timer,
-    virtual_: Timer,
-    offset: u64,
-    lines: (u32, u32),
-    vgic: &mut Vgic,
-    gic: &mut &Gic,
-) {
-    let now = now();
-    let virtual_now = now.wrapping_sub(offset);
-    set_line(cpu, lines.0, physical.is_asserted(now), vgic, gic);
-    set_line(cpu, lines.1, virtual_.is_asserted(virtual_now), vgic, gic);
-    let virtual_deadline = virtual_.deadline(virtual_now).map(|cval| cval.wrapping_add(offset));
-    match physical.deadline(now).into_iter().chain(virtual_deadline).min() {
+fn arm_for(timers: &[Emulated; 2], now: u64) {
+    match timers.iter().filter_map(|timer| timer.deadline(now)).min() {
         Some(deadline) => {
             CNTHP_CVAL_EL2.set(deadline);
             CNTHP_CTL.set(ENABLE);
         }
         None => disarm(),
-    }
-}
-
-/// The line of one of the two is now `level`.
-#[inline(always)]
-fn set_line(cpu: usize, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
-    if vgic.is_high(cpu, intid) != level {
-        change_line(cpu, intid, level, vgic, gic);
     }
 }
 

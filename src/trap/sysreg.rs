@@ -48,7 +48,14 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
 fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: bool) {
     if is_done {
         frame.skip_instruction();
-    } else if idreg::is_hidden(access.reg) {
+    } else {
+        refuse(vcpu, frame, access);
+    }
+}
+
+#[cold]
+fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    if idreg::is_hidden(access.reg) {
         inject::undefined(vcpu, frame);
     } else {
         unhandled::system_register(vcpu, frame, access.reg, access.is_read);
@@ -66,6 +73,7 @@ pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap
     finish(vcpu, frame, access, is_done);
 }
 
+#[inline(never)]
 fn id_register(reg: SysReg) -> Option<u64> {
     reg.is_id_group3()
         .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
@@ -114,13 +122,7 @@ fn mapped(reg: SysReg) -> Option<&'static dyn Mapped> {
 }
 
 fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
-    if let Some(value) = id_register(reg) {
-        return Some(value);
-    }
-    if let Some(register) = mapped(reg) {
-        return Some(register.read());
-    }
-    let now = timer::now();
+    let now = timer::now;
     Some(match reg {
         SysReg::MDCR_EL2 => vcpu.emulated.mdcr,
         SysReg::HPFAR_EL2 => vcpu.emulated.hpfar,
@@ -132,9 +134,9 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::CNTHV_CTL_EL2 => CNTV_CTL_EL0.get(),
         SysReg::CNTHV_CVAL_EL2 => CNTV_CVAL_EL0.get(),
         SysReg::CNTHV_TVAL_EL2 => CNTV_TVAL_EL0.get(),
-        SysReg::CNTP_CTL_EL02 => timer::guest_physical(vcpu).read_ctl(now),
+        SysReg::CNTP_CTL_EL02 => timer::guest_physical(vcpu).read_ctl(now()),
         SysReg::CNTP_CVAL_EL02 => timer::guest_physical(vcpu).cval,
-        SysReg::CNTP_TVAL_EL02 => timer::guest_physical(vcpu).read_tval(now),
+        SysReg::CNTP_TVAL_EL02 => timer::guest_physical(vcpu).read_tval(now()),
         SysReg::CNTV_CTL_EL02 => timer::guest_virtual(vcpu).read_ctl(timer::guest_virtual_now(vcpu)),
         SysReg::CNTV_CVAL_EL02 => timer::guest_virtual(vcpu).cval,
         SysReg::CNTV_TVAL_EL02 => timer::guest_virtual(vcpu).read_tval(timer::guest_virtual_now(vcpu)),
@@ -148,15 +150,11 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
         // The reset vector is gnomon's business.
         SysReg::RVBAR_EL2 => 0,
-        _ => return None,
+        _ => return mapped(reg).map(Mapped::read).or_else(|| id_register(reg)),
     })
 }
 
 fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
-    if let Some(register) = mapped(reg) {
-        register.write(value);
-        return Some(());
-    }
     match reg {
         SysReg::MDCR_EL2 => vcpu.emulated.mdcr = value,
         SysReg::HPFAR_EL2 => vcpu.emulated.hpfar = value,
@@ -174,18 +172,23 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
         | SysReg::CNTV_CTL_EL02
         | SysReg::CNTV_CVAL_EL02
         | SysReg::CNTV_TVAL_EL02 => {
-            timer::write_guest_timer(vcpu, reg, value);
-            interrupts::timers_changed(vcpu);
+            if timer::write_guest_timer(vcpu, reg, value) {
+                interrupts::timers_changed(vcpu);
+            }
         }
         SysReg::ICC_DIR_EL1 => interrupts::deactivate(vcpu, value),
         SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => {}
-        _ => return write_sgi(vcpu, reg, value),
+        _ => match mapped(reg) {
+            Some(register) => register.write(value),
+            None => return write_sgi(vcpu, reg, value),
+        },
     }
     Some(())
 }
 
 /// The registers that generate SGIs trap at every level below EL2, because physical interrupts are EL2's. Where L1 leaves
 /// interrupts to what runs below it, that is one more way to send them.
+#[inline(never)]
 fn write_sgi(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
     let register = match reg {
         SysReg::ICC_SGI1R_EL1 => SgiRegister::Sgi1,

@@ -107,26 +107,33 @@ pub fn misr(vif: &impl Interface, lr_count: usize) -> u64 {
     }
 }
 
-/// The reasons that have an enable bit in `ICH_HCR_EL2`.
-#[inline(never)]
+/// The reasons that have an enable bit in `ICH_HCR_EL2`, each in the same place.
 fn reasons_asked_for(vif: &impl Interface, hcr: u64, lr_count: usize) -> u64 {
-    let valid = which(vif, lr_count, ListRegister::is_valid).count_ones();
-    let pending = which(vif, lr_count, |lr| lr.state() == State::Pending);
     let vmcr = vif.get(IchRegister::Vmcr);
-    let (group0, group1) = (vmcr & vmcr::VENG0 != 0, vmcr & vmcr::VENG1 != 0);
-    [
-        (MISR_U, hcr::UIE, valid <= 1),
-        (MISR_LRENP, hcr::LRENPIE, hcr & hcr::EOICOUNT != 0),
-        (MISR_NP, hcr::NPIE, pending == 0),
-        (MISR_VGRP0E, hcr::VGRP0EIE, group0),
-        (MISR_VGRP0D, hcr::VGRP0DIE, !group0),
-        (MISR_VGRP1E, hcr::VGRP1EIE, group1),
-        (MISR_VGRP1D, hcr::VGRP1DIE, !group1),
-    ]
-    .into_iter()
-    .filter(|&(_, enable, holds)| hcr & enable != 0 && holds)
-    .fold(0, |misr, (bit, ..)| misr | bit)
+    let group = |enable, on, off| if vmcr & enable != 0 { on } else { off };
+    let mut reasons = group(vmcr::VENG0, MISR_VGRP0E, MISR_VGRP0D) | group(vmcr::VENG1, MISR_VGRP1E, MISR_VGRP1D);
+    if hcr & hcr::EOICOUNT != 0 {
+        reasons |= MISR_LRENP;
+    }
+    if hcr & hcr::UIE != 0 && which(vif, lr_count, ListRegister::is_valid).count_ones() <= 1 {
+        reasons |= MISR_U;
+    }
+    if hcr & hcr::NPIE != 0 && which(vif, lr_count, |lr| lr.state() == State::Pending) == 0 {
+        reasons |= MISR_NP;
+    }
+    reasons & hcr
 }
+
+/// A reason has the place of the bit that asks for it.
+const _: () = assert!(
+    MISR_U == hcr::UIE
+        && MISR_LRENP == hcr::LRENPIE
+        && MISR_NP == hcr::NPIE
+        && MISR_VGRP0E == hcr::VGRP0EIE
+        && MISR_VGRP0D == hcr::VGRP0DIE
+        && MISR_VGRP1E == hcr::VGRP1EIE
+        && MISR_VGRP1D == hcr::VGRP1DIE
+);
 
 /// The level of L1's maintenance interrupt, to be given to [`Vgic::set_level`].
 ///
