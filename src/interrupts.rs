@@ -239,7 +239,7 @@ pub fn switch_to_nested(vcpu: &mut VCpu) -> Option<Signal> {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     take_l1_interface(vcpu, &mut vgic, &mut hw);
-    map_timers(vcpu.cpu, Context::Nested, &mut vgic, &mut hw);
+    map_timers(vcpu.cpu, Context::Nested, &mut vgic, hw);
     vcpu.is_nested_vif_loaded = vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::IMO | hcr_el2::FMO) != 0;
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     if vcpu.is_nested_vif_loaded {
@@ -264,31 +264,34 @@ pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
         vcpu.vm.gic.deactivate(MAINTENANCE);
     }
     vcpu.is_nested_vif_loaded = false;
-    map_timers(vcpu.cpu, Context::Host, &mut vgic, &mut hw);
+    map_timers(vcpu.cpu, Context::Host, &mut vgic, hw);
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }
 
 /// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in `context`, which has just been
 /// entered, and makes the physical ones active exactly if those are: L1 has taken them and not finished.
-#[inline]
-fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &mut &Gic) {
-    match context {
-        Context::Host => map_timers_of(Context::Host, Context::Nested, cpu, vgic, hw),
-        Context::Nested => map_timers_of(Context::Nested, Context::Host, cpu, vgic, hw),
-    }
-}
-
-#[inline(always)]
-fn map_timers_of(context: Context, other: Context, cpu: usize, vgic: &mut Vgic, hw: &mut &Gic) {
+fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &Gic) {
+    let (backed, unbacked) = match context {
+        Context::Host => (Context::Host, Context::Nested),
+        Context::Nested => (Context::Nested, Context::Host),
+    };
+    let in_use = vgic.remap_ppis(cpu, timer_ppis(backed), timer_ppis(unbacked));
     let mut active = 0;
-    for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
-        // Losing its backing has no effect on the physical interrupt, so there is nothing to set.
-        let _ = vgic.map_ppi(cpu, timer::hardware_intid(other, is_physical), None);
-        let is_active = vgic.map_ppi(cpu, timer::hardware_intid(context, is_physical), Some(pintid));
-        active |= u32::from(is_active) << pintid;
+    for (pintid, is_physical) in TIMER_PPIS {
+        if in_use >> timer::hardware_intid(backed, is_physical) & 1 != 0 {
+            active |= 1 << pintid;
+        }
     }
     hw.set_active_ppis(cpu, 1 << PHYSICAL_TIMER | 1 << VIRTUAL_TIMER, active);
+}
+
+/// The hardware's two timers below EL2: their interrupts, and which of them is the physical one.
+const TIMER_PPIS: [(u32, bool); 2] = [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)];
+
+/// L1's interrupts that they stand for in a context, one bit each.
+const fn timer_ppis(context: Context) -> u32 {
+    1 << timer::hardware_intid(context, true) | 1 << timer::hardware_intid(context, false)
 }
 
 /// Loads the virtual interface of L1's guest from L1's `ICH_*` registers.
@@ -418,7 +421,12 @@ pub fn reset(vcpu: &mut VCpu) {
     vcpu.vif = VirtualInterface::EMPTY;
     // Whatever is in there.
     vcpu.lrs_in_hardware = u16::MAX >> (u16::BITS as usize - vcpu.vm.lr_count);
-    map_timers(vcpu.cpu, vcpu.context, &mut vgic, &mut hw);
+    for context in [Context::Host, Context::Nested] {
+        for (pintid, is_physical) in TIMER_PPIS {
+            vgic.name_ppi(vcpu.cpu, timer::hardware_intid(context, is_physical), pintid);
+        }
+    }
+    map_timers(vcpu.cpu, vcpu.context, &mut vgic, hw);
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }

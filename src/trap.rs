@@ -47,7 +47,7 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     let started = timer::now();
     let esr = Esr(ESR_EL2.get());
     let may_be_short = vcpu.context == Context::Host && !trace::is_on();
-    if may_be_short && esr.ec() == ec::ERET && eret::within_host(vcpu, frame, esr) {
+    if may_be_short && esr.is_plain_eret() && eret::within_host(vcpu, frame) {
         let ticks = timer::now().wrapping_sub(started);
         vcpu.exits.record(Party::L1, ec::ERET, ticks);
     } else if may_be_short && esr.ec() == ec::SYS64 {

@@ -153,7 +153,7 @@ pub fn switch_to_host(vcpu: &mut VCpu) {
 }
 
 /// The INTID of L1's that the hardware's physical (`true`) or virtual timer stands for in a context.
-pub fn hardware_intid(context: Context, is_physical: bool) -> u32 {
+pub const fn hardware_intid(context: Context, is_physical: bool) -> u32 {
     match (context, is_physical) {
         (Context::Host, true) => intid::HYP_PHYSICAL,
         (Context::Host, false) => intid::HYP_VIRTUAL,

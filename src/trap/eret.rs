@@ -2,8 +2,6 @@
 
 use ::trace::Event;
 use syndrome::{
-    Esr,
-    esr::EretKind,
     exception::{self, Target},
     vncr,
 };
@@ -16,13 +14,13 @@ use crate::{
     vcpu::{VCpu, context::GuestFrame},
 };
 
-/// Emulates an ERET that stays in the host context, if it does: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with
+/// Emulates an ERET without authentication that stays in the host context, if it does: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with
 /// nothing to switch. Says whether it did.
 #[inline]
-pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame, esr: Esr) -> bool {
+pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame) -> bool {
     let spsr = SPSR_EL1.get();
     let target = exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2));
-    if esr.eret() != EretKind::Eret || !target.is_ok_and(Target::is_host_context) {
+    if !target.is_ok_and(Target::is_host_context) {
         return false;
     }
     // FEAT_NV2 keeps L1's MDSCR_EL1 in memory. Where its single-stepping begins is an ERET, so here is the place to bring it
@@ -35,10 +33,10 @@ pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame, esr: Esr) -> bool {
 
 /// Emulates the ERET that `exit` reports. FEAT_NV2 has L1's `ELR_EL2` and `SPSR_EL2` in the hardware's EL1 registers.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    if exit.esr.eret() != EretKind::Eret {
+    if !exit.esr.is_plain_eret() {
         return unhandled::exception(vcpu, frame, exit);
     }
-    if within_host(vcpu, frame, exit.esr) {
+    if within_host(vcpu, frame) {
         return;
     }
     let (pc, spsr) = (ELR_EL1.get(), SPSR_EL1.get());

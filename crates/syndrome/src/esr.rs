@@ -146,6 +146,12 @@ impl Esr {
         EretKind::decode(self.iss())
     }
 
+    /// Whether it is an `ERET` without authentication: one comparison, because it is asked first of all.
+    #[must_use]
+    pub const fn is_plain_eret(self) -> bool {
+        self.0 == Self::new(ec::ERET, 0).0
+    }
+
     /// A syndrome of class `ec` with `IL` set.
     #[must_use]
     pub const fn new(ec: u8, iss: u32) -> Self {
@@ -252,6 +258,8 @@ mod tests {
         assert_eq!(Esr(0x6a00_0000).eret(), EretKind::Eret);
         assert_eq!(Esr(0x6a00_0002).eret(), EretKind::Eretaa);
         assert_eq!(Esr(0x6a00_0003).eret(), EretKind::Eretab);
+        assert!(Esr(0x6a00_0000).is_plain_eret());
+        assert!(!Esr(0x6a00_0002).is_plain_eret() && !Esr(0x6a00_0003).is_plain_eret());
         let wfi = Esr(0x07e0_0000);
         assert_eq!((wfi.ec(), wfi.wfx().kind), (ec::WFX, WfxKind::Wfi));
     }

@@ -105,34 +105,28 @@ impl Vgic {
         self.raise_linked(cpu, id, hw);
     }
 
-    /// Which physical PPI stands behind virtual PPI `intid` of `cpu` from now on. Returns whether
-    /// that physical PPI must be active: the caller sets its active state to the answer before
-    /// entering the guest. Without one, a link is dropped with no effect on the physical PPI, which
-    /// gets a new master; the line is then [`Self::set_level`]'s.
+    /// Physical PPI `pintid` stands behind virtual PPI `intid` of `cpu` whenever [`Self::remap_ppis`] says so.
+    pub fn name_ppi(&mut self, cpu: usize, intid: u32, pintid: u32) {
+        if let Some(id) = self.line_of(cpu, intid).filter(|id| id.is_private())
+            && let (Some(pintid), Some(state)) = (ppi_number(pintid), self.cpus.get_mut(cpu))
+        {
+            state.pintid[id.index()] = pintid;
+        }
+    }
+
+    /// From now on the virtual PPIs of `cpu` in `backed`, one bit each, have the physical PPIs behind them that were
+    /// [named](Self::name_ppi), and those in `unbacked` have none. Returns those of `backed` whose physical PPI must be
+    /// active: the caller sets the active states to the answer before entering the guest. Without a physical PPI a link is
+    /// dropped with no effect on that, which gets a new master; the line is then [`Self::set_level`]'s.
     ///
     /// To be called after [`Self::save`], when nothing is resident on `cpu`.
-    #[must_use = "the physical PPI's active state must be set to it"]
+    #[must_use = "the physical PPIs' active state must be set to it"]
     #[inline]
-    pub fn map_ppi(&mut self, cpu: usize, intid: u32, pintid: Option<u32>) -> bool {
-        let Some(id) = self.line_of(cpu, intid).filter(|id| id.is_private()) else {
-            return false;
-        };
-        let Some(state) = self.cpus.get_mut(cpu) else {
-            return false;
-        };
-        let mask = id.mask();
+    pub fn remap_ppis(&mut self, cpu: usize, backed: u32, unbacked: u32) -> u32 {
+        let Some(state) = self.cpus.get_mut(cpu) else { return 0 };
         let bank = &mut state.private;
-        let Some(pintid) = pintid.and_then(ppi_number) else {
-            bank.linked &= !mask;
-            return false;
-        };
-        state.pintid[id.index()] = pintid;
-        let in_use = (bank.pending() | bank.active | bank.resident) & mask != 0;
-        if in_use {
-            bank.linked |= mask;
-        } else {
-            bank.linked &= !mask;
-        }
+        let in_use = (bank.pending() | bank.active | bank.resident) & backed;
+        bank.linked = bank.linked & !(backed | unbacked) | in_use;
         in_use
     }
 

@@ -50,7 +50,7 @@
 //! - On the way into L1's own context: if [`Vgic::needs_load`], read the list registers named by
 //!   [`Vgic::used`], [`Vgic::load`], write them all. Otherwise touch nothing.
 //! - On a maintenance interrupt of L1's own context: the same, with [`Vgic::save`] before.
-//! - On the way into a nested context: [`Vgic::save`], [`Vgic::map_ppi`] for each timer and
+//! - On the way into a nested context: [`Vgic::save`], [`Vgic::remap_ppis`] for the timers and
 //!   [`Vgic::set_level`] for those now emulated; if [`Vgic::has_deliverable`], raise the exception in
 //!   vEL2 instead; else [`nested::load`].
 //! - On the way back: [`nested::save`], telling [`Vgic::deactivated`] or [`Vgic::deactivate`] what

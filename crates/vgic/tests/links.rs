@@ -232,22 +232,23 @@ mod timer {
         machine.timer = (28, 27);
         machine.enable(0, 27);
         machine.enable(0, 28);
+        for intid in [27, 28] {
+            machine.vgic.name_ppi(0, intid, 27);
+        }
         machine
     }
 
     /// What the firmware does on the way to the nested context.
     fn enter_nested(machine: &mut Machine) {
         machine.save(0);
-        assert!(!machine.vgic.map_ppi(0, 28, None));
-        let active = machine.vgic.map_ppi(0, 27, Some(27));
-        machine.hw.ppis[0][27].active = active;
+        let active = machine.vgic.remap_ppis(0, 1 << 27, 1 << 28);
+        machine.hw.ppis[0][27].active = active == 1 << 27;
     }
 
     /// And on the way back.
     fn leave_nested(machine: &mut Machine) {
-        assert!(!machine.vgic.map_ppi(0, 27, None));
-        let active = machine.vgic.map_ppi(0, 28, Some(27));
-        machine.hw.ppis[0][27].active = active;
+        let active = machine.vgic.remap_ppis(0, 1 << 28, 1 << 27);
+        machine.hw.ppis[0][27].active = active == 1 << 28;
     }
 
     /// L1's guest timer has fired in L2 and L1 has taken it, without deactivation.

@@ -264,8 +264,8 @@ proptest! {
         }
         machine.vgic.set_level(cpu, intid, true, hw);
         machine.vgic.set_level(cpu, intid, false, hw);
-        let _ = machine.vgic.map_ppi(cpu, intid, Some(pintid));
-        let _ = machine.vgic.map_ppi(cpu, intid, None);
+        machine.vgic.name_ppi(cpu, intid, pintid);
+        let _ = machine.vgic.remap_ppis(cpu, intid, pintid);
         machine.vgic.deactivate(cpu, intid, hw);
         machine.vgic.deactivated(cpu, intid, hw);
         let _ = machine.vgic.link(cpu, intid);
