@@ -253,11 +253,23 @@ const HIDDEN: &[(SysReg, SysReg)] = &[
     (SysReg::new(3, 3, 13, 2, 0), SysReg::new(3, 3, 13, 15, 7)),
 ];
 
+/// The `CRn` that any of them has, one bit each.
+const HIDDEN_CRN: u16 = {
+    let (mut crns, mut row) = (0, 0);
+    while row < HIDDEN.len() {
+        let (first, last) = HIDDEN[row];
+        assert!(first.crn() == last.crn(), "a row of one CRn");
+        crns |= 1 << first.crn();
+        row += 1;
+    }
+    crns
+};
+
 /// Whether `reg` belongs to a feature that the feature registers deny: an access that traps is undefined, for L1 and its
 /// guests alike, whatever L1's trap controls say.
 #[must_use]
 pub fn is_hidden(reg: SysReg) -> bool {
-    HIDDEN.iter().any(|&(first, last)| reg.is_within(first, last))
+    HIDDEN_CRN >> reg.crn() & 1 != 0 && HIDDEN.iter().any(|&(first, last)| reg.is_within(first, last))
 }
 
 /// The shown fields of a feature register, lowest first: position of the lowest

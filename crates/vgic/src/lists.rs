@@ -279,8 +279,14 @@ impl Vgic {
             return;
         };
         vif.hcr = vif.hcr & !MANAGED_HCR | hcr::EN;
-        if state.private.is_quiet() && self.busy == 0 {
-            return;
+        if self.busy == 0 {
+            let private = &state.private;
+            let wanted = private.offered() & self.forwarded_groups(private) | private.active & !private.resident;
+            if wanted & wanted.wrapping_sub(1) == 0 {
+                // One private interrupt, as most of the time, or none: there is nothing to choose.
+                self.fill_one(cpu, wanted, vif, hw);
+                return;
+            }
         }
         let mut pending = Best::new(self.lr_count);
         let mut active = Best::new(self.lr_count);
@@ -323,6 +329,14 @@ impl Vgic {
         }
         if pending_left_out && !pending.as_slice().is_empty() {
             vif.hcr |= hcr::NPIE | disabled_groups;
+        }
+    }
+
+    /// [`Self::fill`] with the private interrupt that `wanted` has a bit for, if it has one.
+    fn fill_one(&mut self, cpu: usize, wanted: u32, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
+        let id = Bits(wanted).next().and_then(|bit| IntId::at(0, bit));
+        if let (Some(id), Some(lr)) = (id, vif.lr.first_mut()) {
+            *lr = self.place(cpu, id, 0, hw).0;
         }
     }
 
