@@ -430,8 +430,12 @@ pub(crate) fn exit(status: i32) -> ! {
     }
 }
 
-/// Ends the machine.
+/// Ends the machine, after what was printed is out: Linux may only begin to send it when its UART has woken up.
 pub(crate) fn power_off() -> ! {
+    /// `tcdrain` with an argument that is not 0.
+    const TCSBRK: usize = 0x5409;
+    // SAFETY: touches no memory.
+    let _ = unsafe { call(IOCTL, [STDOUT as usize, TCSBRK, 1, 0, 0, 0]) };
     const MAGIC: usize = 0xfee1_dead;
     const MAGIC2: usize = 672_274_793;
     const POWER_OFF: usize = 0x4321_fedc;
