@@ -38,10 +38,20 @@ pub fn from_host(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
                 return;
             }
         }
-        FaultKind::Translation if shadow_mmu::is_there(vcpu, faulting_ipa(exit)) => return,
+        // The GIC is never mapped, and there is no need to look.
+        FaultKind::Translation if !is_gic(vcpu, faulting_ipa(exit)) => {
+            if shadow_mmu::is_there(vcpu, faulting_ipa(exit)) {
+                return;
+            }
+        }
         _ => {}
     }
     access_device(vcpu, frame, exit, faulting_ipa(exit));
+}
+
+fn is_gic(vcpu: &VCpu, ipa: u64) -> bool {
+    let machine = &vcpu.vm.machine;
+    machine.gicd.contains(&ipa) || machine.gicr.contains(&ipa)
 }
 
 /// An access of L1's to its VNCR page faulted: the page is gnomon's own and mapped as long as it runs.
