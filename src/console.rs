@@ -63,7 +63,6 @@ use crate::{
     vcpu::{VCpu, context::GuestFrame},
     vm::Vm,
 };
-use output::Output;
 use session::Session;
 use system::System;
 use terminal::Terminal;
@@ -71,12 +70,10 @@ use terminal::Terminal;
 /// The CPU whose interrupts the console runs on.
 const HOME_CPU: usize = 0;
 
-static SESSION: Mutex<Session> = Mutex::new(Session::new(&OUTPUT));
-static OUTPUT: Mutex<Output> = Mutex::new(Output::new());
+static SESSION: Mutex<Session> = Mutex::new(Session::new());
 
 /// The session after a panic. The other one may be locked for good, in the middle of anything.
-static LAST_SESSION: Mutex<Session> = Mutex::new(Session::new(&LAST_OUTPUT));
-static LAST_OUTPUT: Mutex<Output> = Mutex::new(Output::new());
+static LAST_SESSION: Mutex<Session> = Mutex::new(Session::new());
 
 /// Opens the console, once the UART is up.
 pub fn init() {

@@ -6,11 +6,12 @@
 //! While a command is in progress, what is typed is kept and not looked at, but for Ctrl-C, which ends the command and
 //! forgets what was typed ahead. When no more can be kept, the UART is left to hold the rest back.
 
-use core::fmt::{self, Write};
+use core::{
+    cell::Cell,
+    fmt::{self, Write},
+};
 
 use console_core::{Command, Editor, Event, FilterState, Filtered};
-
-use spin::Mutex;
 use wire::{LINE_BYTES, Record};
 
 use super::{
@@ -27,7 +28,7 @@ const CTRL_C: u8 = 0x03;
 /// No error is longer, with what was typed in it.
 const ERROR_BYTES: usize = 512;
 
-/// A session.
+/// A session. A new one is all zero, so that the image need not hold it.
 pub struct Session {
     editor: Editor,
     typed: TypeAhead,
@@ -35,26 +36,26 @@ pub struct Session {
     form: Form,
     /// The command in progress. Its line stays in the editor, which gets no key meanwhile.
     job: Option<Job>,
-    /// What the step in progress printed; nobody else uses it. Not in here, because it is large, and the image holds what
-    /// is not all zero.
-    output: &'static Mutex<Output>,
+    /// What the step in progress printed.
+    output: Output,
 }
 
 /// A command in progress.
 struct Job {
-    task: Task,
+    /// In a cell, which has no niche: so an absent job is zero.
+    task: Cell<Task>,
     filters: FilterState,
 }
 
 impl Session {
     /// A session that has not been opened.
-    pub const fn new(output: &'static Mutex<Output>) -> Self {
+    pub const fn new() -> Self {
         Self {
             editor: Editor::new(),
             typed: TypeAhead::new(),
             form: Form::Text,
             job: None,
-            output,
+            output: Output::new(),
         }
     }
 
@@ -132,7 +133,7 @@ impl Session {
     /// Ends the command in progress.
     fn cancel(&mut self, system: &System, terminal: &mut Terminal) {
         if let Some(job) = self.job.take() {
-            job.task.cancel(system);
+            job.task.into_inner().cancel(system);
         }
         match self.form {
             Form::Text => {
@@ -177,7 +178,7 @@ impl Session {
         match commands::start(self.editor.line(), system) {
             Ok(Some(task)) => {
                 self.job = Some(Job {
-                    task,
+                    task: Cell::new(task),
                     filters: FilterState::new(),
                 })
             }
@@ -193,12 +194,11 @@ impl Session {
         let Ok(command) = Command::parse(self.editor.line()) else {
             return;
         };
-        let mut output = self.output.lock();
-        output.clear(self.form);
-        let progress = job.task.step(system, &mut output);
+        self.output.clear(self.form);
+        let progress = job.task.get_mut().step(system, &mut self.output);
         let mut filtered = Filtered::new(&mut *terminal, command.filters(), &mut job.filters);
         // A terminal that is not there loses its output and nothing else.
-        let _ = filtered.write_str(output.as_str());
+        let _ = filtered.write_str(self.output.as_str());
         if progress == Ok(Progress::More) && !filtered.is_done() {
             return;
         }
@@ -215,11 +215,13 @@ impl Session {
 
     /// Ends the command in progress, which is through.
     fn finish(&mut self, terminal: &mut Terminal) {
-        let Some(job) = self.job.take() else { return };
-        if let Some(text) = job.task.note() {
+        let Some(task) = self.job.take().map(|job| job.task.into_inner()) else {
+            return;
+        };
+        if let Some(text) = task.note() {
             self.say(&wire::Note { text }, terminal);
         }
-        match job.task {
+        match task {
             Task::SetJson(true) => {
                 if self.form == Form::Text {
                     self.form = Form::Json { id: 1 };

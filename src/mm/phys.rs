@@ -36,6 +36,7 @@ pub fn set_guest_ram(banks: &[Range<u64>]) {
 }
 
 /// Whether `bytes` from `pa` on are all L1's RAM.
+#[inline]
 pub fn is_guest_ram(pa: u64, bytes: u64) -> bool {
     let Some(end) = pa.checked_add(bytes) else { return false };
     GUEST_RAM

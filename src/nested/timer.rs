@@ -207,12 +207,16 @@ impl Emulated {
 #[inline]
 pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
     let (timers, now) = (Emulated::of(vcpu), now());
-    for timer in &timers {
+    let mut update = |timer: &Emulated| {
         let level = timer.level(now);
         if vgic.is_high(vcpu.cpu, timer.intid) != level {
             change_line(vcpu.cpu, timer.intid, level, vgic, gic);
         }
-    }
+    };
+    // As a loop it would stay one, and the timers an array in memory.
+    let [physical, virt] = &timers;
+    update(physical);
+    update(virt);
     arm_for(&timers, now);
 }
 

@@ -31,6 +31,7 @@ enum Target {
 }
 
 /// Takes an exception at the hardware's EL1: SPSR, ELR, the vector and the new processor state.
+#[inline]
 fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, kind: Kind) {
     let sctlr_el2 = SCTLR_EL1.get();
     let (old, hcr_el2) = match target {
@@ -55,6 +56,7 @@ fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, k
 }
 
 /// A synchronous exception in the context that runs, to its own EL1 or virtual EL2.
+#[inline]
 fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u64>) {
     ESR_EL1.set(esr.0);
     if let Some(far) = far {
@@ -72,6 +74,7 @@ fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u6
 /// An exception of L1's guest into virtual EL2. The nested context is left; `frame` goes on in L1.
 ///
 /// `esr` is what L1 finds in its `ESR_EL2`; an interrupt leaves that alone.
+#[inline]
 fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>) {
     trace::record(vcpu.cpu, || Event::InjectNested {
         kind: match kind {

@@ -44,8 +44,10 @@ pub enum Key {
     ClearScreen,
 }
 
-/// Where in a sequence the decoder is.
+/// Where in a sequence the decoder is. With a tag of its own, so that a new decoder is all zero: an image need not hold
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
     /// In none.
     #[default]

@@ -29,7 +29,9 @@ struct Inside<Q, A> {
     content: Content<Q, A>,
 }
 
+/// With a tag of its own, so that a new mailbox, *idle*, is all zero: an image need not hold it.
 #[derive(Debug)]
+#[repr(u8)]
 enum Content<Q, A> {
     Idle,
     /// The question with the last ticket.

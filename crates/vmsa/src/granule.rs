@@ -110,12 +110,14 @@ impl Granule {
 
     /// The number of address bits below those that index a table at `level`.
     #[must_use]
+    #[inline]
     pub const fn entry_shift(self, level: Level) -> u32 {
         self.shift() + self.stride() * (3 - level.get()) as u32
     }
 
     /// The bytes of input address space that one entry at `level` stands for.
     #[must_use]
+    #[inline]
     pub const fn entry_bytes(self, level: Level) -> u64 {
         1 << self.entry_shift(level)
     }

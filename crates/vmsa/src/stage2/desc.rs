@@ -121,6 +121,7 @@ impl Stage2Desc {
     /// Bits of `output` below the size of the leaf are dropped. `tag` is what [`tag`](Self::tag)
     /// gives back.
     #[must_use]
+    #[inline]
     pub const fn leaf<O>(level: Level, output: Addr<O>, attrs: &Stage2Attrs, tag: u8) -> Self {
         let mut raw = output.align_down(Granule::K4.entry_bytes(level)).bits() & ADDRESS_MASK;
         raw |= VALID;

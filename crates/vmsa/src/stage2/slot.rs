@@ -55,6 +55,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The entry for `ia` in `table`, a table of `level`.
+    #[inline]
     pub(super) fn of(table: Pa, ia: u64, level: Level) -> Self {
         let size = Granule::K4.entry_bytes(level);
         Self {
@@ -64,6 +65,7 @@ impl Place {
         }
     }
 
+    #[inline]
     pub(super) fn size(self) -> u64 {
         Granule::K4.entry_bytes(self.level)
     }
@@ -73,6 +75,7 @@ impl Place {
     }
 
     /// What the entry is when `desc` has been read from it.
+    #[inline]
     pub(super) fn classify(self, desc: Stage2Desc) -> Slot {
         match desc.decode(self.level, Granule::K4) {
             Stage2Entry::Invalid => Slot::Vacant(Vacant(self)),
@@ -83,6 +86,7 @@ impl Place {
 }
 
 /// The index of the entry for `ia` in a table of `level`.
+#[inline]
 pub(super) fn index_of(ia: u64, level: Level) -> u64 {
     ia >> Granule::K4.entry_shift(level) & 511
 }
