@@ -72,7 +72,8 @@ impl Output {
     }
 
     /// Prints a row.
-    pub fn row<R: Record>(&mut self, row: &R) -> fmt::Result {
+    #[inline(never)]
+    pub fn row(&mut self, row: &dyn Record) -> fmt::Result {
         match self.form {
             Form::Text => writeln!(self.text, "{row}"),
             Form::Json { id } => {
@@ -83,6 +84,7 @@ impl Output {
     }
 
     /// Prints a line that says nothing to a program: names of columns, a sum of what the rows say.
+    #[inline(never)]
     pub fn heading(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
         match self.form {
             Form::Text => writeln!(self.text, "{line}"),

@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Sends a record to a program, a line to a person.
-    fn say(&self, record: &impl Record, terminal: &mut Terminal) {
+    fn say(&self, record: &dyn Record, terminal: &mut Terminal) {
         let _ = match self.form {
             Form::Text => writeln!(terminal, "{record}"),
             Form::Json { id } => {

@@ -56,7 +56,7 @@ pub fn of_host(
         access,
         text.outcome(access.unwrap_or(Access::Read)),
         None,
-        text,
+        format_args!("{text}"),
     ))?;
     Ok(())
 }
@@ -66,7 +66,7 @@ fn host_rows(l1: Ipa<L1>, system: &System, out: &mut Output) -> Result<HostStage
     // Its root stays where it is, so it can be read even when the lock is lost to a panic.
     let _order = system.mmu();
     let config = host_config(system)?;
-    stage(out, HOST, config)?;
+    stage(out, HOST, format_args!("{config}"))?;
     let mut result = Ok(());
     let host = look_at_host(&config, l1, &CarveOut::of(system), &place_in(system.vm), &mut |step| {
         result = result.and_then(|()| stage2_step(out, HOST, &config, step));
@@ -87,7 +87,7 @@ pub fn of_own(address: u64, system: &System, out: &mut Output) -> Result<(), Com
     };
     let config = Stage1Config::from_registers(Regime::El2, &registers, &features::stage1_limits());
     let range = config.lower.map_err(CommandError::OwnNotWalkable)?;
-    stage(out, STAGE1, range)?;
+    stage(out, STAGE1, format_args!("{range}"))?;
     let (va, mem) = (GuestVa::new(address), CarveOut::of(system));
     let mut result = Ok(());
     let walked = stage1::walk_steps(&config, va, AccessKind::Read, &mem, &mut |step| {
@@ -95,7 +95,8 @@ pub fn of_own(address: u64, system: &System, out: &mut Output) -> Result<(), Com
     });
     result?;
     let outcome = walked.map_or(Outcome::ExternalAbort, |mapping| Outcome::Reaches(mapping.output));
-    out.row(&walk(address, None, outcome, None, OwnSentence { va, walked }))?;
+    let text = OwnSentence { va, walked };
+    out.row(&walk(address, None, outcome, None, format_args!("{text}")))?;
     Ok(())
 }
 
@@ -123,7 +124,7 @@ pub fn of_nested(
         access,
         outcome,
         Some(situation.shadow_state().name()),
-        text,
+        format_args!("{text}"),
     ))?;
     Ok(())
 }
@@ -168,7 +169,7 @@ fn look_in(
 fn observed_step(out: &mut Output, last: &mut Option<&'static str>, observed: &Observed<'_>) -> fmt::Result {
     let name = observed.stage();
     if last.replace(name) != Some(name) {
-        stage(out, name, observed.config())?;
+        stage(out, name, format_args!("{}", observed.config()))?;
     }
     match *observed {
         Observed::Guest(config, step) => stage2_step(out, name, config, step),
@@ -176,7 +177,7 @@ fn observed_step(out: &mut Output, last: &mut Option<&'static str>, observed: &O
     }
 }
 
-fn stage(out: &mut Output, name: &str, words: impl fmt::Display) -> fmt::Result {
+fn stage(out: &mut Output, name: &str, words: fmt::Arguments<'_>) -> fmt::Result {
     out.row(&wire::Stage { stage: name, words })
 }
 
@@ -186,7 +187,7 @@ fn stage2_step<O>(out: &mut Output, name: &str, cfg: &Stage2Config, step: Step<O
         level: step.level,
         raw: step.raw,
     };
-    out.row(&step_row(name, step, words))
+    out.row(&step_row(name, step, format_args!("{words}")))
 }
 
 fn stage1_step<O>(out: &mut Output, cfg: &Stage1Config, range: &Stage1Range, step: Step<O>) -> fmt::Result {
@@ -196,10 +197,10 @@ fn stage1_step<O>(out: &mut Output, cfg: &Stage1Config, range: &Stage1Range, ste
         level: step.level,
         raw: step.raw,
     };
-    out.row(&step_row(STAGE1, step, words))
+    out.row(&step_row(STAGE1, step, format_args!("{words}")))
 }
 
-fn step_row<O, W: fmt::Display>(stage: &str, step: Step<O>, words: W) -> wire::Step<'_, W> {
+fn step_row<'a, O>(stage: &'a str, step: Step<O>, words: fmt::Arguments<'a>) -> wire::Step<'a> {
     wire::Step {
         stage,
         level: step.level.get(),
@@ -210,13 +211,13 @@ fn step_row<O, W: fmt::Display>(stage: &str, step: Step<O>, words: W) -> wire::S
     }
 }
 
-fn walk<'a, W: fmt::Display>(
+fn walk<'a>(
     address: u64,
     access: Option<Access>,
     outcome: Outcome,
     shadow: Option<&'a str>,
-    text: W,
-) -> wire::Walk<'a, W> {
+    text: fmt::Arguments<'a>,
+) -> wire::Walk<'a> {
     wire::Walk {
         address: Hex(address),
         access: match access {

@@ -4,8 +4,6 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::Record;
-
 /// The answer to `set json on`: who speaks.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Hello<'a> {
@@ -15,9 +13,7 @@ pub struct Hello<'a> {
     pub version: &'a str,
 }
 
-impl Record for Hello<'_> {
-    const KIND: &'static str = "hello";
-}
+record!(Hello<'_>, "hello");
 
 impl fmt::Display for Hello<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,9 +25,7 @@ impl fmt::Display for Hello<'_> {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct End {}
 
-impl Record for End {
-    const KIND: &'static str = "end";
-}
+record!(End, "end");
 
 impl fmt::Display for End {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,9 +40,7 @@ pub struct Error<'a> {
     pub text: &'a str,
 }
 
-impl Record for Error<'_> {
-    const KIND: &'static str = "error";
-}
+record!(Error<'_>, "error");
 
 impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,9 +55,7 @@ pub struct Note<'a> {
     pub text: &'a str,
 }
 
-impl Record for Note<'_> {
-    const KIND: &'static str = "note";
-}
+record!(Note<'_>, "note");
 
 impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,9 +70,7 @@ pub struct Text<'a> {
     pub text: &'a str,
 }
 
-impl Record for Text<'_> {
-    const KIND: &'static str = "text";
-}
+record!(Text<'_>, "text");
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,9 +85,7 @@ pub struct Count {
     pub count: u64,
 }
 
-impl Record for Count {
-    const KIND: &'static str = "count";
-}
+record!(Count, "count");
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,9 +100,7 @@ pub struct State {
     pub running: bool,
 }
 
-impl Record for State {
-    const KIND: &'static str = "state";
-}
+record!(State, "state");
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,9 +115,7 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-impl Record for Dropped {
-    const KIND: &'static str = "dropped";
-}
+record!(Dropped, "dropped");
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,9 +134,7 @@ pub struct Reset {
     pub frames_lost: i64,
 }
 
-impl Record for Reset {
-    const KIND: &'static str = "reset";
-}
+record!(Reset, "reset");
 
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// Something that is not as it should be.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -31,9 +31,7 @@ pub struct Finding<'a> {
     pub shadow: &'a str,
 }
 
-impl Record for Finding<'_> {
-    const KIND: &'static str = "finding";
-}
+record!(Finding<'_>, "finding");
 
 impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,9 +67,7 @@ pub struct Audit {
     pub unused: u64,
 }
 
-impl Record for Audit {
-    const KIND: &'static str = "audit";
-}
+record!(Audit, "audit");
 
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

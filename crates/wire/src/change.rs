@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Map, Record};
+use crate::Map;
 
 /// A snapshot that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,9 +21,7 @@ pub struct Snapshot<'a> {
     pub exact: bool,
 }
 
-impl Record for Snapshot<'_> {
-    const KIND: &'static str = "snapshot";
-}
+record!(Snapshot<'_>, "snapshot");
 
 impl fmt::Display for Snapshot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,9 +49,7 @@ pub struct Change<'a> {
     pub map: Map<'a>,
 }
 
-impl Record for Change<'_> {
-    const KIND: &'static str = "change";
-}
+record!(Change<'_>, "change");
 
 impl fmt::Display for Change<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,9 +72,7 @@ pub struct ChangeSum {
     pub changed: u64,
 }
 
-impl Record for ChangeSum {
-    const KIND: &'static str = "change_sum";
-}
+record!(ChangeSum, "change_sum");
 
 impl fmt::Display for ChangeSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

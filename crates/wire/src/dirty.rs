@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// Neighbouring pages of L1's memory that the same have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,9 +21,7 @@ pub struct Dirty {
     pub by_others: bool,
 }
 
-impl Record for Dirty {
-    const KIND: &'static str = "dirty";
-}
+record!(Dirty, "dirty");
 
 impl fmt::Display for Dirty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,9 +49,7 @@ pub struct DirtySum {
     pub logged: u64,
 }
 
-impl Record for DirtySum {
-    const KIND: &'static str = "dirty_sum";
-}
+record!(DirtySum, "dirty_sum");
 
 impl fmt::Display for DirtySum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

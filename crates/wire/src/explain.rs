@@ -2,26 +2,22 @@
 
 use core::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// What a translation is walked by, or what it gave, in words.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[serde(bound = "")]
-pub struct Stage<'a, W: fmt::Display> {
+pub struct Stage<'a> {
     /// `stage1`, `guest`, `host`, or `shadow`.
     pub stage: &'a str,
     /// What there is to say.
-    #[serde(serialize_with = "as_text")]
-    pub words: W,
+    pub words: fmt::Arguments<'a>,
 }
 
-impl<W: fmt::Display> Record for Stage<'_, W> {
-    const KIND: &'static str = "stage";
-}
+record!(Stage<'_>, "stage");
 
-impl<W: fmt::Display> fmt::Display for Stage<'_, W> {
+impl fmt::Display for Stage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<7} {}", self.stage, self.words)
     }
@@ -29,8 +25,7 @@ impl<W: fmt::Display> fmt::Display for Stage<'_, W> {
 
 /// A descriptor that a walk read.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[serde(bound = "")]
-pub struct Step<'a, W: fmt::Display> {
+pub struct Step<'a> {
     /// As in [`Stage`].
     pub stage: &'a str,
     /// Its level, −1 to 3.
@@ -42,15 +37,12 @@ pub struct Step<'a, W: fmt::Display> {
     /// The descriptor; nothing where it cannot be read.
     pub raw: Option<Hex>,
     /// What it says.
-    #[serde(serialize_with = "as_text")]
-    pub words: W,
+    pub words: fmt::Arguments<'a>,
 }
 
-impl<W: fmt::Display> Record for Step<'_, W> {
-    const KIND: &'static str = "step";
-}
+record!(Step<'_>, "step");
 
-impl<W: fmt::Display> fmt::Display for Step<'_, W> {
+impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             stage,
@@ -70,8 +62,7 @@ impl<W: fmt::Display> fmt::Display for Step<'_, W> {
 
 /// What the walks come to.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[serde(bound = "")]
-pub struct Walk<'a, W: fmt::Display> {
+pub struct Walk<'a> {
     /// The address.
     pub address: Hex,
     /// The access that `end` is about: `r`, `w` or `x`.
@@ -85,15 +76,12 @@ pub struct Walk<'a, W: fmt::Display> {
     /// How the shadow compares with the tables it is made from: `follows`, `narrower`, `empty`, `absent`, or `stale`.
     pub shadow: Option<&'a str>,
     /// The sentence.
-    #[serde(serialize_with = "as_text")]
-    pub text: W,
+    pub text: fmt::Arguments<'a>,
 }
 
-impl<W: fmt::Display> Record for Walk<'_, W> {
-    const KIND: &'static str = "walk";
-}
+record!(Walk<'_>, "walk");
 
-impl<W: fmt::Display> fmt::Display for Walk<'_, W> {
+impl fmt::Display for Walk<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.text.fmt(f)
     }
@@ -101,44 +89,35 @@ impl<W: fmt::Display> fmt::Display for Walk<'_, W> {
 
 /// What the hardware's `AT` instruction found beside what the tables say.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[serde(bound = "")]
-pub struct At<W: fmt::Display> {
+pub struct At<'a> {
     /// `PAR_EL1`.
     pub par: Hex,
     /// Whether that is what the tables say.
     pub agrees: bool,
     /// The sentence.
-    #[serde(serialize_with = "as_text")]
-    pub text: W,
+    pub text: fmt::Arguments<'a>,
 }
 
-impl<W: fmt::Display> Record for At<W> {
-    const KIND: &'static str = "at";
-}
+record!(At<'_>, "at");
 
-impl<W: fmt::Display> fmt::Display for At<W> {
+impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.text.fmt(f)
     }
 }
 
-/// Serialises what can be printed as a string.
-fn as_text<W: fmt::Display, S: Serializer>(words: &W, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LINE_BYTES, write_line};
+    use crate::{LINE_BYTES, Record, write_line};
     use std::string::{String, ToString};
 
-    fn json<R: Record>(record: &R) -> serde_json::Value {
+    fn json(record: &dyn Record) -> serde_json::Value {
         let mut buffer = [0; LINE_BYTES];
         serde_json::from_str(write_line(&mut buffer, 3, record).unwrap()).unwrap()
     }
 
-    fn step(raw: Option<Hex>) -> Step<'static, fmt::Arguments<'static>> {
+    fn step(raw: Option<Hex>) -> Step<'static> {
         Step {
             stage: "guest",
             level: 2,
@@ -179,7 +158,7 @@ mod tests {
             receiver: Some("l1"),
             pa: None,
             shadow: Some("empty"),
-            text,
+            text: format_args!("{text}"),
         };
         assert_eq!(walk.to_string(), text);
         let value = json(&walk);
@@ -197,7 +176,7 @@ mod tests {
             receiver: Some("guest"),
             pa: Some(Hex(u64::MAX)),
             shadow: Some("narrower"),
-            text: &text,
+            text: format_args!("{text}"),
         };
         assert_eq!(json(&walk)["text"], text);
     }

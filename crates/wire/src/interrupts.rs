@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// A timer.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -48,9 +48,7 @@ impl Timer<'_> {
     }
 }
 
-impl Record for Timer<'_> {
-    const KIND: &'static str = "timer";
-}
+record!(Timer<'_>, "timer");
 
 impl fmt::Display for Timer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,9 +83,7 @@ pub struct Counter {
     pub frequency: u64,
 }
 
-impl Record for Counter {
-    const KIND: &'static str = "counter";
-}
+record!(Counter, "counter");
 
 impl fmt::Display for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,9 +130,7 @@ impl Interrupt {
         "vCPU INTID state                     trigger line group prio  to physical listed on";
 }
 
-impl Record for Interrupt {
-    const KIND: &'static str = "interrupt";
-}
+record!(Interrupt, "interrupt");
 
 /// A number or a dash, in a column.
 struct OrDash<T>(Option<T>);
@@ -195,9 +189,7 @@ pub struct Interface<'a> {
     pub is_maintenance_active: bool,
 }
 
-impl Record for Interface<'_> {
-    const KIND: &'static str = "interface";
-}
+record!(Interface<'_>, "interface");
 
 impl fmt::Display for Interface<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,9 +227,7 @@ pub struct ListRegister<'a> {
     pub value: Hex,
 }
 
-impl Record for ListRegister<'_> {
-    const KIND: &'static str = "list_register";
-}
+record!(ListRegister<'_>, "list_register");
 
 impl fmt::Display for ListRegister<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,23 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+/// Makes a struct that serialises a [`Record`] of a kind.
+///
+/// No blanket implementation: its code would be generated in the crate that uses it. This one is compiled for size.
+macro_rules! record {
+    ($record:ty, $kind:literal) => {
+        impl $crate::Record for $record {
+            fn kind(&self) -> &'static str {
+                $kind
+            }
+
+            fn write_fields(&self, buffer: &mut [u8]) -> Result<usize, $crate::NoRoom> {
+                serde_json_core::to_slice(self, buffer).map_err(|_| $crate::NoRoom)
+            }
+        }
+    };
+}
+
 mod answer;
 mod audit;
 mod change;
@@ -35,8 +52,6 @@ mod tlbi;
 mod trap;
 
 use core::fmt;
-
-use serde::Serialize;
 
 pub use answer::{Count, Dropped, End, Error, Hello, Note, Reset, State, Text};
 pub use audit::{Audit, Finding};
@@ -59,9 +74,16 @@ pub const VERSION: u32 = 1;
 pub const LINE_BYTES: usize = 1024;
 
 /// One line of an answer. Its `Display` is what a person reads, without a line end at its end.
-pub trait Record: Serialize + fmt::Display {
+pub trait Record: fmt::Display {
     /// The field `k`.
-    const KIND: &'static str;
+    fn kind(&self) -> &'static str;
+
+    /// Writes the other fields as a JSON object to the beginning of `buffer`; says how long it is.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] if `buffer` is too small.
+    fn write_fields(&self, buffer: &mut [u8]) -> Result<usize, NoRoom>;
 }
 
 /// A record does not fit.
@@ -87,11 +109,11 @@ impl From<NoRoom> for fmt::Error {
 /// # Errors
 ///
 /// [`NoRoom`] if `buffer` is too small; what is in it then is of no use.
-pub fn write_line<'b, R: Record>(buffer: &'b mut [u8], id: u64, record: &R) -> Result<&'b str, NoRoom> {
+pub fn write_line<'b>(buffer: &'b mut [u8], id: u64, record: &dyn Record) -> Result<&'b str, NoRoom> {
     let mut line = Line { buffer, len: 0 };
     fmt::write(
         &mut line,
-        format_args!(r#"{{"v":{VERSION},"id":{id},"k":"{}""#, R::KIND),
+        format_args!(r#"{{"v":{VERSION},"id":{id},"k":"{}""#, record.kind()),
     )
     .map_err(|_| NoRoom)?;
     line.push_fields(record)?;
@@ -115,9 +137,9 @@ impl Line<'_> {
     }
 
     /// Adds the fields of `record`, an object of its own, to the object that has been begun, and ends that.
-    fn push_fields(&mut self, record: &impl Serialize) -> Result<(), NoRoom> {
+    fn push_fields(&mut self, record: &dyn Record) -> Result<(), NoRoom> {
         let rest = self.buffer.get_mut(self.len..).ok_or(NoRoom)?;
-        let written = serde_json_core::to_slice(record, rest).map_err(|_| NoRoom)?;
+        let written = record.write_fields(rest)?;
         // `{}` or `{"first":..}`: the brace that opens it becomes what separates.
         match rest.get_mut(..written) {
             Some([open, _, _, ..]) => {
@@ -141,7 +163,7 @@ mod tests {
     use super::*;
     use std::string::ToString;
 
-    fn line<R: Record>(record: &R) -> std::string::String {
+    fn line(record: &dyn Record) -> std::string::String {
         let mut buffer = [0; LINE_BYTES];
         write_line(&mut buffer, 3, record).unwrap().to_string()
     }

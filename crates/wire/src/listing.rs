@@ -4,8 +4,6 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::Record;
-
 /// A command of the console.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Command<'a> {
@@ -19,9 +17,7 @@ pub struct Command<'a> {
     pub example: &'a str,
 }
 
-impl Record for Command<'_> {
-    const KIND: &'static str = "command";
-}
+record!(Command<'_>, "command");
 
 impl fmt::Display for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,9 +29,7 @@ impl fmt::Display for Command<'_> {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Manual<'a>(pub Command<'a>);
 
-impl Record for Manual<'_> {
-    const KIND: &'static str = Command::KIND;
-}
+record!(Manual<'_>, "command");
 
 impl fmt::Display for Manual<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,9 +47,7 @@ pub struct Table<'a> {
     pub table: &'a str,
 }
 
-impl Record for Table<'_> {
-    const KIND: &'static str = "table";
-}
+record!(Table<'_>, "table");
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,9 +62,7 @@ pub struct Levels {
     pub levels: u32,
 }
 
-impl Record for Levels {
-    const KIND: &'static str = "levels";
-}
+record!(Levels, "levels");
 
 impl fmt::Display for Levels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,9 +77,7 @@ pub struct IpaRange {
     pub bits: u32,
 }
 
-impl Record for IpaRange {
-    const KIND: &'static str = "ipa_range";
-}
+record!(IpaRange, "ipa_range");
 
 impl fmt::Display for IpaRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,9 +115,7 @@ impl Shadow<'_> {
     pub const HEADING: &'static str = " no  vmid refs  last use    faults  pages       4K       2M       1G name";
 }
 
-impl Record for Shadow<'_> {
-    const KIND: &'static str = "shadow";
-}
+record!(Shadow<'_>, "shadow");
 
 impl fmt::Display for Shadow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,9 +167,7 @@ pub struct ShadowSum {
     pub frames: Option<usize>,
 }
 
-impl Record for ShadowSum {
-    const KIND: &'static str = "shadow_sum";
-}
+record!(ShadowSum, "shadow_sum");
 
 impl fmt::Display for ShadowSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,9 +205,7 @@ impl Exit<'_> {
     pub const HEADING: &'static str = "cause        whose         count        min       mean        max";
 }
 
-impl Record for Exit<'_> {
-    const KIND: &'static str = "exit";
-}
+record!(Exit<'_>, "exit");
 
 impl fmt::Display for Exit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -257,9 +239,7 @@ impl RegisterExit<'_> {
     pub const HEADING: &'static str = "register             whose         count        min       mean        max";
 }
 
-impl Record for RegisterExit<'_> {
-    const KIND: &'static str = "exit_register";
-}
+record!(RegisterExit<'_>, "exit_register");
 
 impl fmt::Display for RegisterExit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -280,9 +260,7 @@ pub struct ExitSum {
     pub ticks_per_second: u64,
 }
 
-impl Record for ExitSum {
-    const KIND: &'static str = "exit_sum";
-}
+record!(ExitSum, "exit_sum");
 
 impl fmt::Display for ExitSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

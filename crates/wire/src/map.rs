@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// Neighbouring leaves that lead to neighbouring places, alike in all but that; or neighbouring entries that lead
 /// nowhere.
@@ -57,9 +57,7 @@ pub struct Descriptor<'a> {
     pub oa: Hex,
 }
 
-impl Record for Descriptor<'_> {
-    const KIND: &'static str = "desc";
-}
+record!(Descriptor<'_>, "desc");
 
 impl fmt::Display for Descriptor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,9 +74,7 @@ impl fmt::Display for Descriptor<'_> {
     }
 }
 
-impl Record for Map<'_> {
-    const KIND: &'static str = "map";
-}
+record!(Map<'_>, "map");
 
 impl fmt::Display for Map<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// Words in a row.
 pub const WORDS: usize = 2;
@@ -20,9 +20,7 @@ pub struct Memory<'a> {
     pub text: &'a str,
 }
 
-impl Record for Memory<'_> {
-    const KIND: &'static str = "memory";
-}
+record!(Memory<'_>, "memory");
 
 impl fmt::Display for Memory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// What a vCPU is doing.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -23,9 +23,7 @@ pub struct VCpu<'a> {
     pub shadow: Option<u16>,
 }
 
-impl Record for VCpu<'_> {
-    const KIND: &'static str = "vcpu";
-}
+record!(VCpu<'_>, "vcpu");
 
 impl fmt::Display for VCpu<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,9 +57,7 @@ pub struct Register<'a> {
     pub meaning: &'a str,
 }
 
-impl Record for Register<'_> {
-    const KIND: &'static str = "register";
-}
+record!(Register<'_>, "register");
 
 impl fmt::Display for Register<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,9 +88,7 @@ pub struct Field<'a> {
     pub meaning: &'a str,
 }
 
-impl Record for Field<'_> {
-    const KIND: &'static str = "field";
-}
+record!(Field<'_>, "field");
 
 impl fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,9 +138,7 @@ pub struct VncrPage {
     pub nonzero: usize,
 }
 
-impl Record for VncrPage {
-    const KIND: &'static str = "vncr_page";
-}
+record!(VncrPage, "vncr_page");
 
 impl fmt::Display for VncrPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,9 +163,7 @@ pub struct VncrSlot<'a> {
     pub value: Hex,
 }
 
-impl Record for VncrSlot<'_> {
-    const KIND: &'static str = "vncr";
-}
+record!(VncrSlot<'_>, "vncr");
 
 impl fmt::Display for VncrSlot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,9 +189,7 @@ impl IdRegister<'_> {
     pub const HEADING: &'static str = "register         hardware           L1                 fields that differ";
 }
 
-impl Record for IdRegister<'_> {
-    const KIND: &'static str = "id_register";
-}
+record!(IdRegister<'_>, "id_register");
 
 impl fmt::Display for IdRegister<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,9 +216,7 @@ pub struct IdField<'a> {
     pub l1: u8,
 }
 
-impl Record for IdField<'_> {
-    const KIND: &'static str = "id_field";
-}
+record!(IdField<'_>, "id_field");
 
 impl fmt::Display for IdField<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,9 +242,7 @@ pub struct IdAnswer<'a> {
     pub by: &'a str,
 }
 
-impl Record for IdAnswer<'_> {
-    const KIND: &'static str = "id_answer";
-}
+record!(IdAnswer<'_>, "id_answer");
 
 impl fmt::Display for IdAnswer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

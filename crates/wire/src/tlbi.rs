@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::{Hex, Record};
+use crate::Hex;
 
 /// A TLBI of L1's that was done on shadows.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -29,9 +29,7 @@ pub struct Tlbi<'a> {
     pub bytes: Hex,
 }
 
-impl Record for Tlbi<'_> {
-    const KIND: &'static str = "tlbi";
-}
+record!(Tlbi<'_>, "tlbi");
 
 impl Tlbi<'_> {
     /// The names of the columns.

@@ -4,8 +4,6 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::Record;
-
 /// Something that happened on a CPU.
 ///
 /// As text it is a line as the kernel's ftrace prints it, with the vCPU in the place of the task, so that what reads
@@ -24,9 +22,7 @@ pub struct Trap<'a> {
     pub text: &'a str,
 }
 
-impl Record for Trap<'_> {
-    const KIND: &'static str = "trap";
-}
+record!(Trap<'_>, "trap");
 
 impl fmt::Display for Trap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,9 +55,7 @@ pub struct TraceState {
     pub kept: usize,
 }
 
-impl Record for TraceState {
-    const KIND: &'static str = "trace";
-}
+record!(TraceState, "trace");
 
 impl fmt::Display for TraceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 //! in the context that it runs. Between the two the vCPU goes on, so they are only compared if its registers are the same
 //! before and after; a difference is looked at several times before it is believed.
 
-use core::cell::Cell;
+use core::{cell::Cell, fmt};
 
 use shadow::{
     Access,
@@ -170,12 +170,12 @@ impl VcpuWalk {
             return Ok(walk_steps(stage1, self.va, kind, memory, &mut |_| {}));
         };
         if stage1.is_on {
-            stage(out, STAGE1, range)?;
+            stage(out, STAGE1, format_args!("{range}"))?;
         }
         let mut result = Ok(());
         let walked = walk_steps(stage1, self.va, kind, memory, &mut |step| {
             if let Some(situation) = last.get() {
-                result = result.and_then(|()| stage(out, STAGE1, situation));
+                result = result.and_then(|()| stage(out, STAGE1, format_args!("{situation}")));
             }
             result = result.and_then(|()| stage1_step(out, stage1, &range, step));
         });
@@ -226,7 +226,7 @@ impl VcpuWalk {
         };
         let outcome = then.map(|then| then.outcome(access.unwrap_or(Access::Read)));
         let sentence = self.sentence(view, "L1's", end);
-        self.walk_row(access, outcome, None, sentence, out)
+        self.walk_row(access, outcome, None, format_args!("{sentence}"), out)
     }
 
     /// How the access goes on behind stage 1 of L2, or why a `table` of that cannot be read.
@@ -268,7 +268,7 @@ impl VcpuWalk {
         let outcome = situation.map(|situation| situation.outcome(access.unwrap_or(Access::Read)));
         let shadow = situation.map(|situation| situation.shadow_state().name());
         let sentence = self.sentence(view, "IPA", end);
-        self.walk_row(access, outcome, shadow, sentence, out)
+        self.walk_row(access, outcome, shadow, format_args!("{sentence}"), out)
     }
 
     /// The fault of stage 1, of the walk or of the access that is asked about.
@@ -300,7 +300,7 @@ impl VcpuWalk {
         access: Option<Access>,
         outcome: Option<Outcome>,
         shadow: Option<&str>,
-        text: impl core::fmt::Display,
+        text: fmt::Arguments<'_>,
         out: &mut Output,
     ) -> Result<(), CommandError<'static>> {
         let row = walk(
@@ -391,7 +391,7 @@ impl VcpuWalk {
         out.row(&wire::At {
             par: Hex(self.par),
             agrees: sentence.agrees(),
-            text: sentence,
+            text: format_args!("{sentence}"),
         })?;
         Ok(Progress::Done)
     }

@@ -199,7 +199,7 @@ fn full_name(table: &str, names: &BTreeMap<u32, String>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn line<R: wire::Record>(record: &R) -> String {
+    fn line(record: &dyn wire::Record) -> String {
         let mut buffer = [0; wire::LINE_BYTES];
         wire::write_line(&mut buffer, 7, record).unwrap().to_owned()
     }
