@@ -39,10 +39,10 @@ pub fn from_host(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
             }
         }
         // The GIC is never mapped, and there is no need to look.
-        FaultKind::Translation if !is_gic(vcpu, faulting_ipa(exit)) => {
-            if shadow_mmu::is_there(vcpu, faulting_ipa(exit)) {
-                return;
-            }
+        FaultKind::Translation
+            if !is_gic(vcpu, faulting_ipa(exit)) && shadow_mmu::is_there(vcpu, faulting_ipa(exit)) =>
+        {
+            return;
         }
         _ => {}
     }
