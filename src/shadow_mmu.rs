@@ -16,7 +16,7 @@ use syndrome::{
 };
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory, walk},
+    stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory},
 };
 
 pub use logging::{is_there, write_by_l1};
@@ -122,7 +122,7 @@ pub fn acquire_last(vcpu: &mut VCpu) -> Option<u64> {
     let key = vcpu.guest_stage2?;
     let mut mmu = vcpu.vm.mmu.lock();
     mmu.with_shadows(|shadows, env| {
-        shadows.iter().find(|(_, shadow)| shadow.key() == key)?;
+        shadows.slot_of(key)?;
         let slot = shadows.acquire(key, env).ok()?;
         vcpu.shadow = Some(slot);
         Some(shadows.vttbr(slot))
@@ -164,7 +164,7 @@ pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAc
 pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
     let mmu = vcpu.vm.mmu.lock();
     let shadow = mmu.shadows.get(vcpu.shadow?)?;
-    let mapping = walk(&shadow.table().config(), ipa, &HostMemory).ok()?;
+    let mapping = shadow.table().translate(ipa, &HostMemory).ok()?;
     // L1's IPA equals the PA.
     phys::read_guest(Ipa::new(mapping.output.bits())).ok()
 }
@@ -247,6 +247,7 @@ impl Stage2Tlb for LiveHost {
 }
 
 impl ShadowEnv for Env<'_> {
+    #[inline(always)]
     fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
         phys::read_guest(at)
     }
@@ -255,8 +256,9 @@ impl ShadowEnv for Env<'_> {
         phys::compare_exchange_guest(at, old, new)
     }
 
+    #[inline(always)]
     fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
-        walk(&self.host.config(), at, self)
+        self.host.translate(at, self)
     }
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {

@@ -46,6 +46,7 @@ system_registers! {
     CNTHP_CTL = "S3_4_C14_C2_1";
     CNTHV_CVAL_EL2 = "S3_4_C14_C3_2";
     CNTHV_CTL = "S3_4_C14_C3_1";
+    DCZID_EL0 = "S3_3_C0_C0_7";
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
     /// Acknowledges the most urgent pending group 1 interrupt.
     ICC_IAR1_EL1 = "S3_0_C12_C12_0";

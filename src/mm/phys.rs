@@ -15,6 +15,7 @@ use spin::Once;
 use vmsa::{Ipa, L1, Pa, Unreadable};
 
 use super::PAGE_BYTES;
+use crate::arch::cache;
 
 /// L1's RAM: what [`read_guest`] and its siblings reach. One contiguous range per bank.
 static GUEST_RAM: Once<GuestRam> = Once::new();
@@ -69,28 +70,53 @@ pub fn write(at: Pa, value: u64) {
 
 /// Clears a table frame.
 pub fn zero_page(at: Pa) {
-    // SAFETY: as for `read`; nobody walks a table that was just allocated.
-    unsafe { (at.bits() as *mut u8).write_bytes(0, PAGE_BYTES as usize) }
+    let Some(block) = cache::zero_block_bytes() else {
+        // SAFETY: as for `read`; nobody walks a table that was just allocated.
+        return unsafe { (at.bits() as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
+    };
+    for offset in (0..PAGE_BYTES).step_by(block as usize) {
+        // SAFETY: as above. Blocks have at most 2 KiB.
+        unsafe { cache::zero_block(at.bits() + offset) };
+    }
 }
 
-fn guest_word(at: Ipa<L1>) -> Result<&'static AtomicU64, Unreadable> {
-    // L1's IPA equals the PA; what the check guards is that the word is L1's.
-    if !at.bits().is_multiple_of(8) || !is_guest_ram(at.bits(), 8) {
-        return Err(Unreadable);
-    }
+/// Whether `at` is an aligned word of L1's RAM.
+#[inline(always)]
+fn is_guest_word(at: Ipa<L1>) -> bool {
+    // L1's IPA equals the PA. Banks begin and end at pages.
+    let ram = GUEST_RAM.get();
+    at.is_aligned(8) && ram.is_some_and(|ram| ram.banks.iter().any(|bank| bank.contains(&at.bits())))
+}
+
+/// A word of L1's RAM.
+///
+/// # Safety
+///
+/// [`is_guest_word`].
+unsafe fn guest_word(at: Ipa<L1>) -> &'static AtomicU64 {
     // SAFETY: mapped RAM of the guest, aligned, never part of a Rust object of ours; atomics allow for the guest's
     // own concurrent accesses.
-    Ok(unsafe { AtomicU64::from_ptr(at.bits() as *mut u64) })
+    unsafe { AtomicU64::from_ptr(at.bits() as *mut u64) }
 }
 
 /// Reads an aligned word of L1's RAM.
+#[inline(always)]
 pub fn read_guest(at: Ipa<L1>) -> Result<u64, Unreadable> {
-    Ok(guest_word(at)?.load(Ordering::Acquire))
+    if !is_guest_word(at) {
+        return Err(Unreadable);
+    }
+    // SAFETY: just checked.
+    Ok(unsafe { guest_word(at) }.load(Ordering::Acquire))
 }
 
 /// Replaces a word of L1's RAM if it is still `old`; says whether it was.
 pub fn compare_exchange_guest(at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
-    Ok(guest_word(at)?
+    if !is_guest_word(at) {
+        return Err(Unreadable);
+    }
+    // SAFETY: just checked.
+    let word = unsafe { guest_word(at) };
+    Ok(word
         .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
         .is_ok())
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 use shadow::PART_BYTES;
 use vmsa::{
     Granule, Ipa, L1, Level, Pa,
-    stage2::{OutOfTables, Stage2Attrs, walk},
+    stage2::{OutOfTables, Stage2Attrs},
 };
 
 use super::{HostMemory, LiveHost, Mmu};
@@ -109,5 +109,5 @@ pub fn write_by_l1(vcpu: &VCpu, ipa: u64) -> bool {
 pub fn is_there(vcpu: &VCpu, ipa: u64) -> bool {
     let mmu = vcpu.vm.mmu.lock();
     let is_ram = mmu.ram.iter().any(|bank| bank.contains(&ipa));
-    is_ram && walk::<L1, _>(&mmu.host.config(), Ipa::new(ipa), &HostMemory).is_ok()
+    is_ram && mmu.host.translate(Ipa::<L1>::new(ipa), &HostMemory).is_ok()
 }

@@ -51,7 +51,7 @@ impl<const N: usize> ShadowPool<N> {
 
     /// Whether the tables of L1's that `slot` was filled from now say otherwise about something it maps.
     fn is_contradicted(&self, slot: SlotId, env: &impl ShadowEnv) -> bool {
-        let Some(limits) = self.get(slot).and_then(|shadow| shadow.limits) else {
+        let Some(limits) = self.get(slot).and_then(|shadow| shadow.limits().copied()) else {
             return false;
         };
         let mut is_contradicted = false;
@@ -64,6 +64,7 @@ impl<const N: usize> ShadowPool<N> {
     /// Frees an unreferenced slot with all its pages.
     fn give_up(&mut self, slot: SlotId, env: &mut impl ShadowEnv) {
         if let Some(shadow) = self.slots.get_mut(slot.index()).and_then(Option::take) {
+            self.vmids.remove(shadow.key.vmid(), slot);
             let vttbr = shadow.vttbr();
             shadow.table.destroy(&mut Scoped { env, vttbr });
         }

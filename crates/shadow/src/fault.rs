@@ -8,9 +8,8 @@
 use crate::{
     compose::compose,
     env::{GuestTables, ShadowEnv},
-    key::ShadowKey,
     pool::ShadowPool,
-    slot::SlotId,
+    slot::{Shadow, SlotId},
 };
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Unreadable,
@@ -112,15 +111,11 @@ impl<const N: usize> ShadowPool<N> {
         let now = self.tick();
         let shadow = self.live_mut(slot);
         shadow.faults += 1;
-        shadow.limits = Some(guest.limits);
         shadow.last_use = now;
-        let key = shadow.key;
-
-        let (mapping, granule) = match translate_by_guest(key, fault, guest, env) {
-            Ok(translated) => translated,
+        let mapping = match translate_by_guest(shadow, fault, guest, env) {
+            Ok(mapping) => mapping,
             Err(action) => return action,
         };
-        self.live_mut(slot).granule = granule;
         if !mapping.attrs.af {
             // Setting the Access flag was a write to L1's table.
             self.write_by_l1(mapping.desc_at, env);
@@ -140,26 +135,27 @@ impl<const N: usize> ShadowPool<N> {
     }
 }
 
-/// Translates and checks the access as L1's stage 2 does, Access flag update included. Also tells
-/// the granule.
+/// Translates and checks the access as L1's stage 2 does, Access flag update included.
 fn translate_by_guest(
-    key: ShadowKey,
+    shadow: &mut Shadow,
     fault: &ShadowFault,
     guest: &GuestStage2,
     env: &mut impl ShadowEnv,
-) -> Result<(Mapping<L1>, Granule), FaultAction> {
-    if !key.enabled() {
-        return Ok((identity(fault.ipa), Granule::K4));
+) -> Result<Mapping<L1>, FaultAction> {
+    let is_enabled = shadow.key.enabled();
+    let config = shadow.read_by(guest.limits);
+    if !is_enabled {
+        return Ok(identity(fault.ipa));
     }
-    let config = Stage2Config::from_registers(key.vtcr(), key.vttbr(), &guest.limits).map_err(FaultAction::Inject)?;
-    let mapping = walk(&config, fault.ipa, &GuestTables(&*env)).map_err(FaultAction::Inject)?;
+    let config = config.as_ref().map_err(|fault| FaultAction::Inject(*fault))?;
+    let mapping = walk(config, fault.ipa, &GuestTables(&*env)).map_err(FaultAction::Inject)?;
     if !mapping.attrs.af {
-        set_access_flag(&config, &mapping, env)?;
+        set_access_flag(config, &mapping, env)?;
     }
     if !fault.access.is_allowed(mapping.attrs.perms) {
         return Err(FaultAction::Inject(Stage2Fault::Permission(mapping.level)));
     }
-    Ok((mapping, config.granule))
+    Ok(mapping)
 }
 
 /// Does what hardware does on an access to a leaf whose Access flag is clear: sets it if
@@ -203,6 +199,7 @@ pub(crate) fn identity(ipa: Ipa<L2>) -> Mapping<L1> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ShadowKey;
     use crate::testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, fault, touch};
     use vmsa::{Pa, testing::LIMITS};
 
@@ -306,6 +303,16 @@ mod tests {
             let desc = if big_endian { desc.swap_bytes() } else { desc };
             assert_eq!(desc, 0x8000_0000 | PAGE);
             assert!(case.shadow().unwrap().attrs.af);
+        }
+    }
+
+    #[test]
+    fn l1s_tables_are_read_as_its_registers_say_at_the_fault() {
+        let mut case = Case::with_page(0);
+        let start = FaultAction::Inject(Stage2Fault::Translation(Level::ZERO));
+        for (big_endian, action) in [(false, FaultAction::Retry), (true, start), (false, FaultAction::Retry)] {
+            case.tables.big_endian = big_endian;
+            assert_eq!(case.touch(Access::Read), action);
         }
     }
 

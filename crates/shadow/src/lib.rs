@@ -52,6 +52,7 @@ mod testing;
 mod tlbi;
 mod tlbi_operand;
 mod verdict;
+mod vmids;
 
 pub use ageing::Patience;
 pub use audit::{Finding, Offence};

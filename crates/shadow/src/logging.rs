@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, OutOfTables, Stage2Desc, Stage2Entry, Stage2Fault, visit, walk},
+    stage2::{Mapping, OutOfTables, Stage2Desc, Stage2Entry, Stage2Fault, visit},
 };
 
 use crate::{
@@ -123,6 +123,7 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// The host stage 2's translation of `l1`, with what it allows but for logging.
+    #[inline(always)]
     pub(crate) fn host_walk(&self, l1: Ipa<L1>, env: &impl ShadowEnv) -> Result<Mapping<Phys>, Stage2Fault> {
         let mut host = env.host_walk(l1)?;
         if self.dirty.as_ref().is_some_and(|log| log.is_logged(l1, env)) {
@@ -167,7 +168,7 @@ impl<const N: usize> ShadowPool<N> {
     /// Takes the right to write from a leaf, if it still maps the page at `l1`.
     fn protect_leaf(&mut self, leaf: Leaf, l1: Ipa<L1>, env: &mut impl ShadowEnv) {
         let Some(shadow) = self.get(leaf.slot) else { return };
-        let Ok(mapping) = walk::<L2, Phys>(&shadow.table.config(), leaf.ipa, env) else {
+        let Ok(mapping) = shadow.table.translate(leaf.ipa, env) else {
             return;
         };
         let page = Granule::K4.bytes();

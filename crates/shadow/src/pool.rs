@@ -11,12 +11,10 @@ use crate::{
     history::History,
     key::ShadowKey,
     slot::{Shadow, SlotId},
+    vmids::Vmids,
 };
 use core::fmt;
-use vmsa::{
-    Granule,
-    stage2::{OutOfTables, Stage2Table},
-};
+use vmsa::stage2::{OutOfTables, Stage2Table};
 
 /// The physical VMID of slot 0, the others follow. 0 is left alone and 1 is L1's own.
 pub const FIRST_VMID: u16 = 2;
@@ -65,6 +63,8 @@ impl core::error::Error for FindError {}
 /// 8 bits.
 pub struct ShadowPool<const N: usize> {
     pub(crate) slots: [Option<Shadow>; N],
+    /// The slots that have a shadow, by its VMID.
+    pub(crate) vmids: Vmids<N>,
     pub(crate) clock: u64,
     pub(crate) history: History,
     pub(crate) dirty: Option<DirtyLog>,
@@ -87,6 +87,7 @@ impl<const N: usize> ShadowPool<N> {
         assert!(N > 0 && N <= (u16::MAX - FIRST_VMID) as usize, "each slot has a VMID");
         Self {
             slots: [const { None }; N],
+            vmids: Vmids::new(),
             clock: 0,
             history: History::empty(),
             dirty: None,
@@ -185,6 +186,7 @@ impl<const N: usize> ShadowPool<N> {
                 shadow.table.destroy(&mut Scoped { env: &mut *env, vttbr });
             }
         }
+        self.vmids = Vmids::new();
         self.clock = 0;
         self.history.forget();
     }
@@ -195,8 +197,11 @@ impl<const N: usize> ShadowPool<N> {
         self.clock
     }
 
-    fn slot_of(&self, key: ShadowKey) -> Option<SlotId> {
-        self.iter().find(|(_, shadow)| shadow.key == key).map(|(slot, _)| slot)
+    /// The shadow for `key`, if there is one.
+    #[must_use]
+    pub fn slot_of(&self, key: ShadowKey) -> Option<SlotId> {
+        let mut chain = self.vmids.chain(key.vmid());
+        chain.find(|&slot| self.get(slot).is_some_and(|shadow| shadow.key == key))
     }
 
     /// Finds or makes room for `key`.
@@ -226,10 +231,10 @@ impl<const N: usize> ShadowPool<N> {
             last_use: 0,
             faults: 0,
             vmid,
-            granule: Granule::K4,
-            limits: None,
+            reading: None,
             idle_since: None,
         });
+        self.vmids.insert(key.vmid(), slot);
         Ok(slot)
     }
 
@@ -241,10 +246,12 @@ impl<const N: usize> ShadowPool<N> {
             .min_by_key(|(_, shadow)| shadow.last_use)?;
         let shadow = self.live_mut(slot);
         shadow.unmap_all(env);
-        shadow.key = key;
+        let old = core::mem::replace(&mut shadow.key, key);
         shadow.faults = 0;
-        shadow.limits = None;
+        shadow.reading = None;
         shadow.idle_since = None;
+        self.vmids.remove(old.vmid(), slot);
+        self.vmids.insert(key.vmid(), slot);
         Some(slot)
     }
 

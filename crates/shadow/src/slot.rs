@@ -7,7 +7,7 @@ use crate::{
 use core::fmt;
 use vmsa::{
     Granule,
-    stage2::{Stage2Limits, Stage2Table},
+    stage2::{Stage2Config, Stage2Fault, Stage2Limits, Stage2Table},
 };
 
 const VMID_SHIFT: u32 = 48;
@@ -34,6 +34,28 @@ impl fmt::Display for SlotId {
     }
 }
 
+/// What the registers of L1 mean that say how its tables are read. Decoding them takes longer than a walk, and they
+/// rarely change.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) limits: Stage2Limits,
+    /// These, as a word.
+    word: u64,
+    /// By these and the key.
+    pub(crate) config: Result<Stage2Config, Stage2Fault>,
+}
+
+impl Reading {
+    #[cold]
+    fn new(key: ShadowKey, limits: Stage2Limits) -> Self {
+        Self {
+            limits,
+            word: limits.word(),
+            config: Stage2Config::from_registers(key.vtcr(), key.vttbr(), &limits),
+        }
+    }
+}
+
 /// A shadow stage 2.
 #[derive(Debug)]
 pub struct Shadow {
@@ -43,11 +65,8 @@ pub struct Shadow {
     pub(crate) last_use: u64,
     pub(crate) faults: u64,
     pub(crate) vmid: u16,
-    /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this
-    /// granule noted.
-    pub(crate) granule: Granule,
     /// How L1's tables were to be read at the last fault.
-    pub(crate) limits: Option<Stage2Limits>,
+    pub(crate) reading: Option<Reading>,
     /// The first sweep that found it unused since it was used last.
     pub(crate) idle_since: Option<u64>,
 }
@@ -68,7 +87,7 @@ impl Shadow {
     /// How L1's tables were to be read at the last fault; `None` before the first.
     #[must_use]
     pub fn limits(&self) -> Option<&Stage2Limits> {
-        self.limits.as_ref()
+        self.reading.as_ref().map(|reading| &reading.limits)
     }
 
     /// The number of CPUs that run on it.
@@ -106,6 +125,23 @@ impl Shadow {
     #[must_use]
     pub fn vttbr(&self) -> u64 {
         self.table.root().bits() | u64::from(self.vmid) << VMID_SHIFT
+    }
+
+    /// How L1's tables are read on a machine of these `limits`.
+    pub(crate) fn read_by(&mut self, limits: Stage2Limits) -> &Result<Stage2Config, Stage2Fault> {
+        if self.reading.as_ref().is_some_and(|known| known.word != limits.word()) {
+            self.reading = None;
+        }
+        let key = self.key;
+        &self.reading.get_or_insert_with(|| Reading::new(key, limits)).config
+    }
+
+    /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this granule noted.
+    pub(crate) fn granule(&self) -> Granule {
+        match &self.reading {
+            Some(Reading { config: Ok(config), .. }) if self.key.enabled() => config.granule,
+            _ => Granule::K4,
+        }
     }
 
     /// The table to change, with the environment to change it in.

@@ -151,7 +151,7 @@ impl ShadowEnv for World {
     }
 
     fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
-        walk(&self.host.config(), at, &self.host_arena)
+        self.host.translate(at, &self.host_arena)
     }
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {

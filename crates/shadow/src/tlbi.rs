@@ -14,10 +14,7 @@ use crate::{
     tlbi_operand::Ttl,
 };
 use core::ops::Range;
-use vmsa::{
-    Granule, Ipa, L2, Level, Phys, ReadTable,
-    stage2::{Stage2Desc, walk},
-};
+use vmsa::{Granule, Ipa, L2, Level, Phys, ReadTable};
 
 /// What an invalidation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,17 +47,14 @@ impl InvalidationStats {
     }
 
     /// Adds what was done to `shadow`, number `slot`: `range` was unmapped, and before that there were as many `leaves`.
-    fn add(&mut self, slot: usize, shadow: &Shadow, leaves: u64, range: Range<u64>, bytes: u64) {
+    fn add(&mut self, slot: SlotId, shadow: &Shadow, leaves: u64, range: Range<u64>, bytes: u64) {
         if self.shadows == 0 {
             (self.start, self.end) = (range.start, range.end);
         } else {
             (self.start, self.end) = (self.start.max(range.start), self.end.min(range.end));
         }
         self.shadows += 1;
-        self.slots |= u32::try_from(slot)
-            .ok()
-            .and_then(|slot| 1u64.checked_shl(slot))
-            .unwrap_or(0);
+        self.slots |= 1u64.checked_shl(slot.number().into()).unwrap_or(0);
         self.bytes += bytes;
         self.leaves += leaves.saturating_sub(leaf_count(shadow));
     }
@@ -92,7 +86,7 @@ impl<const N: usize> ShadowPool<N> {
         self.invalidate(Some(vmid), start..start + least, env, |shadow, env| {
             let size = match ttl {
                 Some(ttl) => ttl.bytes(),
-                None => guest_leaf_bytes(shadow, ipa, env).unwrap_or_else(|| shadow.granule.largest_leaf_bytes()),
+                None => guest_leaf_bytes(shadow, ipa, env).unwrap_or_else(|| shadow.granule().largest_leaf_bytes()),
             };
             let start = ipa.align_down(size).bits();
             (start..start + size, shadow.unmap(start, size, env))
@@ -139,7 +133,8 @@ impl<const N: usize> ShadowPool<N> {
     /// The shadows with L1's `vmid`: stage-1 TLB maintenance by L1 is done once under the VMID of
     /// each.
     pub fn slots_with_vmid(&self, vmid: u16) -> impl Iterator<Item = (SlotId, &Shadow)> {
-        self.iter().filter(move |(_, shadow)| shadow.key.vmid() == vmid)
+        let shadows = self.vmids.chain(vmid).map(|slot| Some((slot, self.get(slot)?)));
+        shadows.flatten().filter(move |(_, shadow)| shadow.key.vmid() == vmid)
     }
 
     /// Does `unmap`, which tells what addresses it is about and how many bytes were mapped there, to all shadows, or to
@@ -152,13 +147,25 @@ impl<const N: usize> ShadowPool<N> {
         unmap: impl Fn(&mut Shadow, &mut E) -> (Range<u64>, u64),
     ) -> InvalidationStats {
         let mut stats = InvalidationStats::of(range);
-        for (slot, shadow) in self.slots.iter_mut().enumerate() {
-            let Some(shadow) = shadow else { continue };
-            if vmid.is_none_or(|vmid| shadow.key.vmid() == vmid) {
-                let leaves = leaf_count(shadow);
-                let (range, bytes) = unmap(shadow, env);
-                stats.add(slot, shadow, leaves, range, bytes);
+        let mut unmap_from = |(slot, shadow): (SlotId, &mut Shadow)| {
+            let leaves = leaf_count(shadow);
+            let (range, bytes) = unmap(shadow, env);
+            stats.add(slot, shadow, leaves, range, bytes);
+        };
+        match vmid {
+            Some(vmid) => {
+                for slot in self.vmids.chain(vmid) {
+                    let shadow = self.slots.get_mut(slot.index()).and_then(Option::as_mut);
+                    if let Some(shadow) = shadow.filter(|shadow| shadow.key.vmid() == vmid) {
+                        unmap_from((slot, shadow));
+                    }
+                }
             }
+            None => (0u16..)
+                .map(SlotId)
+                .zip(&mut self.slots)
+                .filter_map(|(slot, shadow)| Some((slot, shadow.as_mut()?)))
+                .for_each(unmap_from),
         }
         stats
     }
@@ -174,12 +181,9 @@ impl Shadow {
 /// The size of the guest leaf that the shadow's leaf at `ipa` was made from, `None` if there is no
 /// leaf.
 fn guest_leaf_bytes(shadow: &Shadow, ipa: Ipa<L2>, mem: &impl ReadTable<Phys>) -> Option<u64> {
-    let mapping = walk(&shadow.table.config(), ipa, mem).ok()?;
-    let level = Level::new(i8::try_from(Stage2Desc::from_raw(mapping.raw).tag()).ok()?)?;
-    shadow
-        .granule
-        .has_leaf_at(level)
-        .then(|| shadow.granule.entry_bytes(level))
+    let level = Level::new(i8::try_from(shadow.table.tag_at(ipa, mem)?).ok()?)?;
+    let granule = shadow.granule();
+    granule.has_leaf_at(level).then(|| granule.entry_bytes(level))
 }
 
 /// `range`, widened by the rest of the guest leaves at its ends.

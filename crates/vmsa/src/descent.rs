@@ -1,7 +1,7 @@
 //! The descent from the root of a set of tables to the descriptor that decides, common to both stages and to walks of
 //! one address and of all.
 
-use crate::{Addr, DescriptorKind, Fault, Level, ReadTable, TableFormat};
+use crate::{Addr, DescriptorKind, Fault, Granule, Level, ReadTable, TableFormat};
 
 /// One descriptor that a walk read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,6 @@ pub(crate) struct Leaf {
 /// A descriptor, where it is, and what it means.
 pub(crate) struct LookUp {
     pub(crate) desc_at: u64,
-    pub(crate) index: u64,
     /// The descriptor in the byte order of this CPU; `None` where it cannot be read.
     pub(crate) raw: Option<u64>,
     pub(crate) kind: DescriptorKind,
@@ -66,58 +65,102 @@ impl Shape {
         let Ok(stored) = mem.read(Addr::new(desc_at)) else {
             return LookUp {
                 desc_at,
-                index,
                 raw: None,
                 kind: DescriptorKind::Invalid,
             };
         };
-        let raw = if self.big_endian { stored.swap_bytes() } else { stored };
+        let raw = self.in_cpu_order(stored);
         LookUp {
             desc_at,
-            index,
             raw: Some(raw),
             kind: self.format.decode(raw, level, self.oa_bits),
         }
     }
 
     /// Translates the input address `offset` bytes above the first one, which must be less than 2^`ia_bits`.
+    #[inline(always)]
     pub(crate) fn descend<O>(
         &self,
         offset: u64,
         mem: &impl ReadTable<O>,
         observe: &mut impl FnMut(Step<O>),
     ) -> Result<Leaf, Fault> {
+        // Compiled for the format that nearly everybody uses, this is a few instructions a level.
+        const USUAL: TableFormat = TableFormat::bits48(Granule::K4);
+        if self.format == USUAL {
+            self.descend_by(USUAL, offset, mem, observe)
+        } else {
+            self.descend_unusual(offset, mem, observe)
+        }
+    }
+
+    #[cold]
+    fn descend_unusual<O>(
+        &self,
+        offset: u64,
+        mem: &impl ReadTable<O>,
+        observe: &mut impl FnMut(Step<O>),
+    ) -> Result<Leaf, Fault> {
+        self.descend_by(self.format, offset, mem, observe)
+    }
+
+    /// [`descend`](Self::descend) for tables of `format`.
+    #[inline(always)]
+    fn descend_by<O>(
+        &self,
+        format: TableFormat,
+        offset: u64,
+        mem: &impl ReadTable<O>,
+        observe: &mut impl FnMut(Step<O>),
+    ) -> Result<Leaf, Fault> {
+        let granule = format.granule;
         let mut table = self.root;
         let mut level = self.start_level;
+        let start_shift = granule.entry_shift(level);
+        let mut index = offset >> start_shift;
+        // The bits below, uppermost: those that index the next table come first.
+        let mut rest = offset << (u64::BITS - start_shift);
         loop {
-            let found = self.look_up(mem, table, offset, level);
+            // At most 52 bits of table address and 17 of index: cannot overflow.
+            let desc_at = table + index * 8;
+            let raw = mem
+                .read(Addr::new(desc_at))
+                .ok()
+                .map(|stored| self.in_cpu_order(stored));
             observe(Step {
                 level,
                 table: Addr::new(table),
-                index: found.index,
-                raw: found.raw,
+                index,
+                raw,
             });
-            let Some(raw) = found.raw else {
+            let Some(raw) = raw else {
                 return Err(Fault::ExternalAbortOnWalk(level));
             };
-            match (found.kind, level.next()) {
-                (DescriptorKind::Table(next), Some(next_level)) => {
-                    table = next;
-                    level = next_level;
-                }
-                (DescriptorKind::Leaf(base), _) => {
-                    let size = self.format.granule.entry_bytes(level);
-                    return Ok(Leaf {
-                        output: base | offset & (size - 1),
-                        level,
-                        size,
-                        desc_at: found.desc_at,
-                        raw,
-                    });
-                }
-                (DescriptorKind::OutOfRange, _) => return Err(Fault::AddressSize(level)),
-                _ => return Err(Fault::Translation(level)),
+            // What is on the way is told apart first: all but one are.
+            if let (Some(next), Some(next_level)) = (format.next_table(raw, level, self.oa_bits), level.next()) {
+                table = next;
+                level = next_level;
+                index = rest >> (u64::BITS - granule.stride());
+                rest <<= granule.stride();
+                continue;
             }
+            let base = match format.decode(raw, level, self.oa_bits) {
+                DescriptorKind::Leaf(base) => base,
+                DescriptorKind::OutOfRange => return Err(Fault::AddressSize(level)),
+                DescriptorKind::Table(_) | DescriptorKind::Invalid => return Err(Fault::Translation(level)),
+            };
+            let size = granule.entry_bytes(level);
+            return Ok(Leaf {
+                output: base | offset & (size - 1),
+                level,
+                size,
+                desc_at,
+                raw,
+            });
         }
+    }
+
+    fn in_cpu_order(&self, stored: u64) -> u64 {
+        if self.big_endian { stored.swap_bytes() } else { stored }
     }
 }

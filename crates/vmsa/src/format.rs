@@ -99,7 +99,9 @@ impl TableFormat {
     }
 
     /// What `raw`, a descriptor in the byte order of this CPU, is at `level` of tables with `oa_bits` of output address.
+    // Most callers know the granule when they are compiled, and little is left of it then.
     #[must_use]
+    #[inline(always)]
     pub const fn decode(self, raw: u64, level: Level, oa_bits: u32) -> DescriptorKind {
         let is_last = level.get() == 3;
         let address = self.address(raw);
@@ -116,6 +118,18 @@ impl TableFormat {
             kind
         } else {
             DescriptorKind::OutOfRange
+        }
+    }
+
+    /// The table that `raw` leads to, where [`decode`](Self::decode) says that it is one.
+    #[inline(always)]
+    pub(crate) const fn next_table(self, raw: u64, level: Level, oa_bits: u32) -> Option<u64> {
+        let is_table = raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE && level.get() != 3;
+        let address = self.address(raw);
+        if is_table && address >> oa_bits == 0 {
+            Some(address)
+        } else {
+            None
         }
     }
 

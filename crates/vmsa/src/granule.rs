@@ -4,19 +4,30 @@ use core::fmt;
 
 /// A translation lookup level, −1 to 3. Level −1 exists only with `FEAT_LPA2` and the 4 KiB granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Level(i8);
+pub struct Level(Number);
+
+/// An enumeration lets the compiler know that there are no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i8)]
+enum Number {
+    MinusOne = -1,
+    Zero = 0,
+    One = 1,
+    Two = 2,
+    Three = 3,
+}
 
 impl Level {
     /// Level −1, the root of 4 KiB tables for addresses of 49 to 52 bits.
-    pub const MINUS_ONE: Self = Self(-1);
+    pub const MINUS_ONE: Self = Self(Number::MinusOne);
     /// Level 0, whose entries map 512 GiB each with the 4 KiB granule.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(Number::Zero);
     /// Level 1, whose entries map 1 GiB each with the 4 KiB granule.
-    pub const ONE: Self = Self(1);
+    pub const ONE: Self = Self(Number::One);
     /// Level 2, whose entries map 2 MiB each with the 4 KiB granule.
-    pub const TWO: Self = Self(2);
+    pub const TWO: Self = Self(Number::Two);
     /// Level 3, the last, whose entries are pages.
-    pub const THREE: Self = Self(3);
+    pub const THREE: Self = Self(Number::Three);
 
     /// How many levels there are.
     pub(crate) const COUNT: usize = 5;
@@ -24,53 +35,56 @@ impl Level {
     /// The level with this number, −1 to 3.
     #[must_use]
     pub const fn new(number: i8) -> Option<Self> {
-        if number >= -1 && number <= 3 {
-            Some(Self(number))
-        } else {
-            None
+        match number {
+            -1 => Some(Self::MINUS_ONE),
+            0 => Some(Self::ZERO),
+            1 => Some(Self::ONE),
+            2 => Some(Self::TWO),
+            3 => Some(Self::THREE),
+            _ => None,
         }
     }
 
     /// The number, −1 to 3.
     #[must_use]
     pub const fn get(self) -> i8 {
-        self.0
+        self.0 as i8
     }
 
     /// The number as an index of what there is one of for each level 0 to 3. Level −1, which has no leaves and is in no
     /// table of ours, counts as level 0.
     #[must_use]
     pub const fn index(self) -> usize {
-        if self.0 < 0 { 0 } else { self.0 as usize }
+        if self.get() < 0 { 0 } else { self.get() as usize }
     }
 
     /// How many levels come before this one at most: 0 for level −1, 4 for level 3.
     pub(crate) const fn depth(self) -> usize {
-        (self.0 + 1) as usize
+        (self.get() + 1) as usize
     }
 
     /// How many levels a walk that starts here has.
     #[must_use]
     pub const fn count_to_last(self) -> u32 {
-        (4 - self.0) as u32
+        (4 - self.get()) as u32
     }
 
     /// The level that a table descriptor at this one leads to: `None` at level 3.
     #[must_use]
     pub const fn next(self) -> Option<Self> {
-        Self::new(self.0 + 1)
+        Self::new(self.get() + 1)
     }
 
     /// The level looked up before this one: `None` at level −1.
     #[must_use]
     pub const fn previous(self) -> Option<Self> {
-        Self::new(self.0 - 1)
+        Self::new(self.get() - 1)
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "level {}", self.0)
+        write!(f, "level {}", self.get())
     }
 }
 

@@ -12,6 +12,7 @@ mod slot;
 mod table;
 #[cfg(test)]
 mod table_tests;
+mod translate;
 mod unmap;
 mod unwalkable;
 mod visit;

@@ -104,10 +104,29 @@ impl MemType {
         self <= Self::DeviceGRE
     }
 
+    /// From `MemAttr[3:0]`, bits above which are ignored.
+    pub(super) const fn decode(mem_attr: u64, fwb: bool) -> Self {
+        const PLAIN: [MemType; 16] = MemType::from_attrs(false);
+        const FWB: [MemType; 16] = MemType::from_attrs(true);
+        let types = if fwb { &FWB } else { &PLAIN };
+        types[(mem_attr & 0b1111) as usize]
+    }
+
+    /// What each value of `MemAttr[3:0]` means.
+    const fn from_attrs(fwb: bool) -> [Self; 16] {
+        let mut types = [Self::DevicenGnRnE; 16];
+        let mut attr = 0;
+        while attr < types.len() {
+            types[attr] = Self::from_attr(attr, fwb);
+            attr += 1;
+        }
+        types
+    }
+
     /// From `MemAttr[3:0]`, descriptor bits 5:2 (DDI 0487, "Stage 2 memory region type and
     /// cacheability attributes").
-    pub(super) const fn decode(mem_attr: u64, fwb: bool) -> Self {
-        match (fwb, mem_attr & 0b1111) {
+    const fn from_attr(mem_attr: usize, fwb: bool) -> Self {
+        match (fwb, mem_attr) {
             // Bits 3:2 or, with FWB, bit 2 clear: bits 1:0 are the Device type.
             (_, 0b0001) | (true, 0b1001) => Self::DevicenGnRE,
             (_, 0b0010) | (true, 0b1010) => Self::DevicenGRE,

@@ -69,6 +69,28 @@ pub struct Stage2Limits {
     pub has_64k: bool,
 }
 
+impl Stage2Limits {
+    /// All of it in one number, which is quickly compared.
+    #[must_use]
+    pub const fn word(&self) -> u64 {
+        let flags = [
+            self.has_lpa2,
+            self.big_endian,
+            self.fwb,
+            self.has_4k,
+            self.has_16k,
+            self.has_64k,
+        ];
+        let mut word = self.pa_bits as u64;
+        let mut index = 0;
+        while index < flags.len() {
+            word = word << 1 | flags[index] as u64;
+            index += 1;
+        }
+        word
+    }
+}
+
 impl Stage2Config {
     /// Reads the registers as hardware of the given `limits` does.
     ///
@@ -327,6 +349,28 @@ mod tests {
     fn vmid_and_cnp_are_no_part_of_the_root() {
         let config = Stage2Config::from_registers(vtcr(Granule::K4, 48, 0), 0xffff_0000_4000_0001, &LIMITS).unwrap();
         assert_eq!(config.root, 0x4000_0000);
+    }
+
+    #[test]
+    fn a_word_tells_one_machine_from_another() {
+        let flip: [fn(&mut Stage2Limits); 7] = [
+            |limits| limits.pa_bits ^= 4,
+            |limits| limits.has_lpa2 ^= true,
+            |limits| limits.big_endian ^= true,
+            |limits| limits.fwb ^= true,
+            |limits| limits.has_4k ^= true,
+            |limits| limits.has_16k ^= true,
+            |limits| limits.has_64k ^= true,
+        ];
+        for choice in 0..1u32 << flip.len() {
+            let mut limits = LIMITS;
+            for (index, flip) in flip.iter().enumerate() {
+                if choice >> index & 1 != 0 {
+                    flip(&mut limits);
+                }
+            }
+            assert_eq!(limits.word() == LIMITS.word(), limits == LIMITS);
+        }
     }
 
     #[test]

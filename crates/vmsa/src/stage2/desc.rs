@@ -67,6 +67,7 @@ impl Stage2Desc {
 
     /// What this means at `level` of tables with `granule` and addresses of at most 48 bits, such as ours.
     #[must_use]
+    #[inline(always)]
     pub const fn decode<O>(self, level: Level, granule: Granule) -> Stage2Entry<O> {
         // Which addresses are out of range is the walk's to say.
         match TableFormat::bits48(granule).decode(self.0, level, u64::BITS - 1) {
@@ -79,6 +80,7 @@ impl Stage2Desc {
 
     /// The attributes, of a leaf. `fwb` is the `HCR_EL2.FWB` these tables are walked under.
     #[must_use]
+    #[inline(always)]
     pub const fn attrs(self, fwb: bool) -> Stage2Attrs {
         // XN with FEAT_XNX: bit 54 = neither or EL1 only, bit 53 tells which of the two in each
         // half.
@@ -156,6 +158,11 @@ impl Stage2Desc {
     #[must_use]
     pub const fn table<O>(next: Addr<O>) -> Self {
         Self(next.align_down(Granule::K4.bytes()).bits() & ADDRESS_MASK | VALID | TABLE_OR_PAGE)
+    }
+
+    /// What a leaf of our own tables at `level` maps its first address to.
+    pub(super) const fn output(self, level: Level) -> u64 {
+        self.0 & ADDRESS_MASK & !(Granule::K4.entry_bytes(level) - 1)
     }
 
     /// Whether a valid leaf may become `new` in place, without break-before-make.

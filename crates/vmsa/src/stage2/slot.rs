@@ -55,7 +55,8 @@ pub(super) struct Place {
 
 impl Place {
     /// The entry for `ia` in `table`, a table of `level`.
-    #[inline]
+    // Where the level is known when this is compiled, here and below, little is left of it.
+    #[inline(always)]
     pub(super) fn of(table: Pa, ia: u64, level: Level) -> Self {
         let size = Granule::K4.entry_bytes(level);
         Self {
@@ -65,7 +66,7 @@ impl Place {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn size(self) -> u64 {
         Granule::K4.entry_bytes(self.level)
     }
@@ -75,7 +76,7 @@ impl Place {
     }
 
     /// What the entry is when `desc` has been read from it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn classify(self, desc: Stage2Desc) -> Slot {
         match desc.decode(self.level, Granule::K4) {
             Stage2Entry::Invalid => Slot::Vacant(Vacant(self)),

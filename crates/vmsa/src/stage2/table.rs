@@ -45,7 +45,7 @@ pub struct Stage2Table {
 
 /// Who holds the descriptor of a table, with its occupancy.
 #[derive(Clone, Copy)]
-enum Holder {
+pub(super) enum Holder {
     Root,
     Entry(Pa),
 }
@@ -129,6 +129,7 @@ impl Stage2Table {
     /// # Errors
     ///
     /// `OutOfTables`; a block may have been split meanwhile, but what is mapped has not changed.
+    #[inline]
     pub fn map_leaf(
         &mut self,
         ia: u64,
@@ -138,8 +139,18 @@ impl Stage2Table {
         tag: u8,
         env: &mut impl Stage2Env,
     ) -> Result<(), OutOfTables> {
+        self.map_desc(ia, level, Stage2Desc::leaf(level, pa, attrs, tag), env)
+    }
+
+    /// [`map_leaf`](Self::map_leaf) with the descriptor at hand.
+    fn map_desc(
+        &mut self,
+        ia: u64,
+        level: Level,
+        new: Stage2Desc,
+        env: &mut impl Stage2Env,
+    ) -> Result<(), OutOfTables> {
         debug_assert!(level > Level::ZERO && ia >> Self::IPA_BITS == 0);
-        let new = Stage2Desc::leaf(level, pa, attrs, tag);
         let (holder, table) = self.table_for(ia, level, env)?;
         let place = Place::of(table.page(), ia, level);
         match place.read(env) {
@@ -239,26 +250,59 @@ impl Stage2Table {
         level: Level,
         env: &mut impl Stage2Env,
     ) -> Result<(Holder, TableRef), OutOfTables> {
-        let mut holder = Holder::Root;
-        let mut table = self.root_ref();
-        let mut at = Self::START_LEVEL;
-        while let Some(next_level) = at.next().filter(|_| at < level) {
-            let place = Place::of(table.page(), ia, at);
-            let next = match place.read(env) {
-                Slot::Table(slot, _) => TableRef::from_desc(slot.desc),
-                Slot::Leaf(slot) => self.split(slot, next_level, env)?,
-                Slot::Vacant(slot) => {
-                    let chain = self.new_chain(ia, next_level, level, env)?;
-                    slot.fill(chain.desc(), env);
-                    self.store(holder, table.with_added(index_of(ia, at)), env);
-                    chain
-                }
-            };
-            holder = Holder::Entry(place.at);
-            table = next;
-            at = next_level;
+        let mut found = (Holder::Root, self.root_ref());
+        found = self.table_below(found, Level::ZERO, ia, level, env)?;
+        if level > Level::ONE {
+            found = self.table_below(found, Level::ONE, ia, level, env)?;
         }
-        Ok((holder, table))
+        if level > Level::TWO {
+            found = self.table_below(found, Level::TWO, ia, level, env)?;
+        }
+        Ok(found)
+    }
+
+    /// The table that the entry for `ia` of a table of level `at` leads to, created (with those down to level `bottom`) if
+    /// it is not there, and where that entry is.
+    // Most often all is there, and that is a few instructions a level.
+    #[inline(always)]
+    fn table_below(
+        &mut self,
+        (holder, table): (Holder, TableRef),
+        at: Level,
+        ia: u64,
+        bottom: Level,
+        env: &mut impl Stage2Env,
+    ) -> Result<(Holder, TableRef), OutOfTables> {
+        let place = Place::of(table.page(), ia, at);
+        let below = match place.read(env) {
+            Slot::Table(slot, _) => TableRef::from_desc(slot.desc),
+            _ => self.make_table(place, (holder, table), ia, bottom, env)?,
+        };
+        Ok((Holder::Entry(place.at), below))
+    }
+
+    /// Makes the entry for `ia`, at `place` of `table`, lead to a table, and that one to others down to level `bottom`.
+    #[cold]
+    fn make_table(
+        &mut self,
+        place: Place,
+        (holder, table): (Holder, TableRef),
+        ia: u64,
+        bottom: Level,
+        env: &mut impl Stage2Env,
+    ) -> Result<TableRef, OutOfTables> {
+        // There are no tables below level 3.
+        let top = place.level.next().unwrap_or(Level::THREE);
+        match place.read(env) {
+            Slot::Table(slot, _) => Ok(TableRef::from_desc(slot.desc)),
+            Slot::Leaf(slot) => self.split(slot, top, env),
+            Slot::Vacant(slot) => {
+                let chain = self.new_chain(ia, top, bottom, env)?;
+                slot.fill(chain.desc(), env);
+                self.store(holder, table.with_added(index_of(ia, place.level)), env);
+                Ok(chain)
+            }
+        }
     }
 
     /// New tables from level `top` to level `bottom` for `ia`, each linked to the next, the last
@@ -305,7 +349,7 @@ impl Stage2Table {
     }
 
     /// Notes a changed occupancy.
-    fn store(&mut self, holder: Holder, table: TableRef, mem: &mut impl TableMemory) {
+    pub(super) fn store(&mut self, holder: Holder, table: TableRef, mem: &mut impl TableMemory) {
         match holder {
             Holder::Root => self.root = table.desc(),
             Holder::Entry(at) => mem.write(at, table.desc().raw()),
@@ -315,26 +359,42 @@ impl Stage2Table {
     /// Frees a table of `level` that nothing refers to any more, and all below it. Returns the
     /// bytes it mapped.
     pub(super) fn free_subtree(&mut self, table: TableRef, level: Level, mem: &mut impl TableMemory) -> u64 {
+        let bytes = match level.next() {
+            Some(below) => self.free_entries(table, level, below, mem),
+            None => self.forget_pages(table),
+        };
+        mem.free_table(table.page());
+        self.table_pages -= 1;
+        bytes
+    }
+
+    /// The entries of a table of `level` are no more: frees the tables `below`. Returns the bytes they mapped.
+    fn free_entries(&mut self, table: TableRef, level: Level, below: Level, mem: &mut impl TableMemory) -> u64 {
         let mut bytes = 0;
         let mut entries = table.entries();
         while let Some((index, desc)) = entries.next(mem) {
             let place = Place::of(table.page(), index << Granule::K4.entry_shift(level), level);
-            match (place.classify(desc), level.next()) {
-                // Two more calls at most: level 3 has no tables below it.
-                (Slot::Table(slot, _), Some(next)) => {
-                    bytes += self.free_subtree(TableRef::from_desc(slot.desc), next, mem);
-                }
-                (Slot::Leaf(slot), _) => {
+            match place.classify(desc) {
+                // Two more calls at most.
+                Slot::Table(slot, _) => bytes += self.free_subtree(TableRef::from_desc(slot.desc), below, mem),
+                Slot::Leaf(slot) => {
                     let size = slot.place.size();
                     self.generation += 1;
                     self.mapped[level.index()] -= size;
                     bytes += size;
                 }
-                _ => {}
+                Slot::Vacant(_) => {}
             }
         }
-        mem.free_table(table.page());
-        self.table_pages -= 1;
+        bytes
+    }
+
+    /// The entries of a table of level 3 are no more. They are all leaves, and their number is known. Returns the bytes
+    /// they mapped.
+    fn forget_pages(&mut self, table: TableRef) -> u64 {
+        let bytes = table.count() * Granule::K4.bytes();
+        self.generation += table.count();
+        self.mapped[Level::THREE.index()] -= bytes;
         bytes
     }
 }

@@ -146,6 +146,17 @@ enum Op {
     UnmapAll,
 }
 
+impl Op {
+    /// Addresses it is about, and others.
+    fn addresses(&self) -> [u64; 4] {
+        let ia = match *self {
+            Self::Map { ia, .. } | Self::UnmapLeaves { ia, .. } | Self::UnmapRange { ia, .. } => ia,
+            Self::UnmapAll => 0,
+        };
+        [ia, ia + 0x1234, ia ^ 0x20_0000, ia | 1 << 48]
+    }
+}
+
 /// Addresses at the corners of tables.
 fn address() -> impl Strategy<Value = u64> {
     let corner = || prop::sample::select(&[0u64, 1, 511][..]);
@@ -235,6 +246,13 @@ proptest! {
             prop_assert_eq!(table.table_pages(), model.table_pages());
             prop_assert_eq!(machine.arena.used() as u64, table.table_pages());
             prop_assert_eq!(table.count_table_pages(&machine), table.table_pages());
+            for ia in op.addresses() {
+                let ia = Ipa::<L1>::new(ia);
+                let mapping = walk(&table.config(), ia, &machine);
+                prop_assert_eq!(table.translate(ia, &machine), mapping);
+                let tag = mapping.ok().map(|mapping| Stage2Desc::from_raw(mapping.raw).tag());
+                prop_assert_eq!(table.tag_at(ia, &machine), tag);
+            }
         }
         prop_assert!(Model::of(&table, &machine) == model);
         for level in [Level::ONE, Level::TWO, Level::THREE] {

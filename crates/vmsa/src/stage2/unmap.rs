@@ -7,7 +7,7 @@
 use super::{
     occupancy::TableRef,
     slot::{Place, Slot, Stage2Env, Valid, index_of},
-    table::{OutOfTables, Stage2Table},
+    table::{Holder, OutOfTables, Stage2Table},
 };
 use crate::{Granule, Level};
 use core::ops::Range;
@@ -23,6 +23,9 @@ impl Stage2Table {
         let range = ia..ia.saturating_add(size).min(limit);
         if range.is_empty() {
             return 0;
+        }
+        if let Some(bytes) = self.unmap_one(&range, env) {
+            return bytes;
         }
         let (root, bytes) = self.remove(self.root_ref(), Self::START_LEVEL, 0, &range, env);
         self.root = root.desc();
@@ -62,6 +65,36 @@ impl Stage2Table {
         }
         self.root = TableRef::empty(root.page()).desc();
         bytes
+    }
+
+    /// [`unmap_leaves`](Self::unmap_leaves) where `range` lies within one entry, vacant or a leaf whose table keeps
+    /// others: what most invalidations of a page or a block are. Else `None`, and nothing is done.
+    fn unmap_one(&mut self, range: &Range<u64>, env: &mut impl Stage2Env) -> Option<u64> {
+        let mut holder = Holder::Root;
+        let mut table = self.root_ref();
+        for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
+            let place = Place::of(table.page(), range.start, level);
+            if range.end - place.ia > place.size() {
+                return None;
+            }
+            match place.read(env) {
+                Slot::Vacant(_) => return Some(0),
+                Slot::Table(slot, _) => {
+                    holder = Holder::Entry(place.at);
+                    table = TableRef::from_desc(slot.desc);
+                }
+                Slot::Leaf(slot) if table.count() > 1 => {
+                    slot.clear_leaf(env);
+                    self.store(holder, table.with_removed(), env);
+                    self.generation += 1;
+                    self.mapped[level.index()] -= place.size();
+                    env.invalidate(place.ia, place.size(), level);
+                    return Some(place.size());
+                }
+                Slot::Leaf(_) => return None,
+            }
+        }
+        None
     }
 
     /// Removes the leaves in `range` from `table`, a table of `level` whose first entry is for

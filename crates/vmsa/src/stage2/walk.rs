@@ -29,6 +29,8 @@ pub struct Mapping<O> {
 /// The fault a hardware walk reports, in the architecture's order: translation and address size,
 /// level by level, and an external abort where a table cannot be read. Access flag and permissions
 /// are for the caller to check, who knows the access.
+// What a caller does not look at of the attributes need not be taken from the descriptor, nor put together again.
+#[inline(always)]
 pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Fault> {
     walk_steps(cfg, ia, mem, &mut |_| {})
 }
@@ -38,6 +40,7 @@ pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> R
 /// # Errors
 ///
 /// As [`walk`].
+#[inline(always)]
 pub fn walk_steps<I, O>(
     cfg: &Stage2Config,
     ia: Addr<I>,
@@ -73,6 +76,7 @@ impl Stage2Config {
 
     /// The attributes of a leaf of these tables, a descriptor in the byte order of this CPU.
     #[must_use]
+    #[inline(always)]
     pub const fn attrs_of(&self, raw: u64) -> Stage2Attrs {
         let attrs = Stage2Desc::from_raw(raw).attrs(self.fwb);
         match self.field {

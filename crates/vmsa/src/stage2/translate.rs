@@ -1,0 +1,54 @@
+//! Translation of one address by a table of our own.
+//!
+//! [`walk`](super::walk()) does that too, as it does for anybody's tables. That ours have one granule and one start level
+//! makes it a handful of instructions a level.
+
+use super::{
+    slot::{Place, Slot, Valid},
+    table::Stage2Table,
+    walk::Mapping,
+};
+use crate::{Addr, Fault, Level, Phys, ReadTable};
+
+impl Stage2Table {
+    /// What [`walk`](super::walk()) by [`config`](Self::config) says.
+    ///
+    /// # Errors
+    ///
+    /// A translation fault at the level of the hole.
+    #[inline(always)]
+    pub fn translate<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<Mapping<Phys>, Fault> {
+        let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
+        let (level, size) = (leaf.place.level, leaf.place.size());
+        Ok(Mapping {
+            output: Addr::new(leaf.desc.output(level) | ia.offset_in(size)),
+            level,
+            size,
+            attrs: leaf.desc.attrs(true),
+            desc_at: leaf.place.at,
+            raw: leaf.desc.raw(),
+        })
+    }
+
+    /// The [tag](super::Stage2Desc::tag) of the leaf that maps `ia`, `None` if there is no leaf.
+    pub fn tag_at<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Option<u8> {
+        Some(self.leaf_at(ia.bits(), mem).ok()?.desc.tag())
+    }
+
+    /// The leaf that maps `ia`, or the level that has none.
+    fn leaf_at(&self, ia: u64, mem: &impl ReadTable<Phys>) -> Result<Valid, Level> {
+        if ia >> Self::IPA_BITS != 0 {
+            return Err(Level::ZERO);
+        }
+        let mut table = self.root();
+        for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
+            match Place::of(table, ia, level).read(mem) {
+                Slot::Table(_, next) => table = next,
+                Slot::Leaf(leaf) => return Ok(leaf),
+                Slot::Vacant(_) => return Err(level),
+            }
+        }
+        // There are no tables below level 3.
+        Err(Level::THREE)
+    }
+}
