@@ -15,6 +15,7 @@ use syndrome::{
     esr::{ec, hpfar},
     forward, idreg,
     regs::pstate,
+    vncr,
 };
 
 use crate::{
@@ -123,53 +124,60 @@ fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
 
 /// Anything below virtual EL2. Says who dealt with it.
 fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
-    let class = exit.esr.ec();
-    if matches!(class, ec::DABT_LOW | ec::IABT_LOW) {
-        return abort::from_nested(vcpu, frame, exit);
+    match exit.esr.ec() {
+        ec::HVC64 => hypercall(vcpu, frame, exit),
+        ec::DABT_LOW | ec::IABT_LOW => abort::from_nested(vcpu, frame, exit),
+        ec::SYS64 => l2_sysreg(vcpu, frame, exit),
+        // Features that L1 is not shown, whatever its controls say.
+        ec::SVE | ec::SME => {
+            inject::undefined(vcpu, frame);
+            Party::L2
+        }
+        _ if forward::wants_exception(exit.esr, &vcpu.l1_controls()) => forward_to_l1(vcpu, frame, exit),
+        // With HCR_EL2.TSC of L1 clear, the SMC goes where it would go without a hypervisor: to the firmware.
+        ec::SMC64 => {
+            smc::handle(vcpu, frame, exit);
+            Party::L2
+        }
+        _ => {
+            unhandled::exception(vcpu, frame, exit);
+            Party::L2
+        }
     }
-    if is_of_hidden_feature(exit.esr) {
-        inject::undefined(vcpu, frame);
-        return Party::L2;
-    }
-    let controls = vcpu.l1_controls();
-    if class == ec::HVC64 && forward::hvc_is_undefined(&controls) {
+}
+
+/// L1 receives an exit of its guest.
+fn forward_to_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    inject::forward(vcpu, frame, exit);
+    Party::L2Forwarded
+}
+
+/// An HVC of L1's guest.
+fn hypercall(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    if forward::hvc_is_undefined(vcpu.vncr.get(vncr::HCR_EL2)) {
         inject::hvc_undefined(vcpu, frame);
         return Party::L2;
     }
-    let is_wanted = if class == ec::SYS64 {
-        let access = exit.esr.sysreg();
-        let is_wanted = forward::wants(access.reg, access.is_read, &controls);
-        if is_wanted {
-            trace::record(vcpu.cpu, || Event::ForwardSysreg {
-                reg: access.reg,
-                is_read: access.is_read,
-                pc: frame.elr,
-            });
-        }
-        is_wanted
-    } else {
-        forward::wants_exception(exit.esr, &controls)
-    };
-    if is_wanted {
-        inject::forward(vcpu, frame, exit);
-        return Party::L2Forwarded;
-    }
-    match class {
-        ec::SYS64 => sysreg::handle_nested(vcpu, frame, exit.esr.sysreg()),
-        // With HCR_EL2.TSC of L1 clear, the SMC goes where it would go without a hypervisor: to the firmware.
-        ec::SMC64 => smc::handle(vcpu, frame, exit),
-        _ => unhandled::exception(vcpu, frame, exit),
-    }
-    Party::L2
+    forward_to_l1(vcpu, frame, exit)
 }
 
-/// Whether an exit of L1's guest is about something that it is not shown: undefined, whatever L1's controls say.
-fn is_of_hidden_feature(esr: Esr) -> bool {
-    match esr.ec() {
-        ec::SVE | ec::SME => true,
-        ec::SYS64 => idreg::is_hidden(esr.sysreg().reg),
-        _ => false,
+/// L1's guest uses a register.
+fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    let access = exit.esr.sysreg();
+    if idreg::is_hidden(access.reg) {
+        inject::undefined(vcpu, frame);
+        return Party::L2;
     }
+    if !forward::wants(access.reg, access.is_read, &vcpu.l1_controls()) {
+        sysreg::handle_nested(vcpu, frame, access);
+        return Party::L2;
+    }
+    trace::record(vcpu.cpu, || Event::ForwardSysreg {
+        reg: access.reg,
+        is_read: access.is_read,
+        pc: frame.elr,
+    });
+    forward_to_l1(vcpu, frame, exit)
 }
 
 /// A physical interrupt while a guest ran.

@@ -148,8 +148,8 @@ pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
 /// Whether `HVC` of L1's guest is UNDEFINED there, instead of an exception to
 /// L1 (`HCR_EL2.HCD`, which exists because L1's machine has no EL3).
 #[must_use]
-pub const fn hvc_is_undefined(l1: &L1Controls) -> bool {
-    l1.hcr & hcr_el2::HCD != 0
+pub const fn hvc_is_undefined(hcr_el2: u64) -> bool {
+    hcr_el2 & hcr_el2::HCD != 0
 }
 
 /// Whether a synchronous external abort of L1's guest is taken by L1 and not by
