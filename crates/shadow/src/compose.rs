@@ -32,6 +32,7 @@ pub struct ShadowLeaf {
 /// contiguity is dropped, since a leaf filled on demand cannot promise that its neighbours are
 /// there.
 #[must_use]
+#[inline(always)]
 pub fn compose(l2: Ipa<L2>, guest: &Mapping<L1>, host: &Mapping<Phys>) -> ShadowLeaf {
     let level = level_for(guest.size.min(host.size));
     let size = Granule::K4.entry_bytes(level);

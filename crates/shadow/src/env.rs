@@ -85,6 +85,7 @@ impl<E: ShadowEnv> Stage2Tlb for Scoped<'_, E> {
 pub(crate) struct GuestTables<'a, E>(pub(crate) &'a E);
 
 impl<E: ShadowEnv> ReadTable<L1> for GuestTables<'_, E> {
+    #[inline(always)]
     fn read(&self, at: Addr<L1>) -> Result<u64, Unreadable> {
         self.0.read_l1(at)
     }

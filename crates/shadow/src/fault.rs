@@ -6,7 +6,7 @@
 //! L1's own stage 2 would have faulted on goes to L1, the rest is ours.
 
 use crate::{
-    compose::compose,
+    compose::{ShadowLeaf, compose},
     env::{GuestTables, ShadowEnv},
     pool::ShadowPool,
     slot::{Shadow, SlotId},
@@ -124,14 +124,37 @@ impl<const N: usize> ShadowPool<N> {
         match self.host_walk(l1, env) {
             Ok(host) if fault.access.is_allowed(host.attrs.perms) => {
                 let leaf = compose(fault.ipa, &mapping, &host);
-                let leaf = self.log_access(slot, fault.access, fault.ipa, l1, leaf, env);
-                self.map(slot, &leaf, env);
-                let size = Granule::K4.entry_bytes(leaf.level);
-                self.history.filled(now, slot, leaf.ia, size);
+                if self.dirty.is_some() {
+                    self.fill_logged(slot, fault, l1, leaf, env);
+                } else {
+                    self.fill(slot, &leaf, env);
+                }
                 FaultAction::Retry
             }
             _ => FaultAction::NotMemory { l1 },
         }
+    }
+
+    /// [`fill`](Self::fill) while writes are logged.
+    #[cold]
+    fn fill_logged(
+        &mut self,
+        slot: SlotId,
+        fault: &ShadowFault,
+        l1: Ipa<L1>,
+        leaf: ShadowLeaf,
+        env: &mut impl ShadowEnv,
+    ) {
+        let leaf = self.log_access(slot, fault.access, fault.ipa, l1, leaf, env);
+        self.fill(slot, &leaf, env);
+    }
+
+    /// Puts `leaf` into `slot`.
+    #[inline(always)]
+    fn fill(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) {
+        self.map(slot, leaf, env);
+        let size = Granule::K4.entry_bytes(leaf.level);
+        self.history.filled(self.clock, slot, leaf.ia, size);
     }
 }
 

@@ -139,6 +139,7 @@ impl History {
         self.fills.forget();
     }
 
+    #[inline]
     pub(crate) fn filled(&mut self, event: u64, slot: SlotId, ia: Ipa<L2>, size: u64) {
         self.fills.push(Fill {
             event,

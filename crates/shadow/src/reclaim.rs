@@ -9,14 +9,19 @@ use vmsa::stage2::OutOfTables;
 impl<const N: usize> ShadowPool<N> {
     /// Puts `leaf` into `slot`, whatever it takes. If even an otherwise empty pool lacks the pages
     /// (three, beside the roots), the leaf is left out.
+    #[inline(always)]
     pub(crate) fn map(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) {
-        while self.try_map(slot, leaf, env).is_err() {
-            if !self.reclaim(slot, env) {
-                break;
-            }
+        if self.try_map(slot, leaf, env).is_err() {
+            self.map_at_any_cost(slot, *leaf, env);
         }
     }
 
+    #[cold]
+    fn map_at_any_cost(&mut self, slot: SlotId, leaf: ShadowLeaf, env: &mut impl ShadowEnv) {
+        while self.reclaim(slot, env) && self.try_map(slot, &leaf, env).is_err() {}
+    }
+
+    #[inline(always)]
     fn try_map(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
         let (table, mut env) = self.live_mut(slot).open(env);
         table.map_leaf(
