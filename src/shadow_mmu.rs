@@ -9,7 +9,9 @@ mod logging;
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::ops::Range;
 
-use shadow::{AcquireError, FaultAction, Fill, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowPool, Tlbi};
+use shadow::{
+    AcquireError, FaultAction, Fill, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId, Tlbi,
+};
 use syndrome::{
     regs::{hcr_el2, sctlr},
     vncr,
@@ -103,17 +105,28 @@ impl Mmu {
 /// VTTBR_EL2 for the guest that L1's registers describe; takes a reference to its shadow, until [`release`].
 pub fn acquire(vcpu: &mut VCpu) -> u64 {
     let key = vcpu.shadow_key();
+    vcpu.guest_stage2 = Some(key);
     let mut mmu = vcpu.vm.mmu.lock();
-    mmu.with_shadows(|shadows, env| {
-        let slot = match shadows.acquire(key, env) {
-            Ok(slot) => slot,
-            // More slots than vCPUs, each of which holds one reference; and a root takes one page, which dropping any
-            // unreferenced shadow gives. What L1 does cannot bring this about.
-            Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
-        };
+    if let Some(slot) = vcpu.last_shadow
+        && let Some(vttbr) = mmu.shadows.acquire_again(slot, key)
+    {
         vcpu.shadow = Some(slot);
-        vcpu.guest_stage2 = Some(key);
-        shadows.vttbr(slot)
+        return vttbr;
+    }
+    let (slot, vttbr) = acquire_other(&mut mmu, key);
+    vcpu.shadow = Some(slot);
+    vcpu.last_shadow = Some(slot);
+    vttbr
+}
+
+/// A shadow other than the one that the vCPU used last.
+#[inline(never)]
+fn acquire_other(mmu: &mut Mmu, key: ShadowKey) -> (SlotId, u64) {
+    mmu.with_shadows(|shadows, env| match shadows.acquire(key, env) {
+        Ok(slot) => (slot, shadows.vttbr(slot)),
+        // More slots than vCPUs, each of which holds one reference; and a root takes one page, which dropping any
+        // unreferenced shadow gives. What L1 does cannot bring this about.
+        Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
     })
 }
 

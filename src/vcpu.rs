@@ -106,6 +106,8 @@ pub struct VCpu {
     pub timers: Timers,
     /// The shadow stage 2 in use, referenced so that nobody recycles it; only in the nested context.
     pub shadow: Option<SlotId>,
+    /// The one that was in use last. It may be another guest's by now.
+    pub last_shadow: Option<SlotId>,
     /// What L1's registers said of stage 2 when its guest was last entered. L1 changes them while it is a host.
     pub guest_stage2: Option<ShadowKey>,
     /// When this CPU sweeps the shadows next, in counter ticks; only CPU 0 does.
@@ -133,6 +135,7 @@ impl VCpu {
             is_maintenance_active: false,
             timers: Timers::default(),
             shadow: None,
+            last_shadow: None,
             guest_stage2: None,
             next_sweep: 0,
             exits: exits::of(cpu),

@@ -106,11 +106,22 @@ impl<const N: usize> ShadowPool<N> {
             None => self.assign(key, env)?,
         };
         let now = self.tick();
-        let shadow = self.live_mut(slot);
-        shadow.refs += 1;
-        shadow.idle_since = None;
-        shadow.last_use = now;
+        self.live_mut(slot).refer(now);
         Ok(slot)
+    }
+
+    /// [`acquire`](Self::acquire) of the shadow in `slot`, if that is the one for `key`, as when a vCPU runs the guest that
+    /// it ran last. Gives [`vttbr`](Self::vttbr).
+    #[inline]
+    pub fn acquire_again(&mut self, slot: SlotId, key: ShadowKey) -> Option<u64> {
+        let now = self.clock + 1;
+        let shadow = self.slots.get_mut(slot.index())?.as_mut()?;
+        if shadow.key != key {
+            return None;
+        }
+        self.clock = now;
+        shadow.refer(now);
+        Some(shadow.vttbr())
     }
 
     /// Gives one reference back. The contents stay until the slot is needed for another key.
@@ -333,6 +344,25 @@ mod tests {
         assert_eq!(pool.acquire(guests[0].key(), &mut world), Ok(first));
         assert_ne!(pool.acquire(guests[1].key(), &mut world), Ok(first));
         assert_eq!(pool.get(first).unwrap().refs(), 2);
+    }
+
+    #[test]
+    fn a_slot_is_used_again_only_by_its_key() {
+        let mut world = World::with_ram(100);
+        let mut pool = ShadowPool::<1>::new();
+        let guests = guests(2, &mut world);
+        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
+        let used = pool.get(slot).unwrap().last_use();
+        assert_eq!(pool.acquire_again(slot, guests[1].key()), None);
+        assert_eq!(pool.get(slot).unwrap().refs(), 1);
+        let vttbr = pool.vttbr(slot);
+        assert_eq!(pool.acquire_again(slot, guests[0].key()), Some(vttbr));
+        let shadow = pool.get(slot).unwrap();
+        assert!(shadow.refs() == 2 && shadow.last_use() > used);
+        pool.release(slot);
+        pool.release(slot);
+        assert_eq!(pool.acquire(guests[1].key(), &mut world), Ok(slot), "recycled");
+        assert_eq!(pool.acquire_again(slot, guests[0].key()), None);
     }
 
     #[test]

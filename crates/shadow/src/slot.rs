@@ -103,6 +103,14 @@ impl Shadow {
         self.last_use
     }
 
+    /// One more CPU runs on it, from event `now` on.
+    #[inline]
+    pub(crate) fn refer(&mut self, now: u64) {
+        self.refs += 1;
+        self.idle_since = None;
+        self.last_use = now;
+    }
+
     /// Whether it has been found unused since it was used last.
     #[must_use]
     pub fn is_idle(&self) -> bool {
