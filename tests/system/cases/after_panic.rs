@@ -6,9 +6,9 @@ use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use system_tests::ptdump::Dump;
 use xtask::console::Console;
-use xtask::machine::{Builder, Outcome};
+use xtask::machine::Outcome;
 
-use crate::{Result, line, trial};
+use crate::{Result, line, scene, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial(
@@ -18,9 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn shows_the_tables(name: &str) -> Result {
-    let mut machine = Builder::new(name).append("gnomon.l2=off").interactive().start()?;
-    machine.set_limit(crate::entry::LIMIT);
-    machine.wait_for("L1 OK")?;
+    let mut machine = scene::l1_with_a_shell(name)?;
 
     let mut console = machine.debug_console()?;
     let host = console.command("ptdump host")?;

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use xtask::console::{Console, PROMPT};
-use xtask::machine::{Builder, Machine, Outcome};
+use xtask::machine::{Machine, Outcome};
 
 use crate::line::{self, CTRL_C};
+use crate::scene::{in_shell, l1_with_a_shell};
 use crate::{Result, expect_none, trial};
 
 /// How much nonsense is typed.
@@ -44,9 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// One machine for all of it: what survives one thing must survive the next.
 fn survives_bad_input(name: &str) -> Result {
-    let mut machine = Builder::new(name).append("gnomon.l2=off").interactive().start()?;
-    machine.set_limit(crate::entry::LIMIT);
-    machine.wait_for("L1 OK")?;
+    let mut machine = l1_with_a_shell(name)?;
 
     let mut console = machine.debug_console()?;
     console.set_limit(line::LIMIT);
@@ -60,7 +59,7 @@ fn survives_bad_input(name: &str) -> Result {
     cancel_dumps(&machine)?;
     check_help(&mut machine.debug_console()?).context("after Ctrl-C")?;
 
-    check_that_l1_lives(&mut machine)?;
+    in_shell(&mut machine, "L1 lives")?;
     power_off(&mut machine)?;
     Ok(())
 }
@@ -180,11 +179,6 @@ fn cancel_dumps(machine: &Machine) -> AnyResult<()> {
     let text = line.read_until("no table 'after-burst'")?;
     ensure!(text.contains("^C\n"), "Ctrl-C was lost in {text:?}");
     Ok(())
-}
-
-fn check_that_l1_lives(machine: &mut Machine) -> AnyResult<()> {
-    machine.send("echo L1 lives $((6 * 7))\n")?;
-    machine.wait_for("L1 lives 42").map(drop)
 }
 
 fn power_off(machine: &mut Machine) -> AnyResult<()> {

@@ -3,13 +3,13 @@
 //! All trials are about one machine, whose L2 prints without pause. [`Scene::play`] gathers as a program does, running and
 //! stopped; each trial judges one statement.
 
-mod scene;
+mod gathered;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{Result, expect_none, trial};
-use scene::{Records, Scene, hex, is, text, value, words};
+use crate::{Result, expect_none};
+use gathered::{Records, Scene, hex, is, text, value, words};
 
 /// vCPUs of the machine.
 const VCPUS: usize = 2;
@@ -37,30 +37,20 @@ const FEATURES: [(&str, &str, u64, &str); 14] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        on_the_scene("state_regs_follow_a_vcpu_that_runs", regs_follow),
-        on_the_scene("state_regs_stand_still_while_stopped", regs_stand_still),
-        on_the_scene("state_regs_and_vncr_agree_on_the_page", regs_and_vncr_agree),
-        on_the_scene("state_regs_are_written_and_read_back", regs_are_written),
-        on_the_scene("state_regs_say_what_l1s_stage_2_is", stage_2_of_l1),
-        on_the_scene("state_idregs_are_what_l1s_kernel_found", idregs_are_linuxs),
-        on_the_scene("state_timers_are_due_within_sight", timers_are_sane),
-        on_the_scene("state_vgic_has_the_interrupts_linux_enabled", vgic_has_interrupts),
-        on_the_scene("state_mem_reads_the_kernels_of_l1_and_l2", mem_reads_kernels),
-        on_the_scene("state_mem_reads_by_virtual_address", mem_reads_virtual),
-        on_the_scene("state_commands_refuse_nonsense", nonsense_is_refused),
-        on_the_scene("state_of_a_vcpu_that_is_off_is_off", off_is_off),
-    ]
-}
-
-fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
-    trial(name, move |_| {
-        let scene = Scene::get()?;
-        judge(scene).map_err(|why| {
-            let why = why.message().unwrap_or("it does not hold");
-            format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
-        })
-    })
+    crate::scene::trials::<Scene>(&[
+        ("state_regs_follow_a_vcpu_that_runs", regs_follow),
+        ("state_regs_stand_still_while_stopped", regs_stand_still),
+        ("state_regs_and_vncr_agree_on_the_page", regs_and_vncr_agree),
+        ("state_regs_are_written_and_read_back", regs_are_written),
+        ("state_regs_say_what_l1s_stage_2_is", stage_2_of_l1),
+        ("state_idregs_are_what_l1s_kernel_found", idregs_are_linuxs),
+        ("state_timers_are_due_within_sight", timers_are_sane),
+        ("state_vgic_has_the_interrupts_linux_enabled", vgic_has_interrupts),
+        ("state_mem_reads_the_kernels_of_l1_and_l2", mem_reads_kernels),
+        ("state_mem_reads_by_virtual_address", mem_reads_virtual),
+        ("state_commands_refuse_nonsense", nonsense_is_refused),
+        ("state_of_a_vcpu_that_is_off_is_off", off_is_off),
+    ])
 }
 
 /// Two looks at a vCPU that runs are hardly ever at one place; and PCs are of kernels or programs, never of gnomon.

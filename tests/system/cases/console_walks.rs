@@ -3,18 +3,15 @@
 //! All trials are about one machine, whose L2 prints without pause. [`Scene::play`] gathers while everything is stopped, so
 //! that all answers are about the same tables; each trial judges one statement.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use xtask::console::{Console, JsonConsole};
-use xtask::machine::Builder;
 
-use crate::entry::LIMIT;
-use crate::l2_up::{TICKS, echo, in_shell};
-use crate::{Result, expect_none, trial};
+use crate::scene::{self, Play};
+use crate::{Result, expect_none};
 
 /// The stages 1 of the machine's two vCPUs.
 const STAGES1: [&str; 4] = ["s1/0/vel2", "s1/0/el1", "s1/1/vel2", "s1/1/el1"];
@@ -28,23 +25,13 @@ const GICD: u64 = 0x800_0000;
 const PAGE_BYTES: u64 = 0x1000;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        on_the_scene("walks_shadow_leaves_lead_where_the_sentence_says", leaves_lead_there),
-        on_the_scene("walks_of_devices_fault_to_who_emulates_them", devices_fault),
-        on_the_scene("walks_stage_1_dumps_tile_both_halves", dumps_tile),
-        on_the_scene("walks_at_finds_what_the_tables_say", at_agrees),
-        on_the_scene("walks_stage_1_faults_go_to_its_owner", stage_1_faults),
-    ]
-}
-
-fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
-    trial(name, move |_| {
-        let scene = Scene::get()?;
-        judge(scene).map_err(|why| {
-            let why = why.message().unwrap_or("it does not hold");
-            format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
-        })
-    })
+    scene::trials::<Scene>(&[
+        ("walks_shadow_leaves_lead_where_the_sentence_says", leaves_lead_there),
+        ("walks_of_devices_fault_to_who_emulates_them", devices_fault),
+        ("walks_stage_1_dumps_tile_both_halves", dumps_tile),
+        ("walks_at_finds_what_the_tables_say", at_agrees),
+        ("walks_stage_1_faults_go_to_its_owner", stage_1_faults),
+    ])
 }
 
 /// The records of an answer.
@@ -65,27 +52,11 @@ struct Scene {
     log_dir: PathBuf,
 }
 
-impl Scene {
-    /// The scene, played once.
-    fn get() -> Result<&'static Self> {
-        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
-        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(Into::into)
-    }
-
+impl Play for Scene {
     fn play() -> AnyResult<Self> {
-        let mut machine = Builder::new("console_walks")
-            .append("gnomon.l2=off")
-            .interactive()
-            .start()?;
-        machine.set_limit(LIMIT);
-        machine.wait_for("L1 OK")?;
-        in_shell(&mut machine, "L1")?;
-        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
-        machine.wait_for("L2 OK")?;
-        in_shell(&mut machine, "L2")?;
-        machine.send(TICKS)?;
-        machine.wait_for("tick")?;
+        let mut machine = scene::l1_with_a_shell("console_walks")?;
+        scene::start_l2(&mut machine)?;
+        scene::start_ticks(&mut machine)?;
 
         let mut console = machine.debug_console()?;
         console.command("stop")?;
@@ -116,6 +87,10 @@ impl Scene {
             holes,
             log_dir: machine.log_dir().to_path_buf(),
         })
+    }
+
+    fn log_dir(&self) -> &Path {
+        &self.log_dir
     }
 }
 

@@ -6,8 +6,7 @@
 //! one statement about what was gathered.
 
 use std::fs;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,12 +17,13 @@ use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
 use system_tests::page;
 use system_tests::ptdump::{Dump, Leaf, split_by_name};
 use xtask::console::Console;
-use xtask::machine::{Builder, Machine, Outcome};
+use xtask::machine::{Machine, Outcome};
 use xtask::view;
 use xtask::view::live::{self, Session};
 
 use crate::entry::LIMIT;
-use crate::{Result, expect_none, trial};
+use crate::scene::{self, Play};
+use crate::{Result, expect_none};
 
 /// RAM of QEMU's `virt` board in L2: 256 MiB, of which the payload's memory check alone touches 64.
 const L2_RAM: (u64, u64) = (0x4000_0000, 0x5000_0000);
@@ -36,10 +36,7 @@ const L1_UART: u64 = 0x0900_0000;
 const DEBUG_UART: u64 = 0x0904_0000;
 const GICD: u64 = 0x0800_0000;
 
-/// A shell loop that prints for ever, in the background.
-pub(crate) const TICKS: &str = "while :; do echo tick; done &\n";
-
-/// As many lines of it as make a silence telling.
+/// As many lines of L2's as make a silence telling.
 const TICK_COUNT: usize = 20;
 
 /// How long gnomon may take to find out that L1 is done with a guest, which L1 need not say.
@@ -47,38 +44,28 @@ const GONE_LIMIT: Duration = Duration::from_mins(3);
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        on_the_scene("while_l2_is_up_every_table_is_listed", every_table_is_listed),
-        on_the_scene(
+    scene::trials::<Scene>(&[
+        ("while_l2_is_up_every_table_is_listed", every_table_is_listed),
+        (
             "while_l2_is_up_every_dump_is_in_linux_7_2_format",
             every_dump_is_in_linux_format,
         ),
-        on_the_scene("while_l2_is_up_its_ram_is_in_the_shadow", ram_is_in_the_shadow),
-        on_the_scene("while_l2_is_up_the_shadow_agrees_with_guest_and_host", shadow_agrees),
-        on_the_scene("while_l2_is_up_the_shadow_listing_agrees_with_the_dump", listing_agrees),
-        on_the_scene(
+        ("while_l2_is_up_its_ram_is_in_the_shadow", ram_is_in_the_shadow),
+        ("while_l2_is_up_the_shadow_agrees_with_guest_and_host", shadow_agrees),
+        ("while_l2_is_up_the_shadow_listing_agrees_with_the_dump", listing_agrees),
+        (
             "while_l2_is_up_levels_and_ipa_range_follow_l1s_vtcr",
             levels_and_ipa_range,
         ),
-        on_the_scene(
+        (
             "while_l2_is_up_the_host_maps_l1s_ram_and_nothing_of_gnomons",
             host_maps_ram,
         ),
-        on_the_scene("while_l2_is_up_exits_add_up_and_grow", exits_add_up),
-        on_the_scene("while_l2_is_up_the_viewers_numbers_are_the_dumps", page_agrees),
-        on_the_scene("stop_freezes_l1_and_l2_until_cont", stop_freezes),
-        on_the_scene("after_l2_its_shadow_is_gone_or_empty", shadow_is_gone),
-    ]
-}
-
-fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
-    trial(name, move |_| {
-        let scene = Scene::get()?;
-        judge(scene).map_err(|why| {
-            let why = why.message().unwrap_or("it does not hold");
-            format!("{why}\nlogs are in {}", scene.log_dir.display()).into()
-        })
-    })
+        ("while_l2_is_up_exits_add_up_and_grow", exits_add_up),
+        ("while_l2_is_up_the_viewers_numbers_are_the_dumps", page_agrees),
+        ("stop_freezes_l1_and_l2_until_cont", stop_freezes),
+        ("after_l2_its_shadow_is_gone_or_empty", shadow_is_gone),
+    ])
 }
 
 /// What was gathered.
@@ -121,31 +108,15 @@ struct Progress {
     stopped: [usize; 2],
 }
 
-impl Scene {
-    /// The scene, played once.
-    fn get() -> Result<&'static Self> {
-        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
-        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(Into::into)
-    }
-
+impl Play for Scene {
     fn play() -> AnyResult<Self> {
-        let mut machine = Builder::new("while_l2_is_up")
-            .append("gnomon.l2=off")
-            .interactive()
-            .start()?;
-        machine.set_limit(LIMIT);
-        machine.wait_for("L1 OK")?;
-        in_shell(&mut machine, "L1")?;
-        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
-        machine.wait_for("L2 OK")?;
-        in_shell(&mut machine, "L2")?;
+        let mut machine = scene::l1_with_a_shell("while_l2_is_up")?;
+        scene::start_l2(&mut machine)?;
 
         let mut console = machine.debug_console()?;
         let tables = console.command("ptdump")?;
         let exits = [console.command("exits")?, console.command("exits")?];
-        machine.send(TICKS)?;
-        machine.wait_for("tick")?;
+        scene::start_ticks(&mut machine)?;
         let (rounds, running) = look_until_l2_prints(&mut machine, &mut console)?;
         expect_answer(&mut console, "stop", "stopped")?;
         // What L1 sent before it stopped is on its way; one more answer, and it has arrived.
@@ -161,8 +132,7 @@ impl Scene {
             stopped: [before, machine.console_lines().len()],
         };
         expect_answer(&mut console, "cont", "running")?;
-        machine.send("kill $!\n")?;
-        in_shell(&mut machine, "L2 again")?;
+        scene::stop_ticks(&mut machine)?;
 
         let after = end_l2(&mut machine, &mut console).map_err(|error| format!("{error:#}"));
         if after.is_ok() {
@@ -180,20 +150,10 @@ impl Scene {
             log_dir: machine.log_dir().to_path_buf(),
         })
     }
-}
 
-/// Waits for a shell by letting it say something that nobody typed.
-pub(crate) fn in_shell(machine: &mut Machine, who: &str) -> AnyResult<()> {
-    machine.send(&echo(who))?;
-    machine.wait_for(&said(who)).map(drop)
-}
-
-pub(crate) fn echo(who: &str) -> String {
-    format!("echo {who} counts $((6 * 7))\n")
-}
-
-fn said(who: &str) -> String {
-    format!("{who} counts 42")
+    fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
 }
 
 /// Gathers everything over and over until L2 has printed [`TICK_COUNT`] lines meanwhile. Returns how
@@ -259,8 +219,7 @@ fn gather_all(console: &mut Console) -> AnyResult<Stopped> {
 
 /// Lets L2 power off and L1's QEMU end, and looks at what is left of its shadow.
 fn end_l2(machine: &mut Machine, console: &mut Console) -> AnyResult<[Vec<String>; 2]> {
-    machine.send("exit\n")?;
-    machine.wait_for(&said("L1 again"))?;
+    scene::end_l2(machine)?;
     let deadline = Instant::now() + GONE_LIMIT;
     loop {
         let (shadows, dumps) = (console.command("shadow")?, console.command("ptdump shadow")?);

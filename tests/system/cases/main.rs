@@ -24,6 +24,7 @@ mod json;
 mod l2_up;
 mod line;
 mod restart;
+mod scene;
 mod snapshots;
 mod stress;
 mod terminal;

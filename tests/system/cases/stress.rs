@@ -5,7 +5,7 @@
 //! must be exact. `GNOMON_STRESS_SECONDS` says for how long at least; the figures are printed at the end.
 
 use std::env;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use xtask::console::Console;
 use xtask::machine::{Builder, Machine, Outcome};
 use xtask::memory::MemorySize;
 
-use crate::{Result, expect_none, trial};
+use crate::scene::{self, Play};
+use crate::{Result, expect_none};
 
 /// How many rounds of dumps there are, and for how many seconds if this variable says so.
 const ROUNDS: usize = 6;
@@ -43,16 +44,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const NOTE: &str = "note: the table changed while it was printed";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        on_the_scene("stress_every_dump_is_whole_while_vms_come_and_go", dumps_are_whole),
-        on_the_scene("stress_dumps_are_exact_while_stopped", stopped_dumps_are_exact),
-        on_the_scene("stress_l1_goes_on_and_its_guests_read_what_they_wrote", l1_goes_on),
-        on_the_scene("stress_leaves_no_shadow_behind", no_shadow_is_left),
-    ]
-}
-
-fn on_the_scene(name: &'static str, judge: fn(&Scene) -> Result) -> Trial {
-    trial(name, move |_| judge(Scene::get()?))
+    scene::trials::<Scene>(&[
+        ("stress_every_dump_is_whole_while_vms_come_and_go", dumps_are_whole),
+        ("stress_dumps_are_exact_while_stopped", stopped_dumps_are_exact),
+        ("stress_l1_goes_on_and_its_guests_read_what_they_wrote", l1_goes_on),
+        ("stress_leaves_no_shadow_behind", no_shadow_is_left),
+    ])
 }
 
 /// What was gathered.
@@ -76,16 +73,10 @@ struct Scene {
     outcome: Option<Outcome>,
     /// `shadow` after all VMs have been closed.
     left: Vec<ShadowRow>,
+    log_dir: PathBuf,
 }
 
-impl Scene {
-    /// The scene, played once.
-    fn get() -> Result<&'static Self> {
-        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
-        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(Into::into)
-    }
-
+impl Play for Scene {
     fn play() -> AnyResult<Self> {
         let seconds = match env::var(SECONDS_VARIABLE) {
             Ok(text) => text.parse().with_context(|| SECONDS_VARIABLE.to_owned())?,
@@ -121,9 +112,16 @@ impl Scene {
         let verdict = lines.iter().rev().find(|line| line.starts_with("vmm: "));
         scene.verdict = verdict.cloned().unwrap_or_default();
         scene.report();
+        scene.log_dir = machine.log_dir().to_path_buf();
         Ok(scene)
     }
 
+    fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
+}
+
+impl Scene {
     fn report(&self) {
         println!(
             "stress: {} VMs; {} dumps of {} lines, {} of tables that changed, {} of tables gone, {} while stopped; \

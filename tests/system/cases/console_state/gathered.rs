@@ -1,18 +1,16 @@
 //! What a program asks about a machine whose L2 prints without pause, running and stopped.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result as AnyResult, ensure};
 use serde_json::Value;
 use xtask::console::JsonConsole;
-use xtask::machine::{Builder, Machine};
+use xtask::machine::Machine;
 
 use super::{FEATURES, TRIED, VCPUS};
-use crate::Result;
 use crate::entry::LIMIT;
-use crate::l2_up::{TICKS, echo, in_shell};
+use crate::scene::{self, Play};
 
 /// Where the host tool puts L1's kernel, and where QEMU's `virt` board has L2's.
 const L1_KERNEL: &str = "0x48200000";
@@ -63,31 +61,15 @@ pub(super) struct Scene {
     pub(super) accepted: Vec<String>,
     /// `regs` while L1 has switched vCPU 1 off, and when it is on again.
     pub(super) hotplug: [Records; 2],
-    pub(super) log_dir: PathBuf,
+    log_dir: PathBuf,
 }
 
-impl Scene {
-    /// The scene, played once.
-    pub(super) fn get() -> Result<&'static Self> {
-        static SCENE: OnceLock<AnyResult<Scene, String>> = OnceLock::new();
-        let scene = SCENE.get_or_init(|| Self::play().map_err(|error| format!("{error:#}")));
-        scene.as_ref().map_err(Into::into)
-    }
-
+impl Play for Scene {
     fn play() -> AnyResult<Self> {
-        let mut machine = Builder::new("console_state")
-            .append("gnomon.l2=off")
-            .interactive()
-            .start()?;
-        machine.set_limit(LIMIT);
-        machine.wait_for("L1 OK")?;
-        in_shell(&mut machine, "L1")?;
+        let mut machine = scene::l1_with_a_shell("console_state")?;
         let features = features_of_l1(&mut machine)?;
-        machine.send(&format!("l2 -s; {}", echo("L1 again")))?;
-        machine.wait_for("L2 OK")?;
-        in_shell(&mut machine, "L2")?;
-        machine.send(TICKS)?;
-        machine.wait_for("tick")?;
+        scene::start_l2(&mut machine)?;
+        scene::start_ticks(&mut machine)?;
 
         let mut console = JsonConsole::begin(machine.debug_console()?)?;
         let looks = look_until_both(&mut console)?;
@@ -120,13 +102,17 @@ impl Scene {
             log_dir: machine.log_dir().to_path_buf(),
         })
     }
+
+    fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
 }
 
 /// What Linux in L1 found its CPU to have.
 fn features_of_l1(machine: &mut Machine) -> AnyResult<String> {
     machine.send("grep -m1 Features /proc/cpuinfo\n")?;
     // The line is whole when the next one is there.
-    in_shell(machine, "L1 cpuinfo")?;
+    scene::in_shell(machine, "L1 cpuinfo")?;
     let lines = machine.console_lines();
     let line = lines.iter().find(|line| line.starts_with("Features"));
     line.cloned().context("no line of features in /proc/cpuinfo")
@@ -214,13 +200,11 @@ fn accepted_nonsense(console: &mut JsonConsole) -> Vec<String> {
 
 /// Everything still works, and ends in order; on the way L1 switches a CPU off and on.
 fn go_on(machine: &mut Machine, console: &mut JsonConsole) -> AnyResult<[Records; 2]> {
-    machine.send("kill $!\n")?;
-    in_shell(machine, "L2 again")?;
-    machine.send("exit\n")?;
-    machine.wait_for("L1 again counts 42")?;
+    scene::stop_ticks(machine)?;
+    scene::end_l2(machine)?;
     let mut hotplug = |online: u8| -> AnyResult<Records> {
         machine.send(&format!("echo {online} >/sys/devices/system/cpu/cpu1/online\n"))?;
-        in_shell(machine, &format!("L1 with {online}"))?;
+        scene::in_shell(machine, &format!("L1 with {online}"))?;
         ask(console, "regs")
     };
     let hotplug = [hotplug(0)?, hotplug(1)?];
