@@ -299,11 +299,12 @@ fn parse_line(line: &str) -> Result<(Range, bool), &'static str> {
     columns.expect("-0x")?;
     let end = columns.hex16()?;
     columns.expect("   ")?;
-    let number = columns.take(9)?;
-    let unit = columns.take(1)?;
-    if end <= start || format!("{number}{unit}") != size_text(end - start) {
-        return Err("the size is not the range's");
+    if end <= start {
+        return Err("the range ends before it begins");
     }
+    columns
+        .expect(&size_text(end - start))
+        .map_err(|_| "the size is not the range's")?;
     columns.expect(" ")?;
     let level = match columns.take(1)? {
         "0" => 0,
@@ -463,11 +464,15 @@ mod tests {
             (1006 << 20, "     1006M"),
             (1 << 30, "        1G"),
             (1 << 50, "        1P"),
+            // The column is as wide as it needs to be.
+            (0x200_3bbe_d000, "2148462516K"),
         ] {
             assert_eq!(size_text(bytes), text);
         }
         let line = "0x0000000000000000-0x0000000040000000        1024M 1";
         assert_eq!(why(&[HEADER, line]), "the size is not the range's");
+        let line = "0x0000008044413000-0x0000028080000000   2148462516K 1";
+        assert_eq!(parse_line(line).map(|(range, _)| range.end), Ok(0x280_8000_0000));
     }
 
     #[test]
