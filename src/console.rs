@@ -6,8 +6,8 @@
 //! step, however large the table (invariant I6). A step takes the MMU lock for a bounded number of descriptors, formats
 //! into memory, gives the lock back, and only then sends.
 //!
-//! Locks: the session's is taken first, then either the MMU's or the UART's, never both of these, and nothing that is
-//! called with the MMU lock held comes back here.
+//! Locks: the session's is taken first, then that of the snapshots, then either the MMU's or the UART's, never both of
+//! these, and nothing that is called with the MMU lock held comes back here.
 //!
 //! There are three ways in besides boot. [`receive`] serves the interrupts. [`wait_while_stopped`] keeps a CPU here while
 //! `stop` is in force; CPU 0 goes on serving. [`after_panic`] gives the CPU that panicked a session of its own, which
@@ -18,8 +18,11 @@
 //! | [`session`] | bytes to commands, commands to output, step by step |
 //! | [`commands`] | one command a file, and the table of all |
 //! | [`tables`] | page tables by name, and how each is read |
+//! | [`translation`] | a vCPU's stage 1, as its registers describe it |
 //! | [`spaces`], [`reader`] | what has entries to go over, part by part |
 //! | [`dump`] | page tables as lines |
+//! | [`walks`] | all walks behind one address |
+//! | [`audit`] | page tables against what must hold |
 //! | [`snapshots`] | page tables as they were, and what differs |
 //! | [`registers`] | registers and their fields as rows |
 //! | [`round`] | something about each vCPU in turn |

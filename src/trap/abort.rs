@@ -1,7 +1,8 @@
 //! Stage-2 aborts: emulated devices, shadow faults, and accesses to nothing.
 //!
 //! An abort from the host context is on the host stage 2, which maps all that L1 has: what is left are the emulated
-//! GIC's registers, and holes. An abort from the nested context is on a shadow: [`crate::shadow_mmu`] decides it.
+//! GIC's registers, holes, and first writes to pages whose writes are logged. An abort from the nested context is on a
+//! shadow: [`crate::shadow_mmu`] decides it.
 
 use ::trace::{Event, FaultOutcome};
 use shadow::{Access, FaultAction, FaultKind as ShadowFaultKind, ShadowFault};

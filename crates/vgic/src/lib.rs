@@ -47,8 +47,9 @@
 //!
 //! The least that is needed; saving and loading more often is always right, and costs register accesses only.
 //!
+//! - Once: [`Vgic::name_ppi`] for the physical interrupts of the timers.
 //! - On the way into L1's own context: if [`Vgic::needs_load`], read the list registers named by
-//!   [`Vgic::used`], [`Vgic::load`], write them all. Otherwise touch nothing.
+//!   [`Vgic::used`], [`Vgic::load`], write those that it names now or named before. Otherwise touch nothing.
 //! - On a maintenance interrupt of L1's own context: the same, with [`Vgic::save`] before.
 //! - On the way into a nested context: [`Vgic::save`], [`Vgic::remap_ppis`] for the timers and
 //!   [`Vgic::set_level`] for those now emulated; if [`Vgic::has_deliverable`], raise the exception in

@@ -1,6 +1,6 @@
 //! Saying what is going on while long work is under way.
 //!
-//! On a terminal a moving line; elsewhere (a log, CI) one line per step, because
+//! On a terminal a moving line; elsewhere (a log) one line per step, because
 //! a log full of carriage returns helps nobody. Everything goes to standard
 //! error: standard output belongs to the guest's console.
 

@@ -1,4 +1,4 @@
-//! Shadows thrown away under a running L2, and L1 started again: by the console, and by L1 itself.
+//! Shadows thrown away under a running L2, and L1 started again by the console.
 
 use anyhow::{Result as AnyResult, ensure};
 use libtest_mimic::Trial;

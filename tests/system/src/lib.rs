@@ -10,7 +10,7 @@
 //! - [`listing`]: the answers of `shadow` and `exits`;
 //! - [`page`]: the tables on the viewer's page, against a dump;
 //! - [`story`]: the lines that L1 and L2 tell their life with;
-//! - [`dtb`]: a flattened device tree, damaged where QEMU does not look.
+//! - [`dtb`]: a flattened device tree, damaged where QEMU does not look;
 //! - [`transcript`]: what the documentation says the console answers.
 
 #![forbid(unsafe_code)]
