@@ -74,12 +74,17 @@ impl EmulatedRegisters {
     }
 }
 
+/// `MPIDR_EL1` bit 31.
+const MPIDR_RES1: u64 = 1 << 31;
+
 /// A vCPU. Only its own CPU ever holds a reference to it.
 pub struct VCpu {
     /// Its number, and its CPU's.
     pub cpu: usize,
     /// The machine it belongs to.
     pub vm: &'static Vm,
+    /// Its `MPIDR_EL1` as L1 sees it: the CPU's own.
+    pub mpidr: u64,
     /// Which registers the hardware holds.
     pub context: Context,
     /// Registers L1 reaches in memory.
@@ -122,6 +127,7 @@ impl VCpu {
         Self {
             cpu,
             vm,
+            mpidr: vm.machine.cpus.get(cpu).copied().unwrap_or(0) | MPIDR_RES1,
             context: Context::Host,
             vncr,
             vel2: El1Registers::default(),
@@ -140,12 +146,6 @@ impl VCpu {
             next_sweep: 0,
             exits: exits::of(cpu),
         }
-    }
-
-    /// Its `MPIDR_EL1` as L1 sees it: the CPU's own.
-    pub fn mpidr(&self) -> u64 {
-        const RES1: u64 = 1 << 31;
-        self.vm.machine.cpus.get(self.cpu).copied().unwrap_or(0) | RES1
     }
 
     /// What L1 traps of its guest, in the nested context.

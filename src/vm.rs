@@ -34,7 +34,7 @@ pub struct Vm {
     pub midr: u64,
     /// MDCR_EL2.HPMN as reset left it: all counters.
     pub mdcr_hpmn: u64,
-    /// CPTR_EL2 bits of the host context beyond the base.
+    /// `CPTR_EL2` of the host context.
     pub cptr_host: u64,
     /// List registers of the hardware, and of L1.
     pub lr_count: usize,

@@ -59,10 +59,10 @@ pub fn init_cpu(vcpu: &VCpu) {
 pub fn load_host(vcpu: &VCpu) {
     HCR_EL2.set(HCR_HOST);
     MDCR_EL2.set(vcpu.vm.mdcr_hpmn | MDCR_BASE);
-    CPTR_EL2.set(CPTR_BASE | vcpu.vm.cptr_host);
+    CPTR_EL2.set(vcpu.vm.cptr_host);
     CNTHCTL_EL2.set(CNTHCTL_HOST);
     VPIDR_EL2.set(vcpu.vm.midr);
-    VMPIDR_EL2.set(vcpu.mpidr());
+    VMPIDR_EL2.set(vcpu.mpidr);
     VTTBR_EL2.set(vcpu.vm.host_vttbr);
 }
 
@@ -80,7 +80,7 @@ pub fn load_nested(vcpu: &VCpu) {
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
 }
 
-/// CPTR_EL2 bits that only the host context needs.
+/// CPTR_EL2 of the host context.
 ///
 /// With `E2H` = 1, L1's CPACR_EL1 is its CPTR_EL2, and has `TCPAC` and `TAM` too. Where the hardware's CPACR_EL1 keeps
 /// those bits, L1 may write it directly; elsewhere its accesses must trap, or the bits would be lost.
@@ -90,7 +90,7 @@ pub fn cptr_host() -> u64 {
     barrier::isb();
     let does_keep = CPACR_EL1.get() & EXTRA == EXTRA;
     CPACR_EL1.set(0);
-    if does_keep { 0 } else { cptr_el2::TCPAC }
+    CPTR_BASE | if does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
 /// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is

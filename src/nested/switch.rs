@@ -81,8 +81,8 @@ pub fn leave_nested(vcpu: &mut VCpu) {
 /// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.
 fn save_virtual_serror(page: VncrPage) {
     page.set(vncr::VDISR_EL2, VDISR_EL2.get());
-    if HCR_EL2.get() & hcr_el2::VSE == 0 {
-        let hcr = page.get(vncr::HCR_EL2);
+    let hcr = page.get(vncr::HCR_EL2);
+    if hcr & hcr_el2::VSE != 0 && HCR_EL2.get() & hcr_el2::VSE == 0 {
         page.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
     }
 }
@@ -96,7 +96,7 @@ pub fn reset(vcpu: &mut VCpu) {
     vcpu.vncr.clear();
     vcpu.vncr.set(vncr::HCR_EL2, hcr_el2::E2H | hcr_el2::RW);
     vcpu.vncr.set(vncr::VPIDR_EL2, vcpu.vm.midr);
-    vcpu.vncr.set(vncr::VMPIDR_EL2, vcpu.mpidr());
+    vcpu.vncr.set(vncr::VMPIDR_EL2, vcpu.mpidr);
     vcpu.emulated = Default::default();
     vcpu.emulated.mdcr = vcpu.vm.mdcr_hpmn;
     vcpu.timers = Default::default();

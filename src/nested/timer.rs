@@ -206,51 +206,54 @@ impl Emulated {
 /// change.
 #[inline]
 pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
-    let (timers, now) = (Emulated::of(vcpu), now());
-    let mut update = |timer: &Emulated| {
-        let level = timer.level(now);
-        if vgic.is_high(vcpu.cpu, timer.intid) != level {
-            change_line(vcpu.cpu, timer.intid, level, vgic, gic);
-        }
-    };
-    // As a loop it would stay one, and the timers an array in memory.
-    let [physical, virt] = &timers;
-    update(physical);
-    update(virt);
-    arm_for(&timers, now);
+    if !arm_if_right(vcpu, vgic) {
+        change_lines(vcpu, vgic, gic);
+    }
 }
 
 /// Arms the EL2 timer for the next change of the lines, if these are right; says whether they are.
+#[inline]
 pub fn arm_if_right(vcpu: &VCpu, vgic: &Vgic) -> bool {
     let (timers, now) = (Emulated::of(vcpu), now());
-    let are_right = timers
-        .iter()
-        .all(|timer| vgic.is_high(vcpu.cpu, timer.intid) == timer.level(now));
+    let is_right = |timer: &Emulated| vgic.is_high(vcpu.cpu, timer.intid) == timer.level(now);
+    // As a loop it would stay one, and the timers an array in memory.
+    let [physical, virt] = &timers;
+    let are_right = is_right(physical) && is_right(virt);
     if are_right {
-        arm_for(&timers, now);
+        arm_for(physical, virt, now);
     }
     are_right
 }
 
+/// [`update_emulated`] when a line changes.
+#[cold]
+fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
+    let ([physical, virt], now) = (Emulated::of(vcpu), now());
+    for timer in [&physical, &virt] {
+        let level = timer.level(now);
+        if vgic.set_level(vcpu.cpu, timer.intid, level, gic) {
+            // Neither number is larger.
+            trace::record(vcpu.cpu, || Event::TimerIrq {
+                vcpu: vcpu.cpu as u16,
+                intid: timer.intid as u16,
+                level,
+            });
+        }
+    }
+    arm_for(&physical, &virt, now);
+}
+
 #[inline(always)]
-fn arm_for(timers: &[Emulated; 2], now: u64) {
-    match timers.iter().filter_map(|timer| timer.deadline(now)).min() {
+fn arm_for(physical: &Emulated, virt: &Emulated, now: u64) {
+    let next = match (physical.deadline(now), virt.deadline(now)) {
+        (Some(physical), Some(virt)) => Some(physical.min(virt)),
+        (physical, virt) => physical.or(virt),
+    };
+    match next {
         Some(deadline) => {
             CNTHP_CVAL_EL2.set(deadline);
             CNTHP_CTL.set(ENABLE);
         }
         None => disarm(),
-    }
-}
-
-#[cold]
-fn change_line(cpu: usize, intid: u32, level: bool, vgic: &mut Vgic, gic: &mut &Gic) {
-    if vgic.set_level(cpu, intid, level, gic) {
-        // Neither number is larger.
-        trace::record(cpu, || Event::TimerIrq {
-            vcpu: cpu as u16,
-            intid: intid as u16,
-            level,
-        });
     }
 }

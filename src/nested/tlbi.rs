@@ -77,6 +77,7 @@ fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
     })
 }
 
+#[inline(never)]
 fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
     if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
         maintenance(operand);
@@ -111,6 +112,7 @@ fn guest_vmid(vcpu: &VCpu) -> u16 {
     vmid_of(vcpu.vncr.get(vncr::VTTBR_EL2), vcpu.vncr.get(vncr::VTCR_EL2))
 }
 
+#[inline(never)]
 fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
     let vmid = guest_vmid(vcpu);
     let mut mmu = vcpu.vm.mmu.lock();
