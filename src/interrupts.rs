@@ -277,12 +277,8 @@ fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &Gic) {
         Context::Nested => (Context::Nested, Context::Host),
     };
     let in_use = vgic.remap_ppis(cpu, timer_ppis(backed), timer_ppis(unbacked));
-    let mut active = 0;
-    for (pintid, is_physical) in TIMER_PPIS {
-        if in_use >> timer::hardware_intid(backed, is_physical) & 1 != 0 {
-            active |= 1 << pintid;
-        }
-    }
+    let is_active = |is_physical| in_use >> timer::hardware_intid(backed, is_physical) & 1;
+    let active = is_active(true) << PHYSICAL_TIMER | is_active(false) << VIRTUAL_TIMER;
     hw.set_active_ppis(cpu, 1 << PHYSICAL_TIMER | 1 << VIRTUAL_TIMER, active);
 }
 

@@ -158,7 +158,8 @@ fn hypercall(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         inject::hvc_undefined(vcpu, frame);
         return Party::L2;
     }
-    forward_to_l1(vcpu, frame, exit)
+    inject::hvc_to_vel2(vcpu, frame, exit.esr);
+    Party::L2Forwarded
 }
 
 /// L1's guest uses a register.

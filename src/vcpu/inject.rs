@@ -112,6 +112,11 @@ pub fn hvc_in_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
     synchronous(vcpu, frame, esr, None);
 }
 
+/// HVC of L1's guest.
+pub fn hvc_to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
+    to_vel2(vcpu, frame, Kind::Sync, Some(esr));
+}
+
 /// L1 wants this exit of its guest: its own syndrome, unchanged.
 pub fn forward(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     to_vel2(vcpu, frame, Kind::Sync, Some(exit.esr));
