@@ -42,6 +42,12 @@ primary_entry:
     b       0b
 1:
     adrp    x0, boot_level0
+    adrp    x1, boot_level1
+    orr     x2, x1, #3
+    str     x2, [x0]
+    ldr     x2, ={device_block}
+    ldr     x3, =0x40000000 + {memory_block}
+    stp     x2, x3, [x1]
     bl      enable_mmu
     msr     SPSel, #1
     adrp    x1, __stacks_start
@@ -117,12 +123,9 @@ wrong_address:
     .ltorg
 
 /* Identity map for the first instructions: the devices' GiB, and the GiB of RAM that holds the image. */
-    .section .data.boot_table, "aw"
+    .section .bss.boot_table, "aw", %nobits
     .balign 4096
 boot_level0:
-    .quad   boot_level1 + 3
-    .fill   511, 8, 0
+    .skip   4096
 boot_level1:
-    .quad   {device_block}
-    .quad   0x40000000 + {memory_block}
-    .fill   510, 8, 0
+    .skip   4096

@@ -157,13 +157,7 @@ impl Inquiry {
     /// What `read` makes of the answer; `Ok(None)` while there is none, to be tried again at the next step. May be called
     /// again after that, as long as nobody else asks this CPU.
     pub fn poll<T>(&mut self, vm: &Vm, read: impl FnOnce(&Answer) -> T) -> Result<Option<T>, InspectError> {
-        let mailbox = MAILBOXES
-            .get(self.cpu)
-            .filter(|_| self.cpu < vm.machine.cpus.len())
-            .ok_or(InspectError::NoCpu)?;
-        if panic::has_panicked() && vm.gic.is_this_cpu(self.cpu) {
-            return Err(InspectError::Panicked(self.cpu));
-        }
+        let mailbox = self.mailbox(vm)?;
         let off = InspectError::Off(self.cpu);
         let answer = self.ticket.and_then(|ticket| {
             mailbox.read(ticket, |answer| match answer {
@@ -171,9 +165,27 @@ impl Inquiry {
                 answer => Ok(read(answer)),
             })
         });
-        if let Some(answer) = answer {
-            return answer.map(Some);
+        match answer {
+            Some(answer) => answer.map(Some),
+            None => self.ask(mailbox, vm).map(|()| None),
         }
+    }
+
+    /// The mailbox of the CPU, if that can answer.
+    #[inline(never)]
+    fn mailbox(&self, vm: &Vm) -> Result<&'static Mailbox<Request, Answer>, InspectError> {
+        if panic::has_panicked() && vm.gic.is_this_cpu(self.cpu) {
+            return Err(InspectError::Panicked(self.cpu));
+        }
+        MAILBOXES
+            .get(self.cpu)
+            .filter(|_| self.cpu < vm.machine.cpus.len())
+            .ok_or(InspectError::NoCpu)
+    }
+
+    /// Sees to it that the CPU is asked; gives up when it was asked for too long.
+    #[inline(never)]
+    fn ask(&mut self, mailbox: &Mailbox<Request, Answer>, vm: &Vm) -> Result<(), InspectError> {
         let now = timer::now();
         let patience = PATIENCE * CNTFRQ_EL0.get();
         if now > *self.deadline.get_or_insert(now.saturating_add(patience)) {
@@ -184,7 +196,7 @@ impl Inquiry {
             self.ticket = mailbox.post(self.request);
         }
         self.call(vm);
-        Ok(None)
+        Ok(())
     }
 
     /// Gives up. What has not been done yet will not be.

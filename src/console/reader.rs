@@ -53,7 +53,7 @@ impl Reader {
         &mut self,
         system: &System,
         budget: usize,
-        f: &mut impl FnMut(Found),
+        f: &mut dyn FnMut(Found),
     ) -> Result<Option<u64>, CommandError<'static>> {
         let last = self.range.as_ref().map_or(u64::MAX, |range| range.end - 1);
         let seen = &mut self.seen;

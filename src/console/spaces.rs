@@ -175,12 +175,13 @@ impl Space {
         system: &System,
         from: u64,
         budget: usize,
-        f: &mut impl FnMut(Found) -> Enter,
+        f: &mut dyn FnMut(Found) -> Enter,
     ) -> Result<Visited, CommandError<'static>> {
         let (translation, range) = match self {
             Self::Table(table) => return table.survey(system, from, budget, f),
             Self::Half(half) => (&half.translation, &half.range),
         };
+        let f = &mut |found: Found| f(found);
         let next = match translation.which {
             Which::VirtualEl2 => {
                 // No TLBI of L1's is halfway while its tables are read.

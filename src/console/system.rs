@@ -33,6 +33,7 @@ impl System {
     }
 
     /// Host stage 2 and shadows, locked. To be given back after a bounded amount of work, before anything is sent.
+    #[inline(never)]
     pub fn mmu(&self) -> Result<MutexGuard<'static, Mmu>, CommandError<'static>> {
         if self.has_panicked {
             self.vm.mmu.try_lock().ok_or(CommandError::Locked)
@@ -42,6 +43,7 @@ impl System {
     }
 
     /// L1's GIC, locked. As for [`System::mmu`].
+    #[inline(never)]
     pub fn vgic(&self) -> Result<MutexGuard<'static, Box<Vgic>>, CommandError<'static>> {
         if self.has_panicked {
             self.vm.vgic.try_lock().ok_or(CommandError::Locked)

@@ -126,7 +126,7 @@ impl Table {
         system: &System,
         from: u64,
         budget: usize,
-        f: &mut impl FnMut(Entry),
+        f: &mut dyn FnMut(Entry),
     ) -> Result<Visited, CommandError<'static>> {
         self.survey(system, from, budget, &mut |found| {
             if let Found::Entry { entry, .. } = found {
@@ -142,9 +142,10 @@ impl Table {
         system: &System,
         from: u64,
         budget: usize,
-        f: &mut impl FnMut(Found) -> Enter,
+        f: &mut dyn FnMut(Found) -> Enter,
     ) -> Result<Visited, CommandError<'static>> {
         let own = CarveOut::of(system);
+        let f = &mut |found: Found| f(found);
         match self {
             Self::El2 => Ok(Visited {
                 next: survey_el2(stage1::root(), &own, from, budget, f),

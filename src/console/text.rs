@@ -21,11 +21,7 @@ impl<const N: usize> Text<N> {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Cannot fail: only whole strings are ever stored.
-        self.bytes
-            .get(..self.len)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+        start(&self.bytes, self.len)
     }
 
     /// Forgets the text.
@@ -36,12 +32,25 @@ impl<const N: usize> Text<N> {
 
 impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
+        append(&mut self.bytes, &mut self.len, text)
     }
+}
+
+/// The first `len` bytes. For texts of any size, so that there is one of it.
+#[inline(never)]
+fn start(bytes: &[u8], len: usize) -> &str {
+    // Cannot fail: only whole strings are ever stored.
+    core::str::from_utf8(bytes.get(..len).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Adds `text` behind the first `len` bytes.
+#[inline(never)]
+fn append(bytes: &mut [u8], len: &mut usize, text: &str) -> fmt::Result {
+    let end = *len + text.len();
+    bytes
+        .get_mut(*len..end)
+        .ok_or(fmt::Error)?
+        .copy_from_slice(text.as_bytes());
+    *len = end;
+    Ok(())
 }

@@ -11,7 +11,7 @@ use syndrome::{regs::hcr_el2, vncr};
 use vmsa::{
     Ipa, L1, L2, ReadTable, Unreadable,
     stage1::{Regime, Stage1Config, Stage1Registers},
-    stage2::{Stage2Config, Stage2Limits, walk},
+    stage2::{Stage2Config, Stage2Limits, walk_steps},
 };
 
 use super::tables::{GuestRam, guest_limits};
@@ -174,7 +174,11 @@ impl L2Ram {
         let l1 = match &self.stage2 {
             Err(unreadable) => return Err(*unreadable),
             Ok(None) => Ipa::new(page.bits()),
-            Ok(Some(config)) => walk(config, page, &GuestRam).map_err(|_| Unreadable)?.output,
+            Ok(Some(config)) => {
+                walk_steps(config, page, &GuestRam, &mut |_| {})
+                    .map_err(|_| Unreadable)?
+                    .output
+            }
         };
         self.last.set(Some((page, l1)));
         Ok(l1)

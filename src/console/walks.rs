@@ -153,7 +153,7 @@ fn look_in(
     stage2: &NestedStage2,
     ipa: Ipa<L2>,
     system: &System,
-    observe: &mut impl FnMut(Observed<'_>),
+    observe: &mut dyn FnMut(Observed<'_>),
 ) -> Result<Situation, CommandError<'static>> {
     let own = CarveOut::of(system);
     let tables = Tables {

@@ -71,8 +71,10 @@ pub fn parse_number(text: &str) -> Result<u64, NumberError<'_>> {
 /// # Errors
 ///
 /// A number that is none, a sum that does not fit, or an empty range.
-pub fn parse_range(text: &str) -> Result<Range<u64>, NumberError<'_>> {
-    let range = if let Some((start, end)) = text.split_once("..").or_else(|| text.split_once('-')) {
+pub fn parse_range<'a>(text: &'a str) -> Result<Range<u64>, NumberError<'a>> {
+    let dots = |(start, rest): (&'a str, &'a str)| Some((start, rest.strip_prefix('.')?));
+    let ends = text.split_once('.').and_then(dots).or_else(|| text.split_once('-'));
+    let range = if let Some((start, end)) = ends {
         parse_number(start)?..parse_number(end)?
     } else {
         let (start, length) = match text.split_once('+') {

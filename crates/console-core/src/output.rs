@@ -129,7 +129,7 @@ impl<'a, W: Write> Filtered<'a, W> {
             match filter {
                 Filter::Head(lines) if *passed >= *lines => return Ok(()),
                 Filter::Head(_) => *passed += 1,
-                Filter::Grep(text) if !line.contains(text) => return Ok(()),
+                Filter::Grep(text) if !has(line, text) => return Ok(()),
                 Filter::Grep(_) => {}
                 Filter::Count => {
                     *passed += 1;
@@ -140,6 +140,12 @@ impl<'a, W: Write> Filtered<'a, W> {
         self.out.write_str(line)?;
         self.out.write_str("\n")
     }
+}
+
+/// Whether `line` has `text` in it, which is not empty. The standard library's search is made for longer ones.
+fn has(line: &str, text: &str) -> bool {
+    let mut windows = line.as_bytes().windows(text.len());
+    windows.any(|window| window == text.as_bytes())
 }
 
 impl<W: Write> Write for Filtered<'_, W> {

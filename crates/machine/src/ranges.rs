@@ -38,8 +38,10 @@ pub fn pages(range: &Range<u64>) -> Range<u64> {
 /// `ranges` in ascending order, without empty ones, and with those that touch made one.
 #[must_use]
 pub fn merge(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
-    let mut merged: Vec<Range<u64>> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
-    merged.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+        merged.insert(merged.partition_point(|before| before.start <= range.start), range);
+    }
     merged.dedup_by(|next, range| {
         let touches = next.start <= range.end;
         if touches {

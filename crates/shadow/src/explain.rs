@@ -312,8 +312,8 @@ pub fn look<G: ReadTable<L1>, P: ReadTable<Phys>>(
     stage2: &NestedStage2,
     ipa: Ipa<L2>,
     tables: &Tables<'_, G, P>,
-    place: &impl Fn(Ipa<L1>) -> Place,
-    observe: &mut impl FnMut(Observed<'_>),
+    place: &dyn Fn(Ipa<L1>) -> Place,
+    observe: &mut dyn FnMut(Observed<'_>),
 ) -> Situation {
     let guest = look_at_guest(stage2, ipa, tables.l1, place, observe);
     let l1 = match guest {
@@ -345,8 +345,8 @@ fn look_at_guest(
     stage2: &NestedStage2,
     ipa: Ipa<L2>,
     mem: &impl ReadTable<L1>,
-    place: &impl Fn(Ipa<L1>) -> Place,
-    observe: &mut impl FnMut(Observed<'_>),
+    place: &dyn Fn(Ipa<L1>) -> Place,
+    observe: &mut dyn FnMut(Observed<'_>),
 ) -> GuestStage {
     let key = stage2.key;
     if !key.enabled() {
@@ -385,10 +385,10 @@ pub fn look_at_host(
     config: &Stage2Config,
     l1: Ipa<L1>,
     own: &impl ReadTable<Phys>,
-    place: &impl Fn(Ipa<L1>) -> Place,
-    observe: &mut impl FnMut(Step<Phys>),
+    place: &dyn Fn(Ipa<L1>) -> Place,
+    observe: &mut dyn FnMut(Step<Phys>),
 ) -> HostStage {
-    match walk_steps(config, l1, own, observe) {
+    match walk_steps(config, l1, own, &mut |step| observe(step)) {
         Ok(mapping) => HostStage::Maps(mapping),
         Err(fault) => HostStage::Lacks {
             fault,

@@ -26,10 +26,21 @@ use core::fmt::{self, Write};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SysReg(u16);
 
-/// One named encoding.
-type Row = (SysReg, &'static str);
+/// The named encodings of a part of the space.
+struct Part {
+    /// Ascending.
+    regs: &'static [SysReg],
+    /// Their names in the same order, one a line: a string for each would take ten times the room of its register.
+    names: &'static str,
+}
 
-/// Declares named encodings: one associated constant and one table row each.
+impl Part {
+    fn rows(&self) -> impl Iterator<Item = (SysReg, &'static str)> {
+        self.regs.iter().copied().zip(self.names.lines())
+    }
+}
+
+/// Declares named encodings: one associated constant, and one place in [`Part`], each.
 macro_rules! table {
     (@name $name:ident) => { stringify!($name) };
     (@name $name:ident $text:literal) => { $text };
@@ -41,10 +52,10 @@ macro_rules! table {
             )*
         }
 
-        /// The encodings of this part of the space, ascending.
-        pub(super) static ROWS: &[Row] = &[
-            $((SysReg::$name, table!(@name $name $($text)?)),)*
-        ];
+        pub(super) static PART: Part = Part {
+            regs: &[$(SysReg::$name),*],
+            names: concat!($(table!(@name $name $($text)?), "\n"),*),
+        };
     };
 }
 use table;
@@ -138,9 +149,9 @@ impl SysReg {
     /// Arm's name, or `None` for an encoding the tables do not hold.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        let rows = self.rows();
-        let index = rows.binary_search_by_key(&self, |row| row.0).ok()?;
-        rows.get(index).map(|row| row.1)
+        let part = self.part()?;
+        let index = part.regs.binary_search(&self).ok()?;
+        part.names.lines().nth(index)
     }
 
     /// The encoding of a name, upper or lower case, or of the generic form
@@ -155,21 +166,20 @@ impl SysReg {
 
     /// Every named encoding with its name, ascending by encoding.
     pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
-        [instructions::ROWS, debug::ROWS, el1::ROWS, el0::ROWS, el2::ROWS]
+        [&instructions::PART, &debug::PART, &el1::PART, &el0::PART, &el2::PART]
             .into_iter()
-            .flatten()
-            .copied()
+            .flat_map(Part::rows)
     }
 
-    /// The table that would hold this encoding.
-    fn rows(self) -> &'static [Row] {
+    /// The part that would hold this encoding.
+    fn part(self) -> Option<&'static Part> {
         match (self.op0(), self.op1()) {
-            (1, _) => instructions::ROWS,
-            (2, _) => debug::ROWS,
-            (3, 0..=2) => el1::ROWS,
-            (3, 3) => el0::ROWS,
-            (3, _) => el2::ROWS,
-            _ => &[],
+            (1, _) => Some(&instructions::PART),
+            (2, _) => Some(&debug::PART),
+            (3, 0..=2) => Some(&el1::PART),
+            (3, 3) => Some(&el0::PART),
+            (3, _) => Some(&el2::PART),
+            _ => None,
         }
     }
 

@@ -90,18 +90,19 @@ impl Shape {
         if self.format == USUAL {
             self.descend_by(USUAL, offset, mem, observe)
         } else {
-            self.descend_unusual(offset, mem, observe)
+            self.descend_any(offset, mem, observe)
         }
     }
 
+    /// [`descend`](Self::descend) in a form of which there is one, whoever reads and observes: smaller, and slower.
     #[cold]
-    fn descend_unusual<O>(
+    pub(crate) fn descend_any<O>(
         &self,
         offset: u64,
-        mem: &impl ReadTable<O>,
-        observe: &mut impl FnMut(Step<O>),
+        mem: &dyn ReadTable<O>,
+        observe: &mut dyn FnMut(Step<O>),
     ) -> Result<Leaf, Fault> {
-        self.descend_by(self.format, offset, mem, observe)
+        self.descend_by(self.format, offset, &mem, &mut |step| observe(step))
     }
 
     /// [`descend`](Self::descend) for tables of `format`.

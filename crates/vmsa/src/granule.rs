@@ -88,26 +88,22 @@ impl fmt::Display for Level {
     }
 }
 
-/// A translation granule: the size of a page, and of a table.
+/// A translation granule: the size of a page, and of a table. Its number is the number of address bits within a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Granule {
     /// 4 KiB.
-    K4,
+    K4 = 12,
     /// 16 KiB.
-    K16,
+    K16 = 14,
     /// 64 KiB.
-    K64,
+    K64 = 16,
 }
 
 impl Granule {
     /// The number of address bits within a page.
     #[must_use]
     pub const fn shift(self) -> u32 {
-        match self {
-            Self::K4 => 12,
-            Self::K16 => 14,
-            Self::K64 => 16,
-        }
+        self as u32
     }
 
     /// The number of address bits one level resolves.

@@ -18,6 +18,12 @@ pub trait ReadTable<S> {
     fn read(&self, at: Addr<S>) -> Result<u64, Unreadable>;
 }
 
+impl<S, T: ReadTable<S> + ?Sized> ReadTable<S> for &T {
+    fn read(&self, at: Addr<S>) -> Result<u64, Unreadable> {
+        (**self).read(at)
+    }
+}
+
 /// There is no readable memory at a table's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;

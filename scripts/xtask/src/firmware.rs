@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::elf;
 use crate::process;
@@ -27,6 +27,9 @@ pub struct Firmware {
 
 /// The package that is gnomon.
 pub const GNOMON: &str = "gnomon";
+
+/// gnomon's raw image is never larger.
+const IMAGE_BYTES_MAX: u64 = 512 << 10;
 
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
 pub const PAYLOADS: [&str; 2] = ["faulty", BENCH];
@@ -71,9 +74,19 @@ fn outputs_of(project: &Project, package: &str) -> Firmware {
 ///
 /// # Errors
 ///
-/// When the build fails or what it built cannot be made into an image.
+/// When the build fails, what it built cannot be made into an image, or that is larger than it may be.
 pub fn build(project: &Project) -> Result<Firmware> {
-    build_package(project, GNOMON)
+    let firmware = build_package(project, GNOMON)?;
+    check_size(fs::metadata(&firmware.image)?.len())?;
+    Ok(firmware)
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    ensure!(
+        bytes <= IMAGE_BYTES_MAX,
+        "gnomon's image has {bytes} bytes, and may have {IMAGE_BYTES_MAX}"
+    );
+    Ok(())
 }
 
 fn build_package(project: &Project, package: &str) -> Result<Firmware> {
@@ -122,4 +135,16 @@ fn write_image(elf: &Path, image: &Path) -> Result<()> {
         return Ok(());
     }
     fs::write(image, bytes).with_context(|| format!("cannot write {}", image.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_image_is_refused_with_both_sizes() {
+        assert!(check_size(512 << 10).is_ok());
+        let error = check_size((512 << 10) + 1).unwrap_err().to_string();
+        assert_eq!(error, "gnomon's image has 524289 bytes, and may have 524288");
+    }
 }

@@ -6,7 +6,7 @@ use shadow::{Finding, Ground, GuestStage2, Lint, LintFinding, Past, Shadow, Verd
 use syndrome::SysReg;
 use vmsa::{
     Ipa, L1, Pa, Phys, ReadTable,
-    stage2::{Mapping, Stage2Config, Stage2Words, Unwalkable, walk},
+    stage2::{Mapping, Stage2Config, Stage2Words, Unwalkable, walk_steps},
 };
 use wire::Hex;
 
@@ -114,7 +114,7 @@ pub fn lint(
     lint: &mut Lint,
     budget: usize,
     system: &System,
-    note: &mut impl FnMut(Suspect),
+    note: &mut dyn FnMut(Suspect),
 ) -> Result<bool, CommandError<'static>> {
     let mmu = system.mmu()?;
     let shadow = context.shadow(&mmu)?;
@@ -173,7 +173,7 @@ fn ground(system: &System, at: Ipa<L1>, bytes: u64) -> Ground {
 }
 
 fn is_mapped(system: &System, at: Ipa<L1>) -> bool {
-    host_config(system).is_ok_and(|config| walk(&config, at, &CarveOut::of(system)).is_ok())
+    host_config(system).is_ok_and(|config| walk_steps(&config, at, &CarveOut::of(system), &mut |_| {}).is_ok())
 }
 
 impl Suspect {
@@ -334,7 +334,7 @@ fn write_leaf<I, O>(
     ia: vmsa::Addr<I>,
     mem: &impl ReadTable<O>,
 ) -> Result<Option<Mapping<O>>, fmt::Error> {
-    match walk(cfg, ia, mem) {
+    match walk_steps(cfg, ia, mem, &mut |_| {}) {
         Ok(mapping) => {
             let (level, raw) = (mapping.level, mapping.raw);
             let words = Stage2Words {

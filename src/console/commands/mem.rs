@@ -153,13 +153,15 @@ fn read_virtual(translation: &Translation, address: u64, system: &System) -> Res
 }
 
 /// Where a stage 2 of gnomon's leads.
+#[inline(never)]
 fn walk(config: &Stage2Config, address: u64, system: &System) -> Result<Pa, CommandError<'static>> {
-    stage2::walk(config, Ipa::<L1>::new(address), &CarveOut::of(system))
+    stage2::walk_steps(config, Ipa::<L1>::new(address), &CarveOut::of(system), &mut |_| {})
         .map(|mapping| mapping.output)
         .map_err(|_| CommandError::NotMapped(address))
 }
 
 /// Reads a word of RAM.
+#[inline(never)]
 fn read(pa: Pa, system: &System) -> Result<u64, CommandError<'static>> {
     // L1's IPA equals the PA.
     if let Ok(word) = phys::read_guest(Ipa::new(pa.bits())) {

@@ -72,11 +72,12 @@ fn print(tlbi: &Tlbi, out: &mut Output) -> fmt::Result {
     let instruction = SysReg::from_bits(tlbi.origin.instruction);
     let (mut name, mut what) = (Text::<24>::new(), Text::<64>::new());
     write!(name, "{instruction}")?;
+    let op = name.as_str();
     write!(what, "{}", What(instruction, tlbi.origin.operand))?;
     out.row(&wire::Tlbi {
         ago_us: micros_since(tlbi.origin.time),
         cpu: tlbi.origin.cpu,
-        op: name.as_str().trim_start_matches("TLBI "),
+        op: op.strip_prefix("TLBI ").unwrap_or(op),
         operand: Hex(tlbi.origin.operand),
         what: what.as_str(),
         vmid: tlbi.vmid,
@@ -99,7 +100,10 @@ pub struct What(pub SysReg, pub u64);
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(instruction, operand) = *self;
-        let name = instruction.name().unwrap_or_default().trim_start_matches("TLBI ");
+        let name = instruction
+            .name()
+            .and_then(|name| name.strip_prefix("TLBI "))
+            .unwrap_or_default();
         if name.starts_with("RIPAS2") {
             let range = RangeOperand::decode(operand);
             let addresses = range.range();
@@ -109,7 +113,7 @@ impl fmt::Display for What {
             let operand = IpaOperand::decode(operand);
             write!(f, "ipa {}", operand.ipa)?;
             write_level(f, operand.ttl)
-        } else if name.contains("ALL") && !name.contains('V') || name.starts_with("VMALL") {
+        } else if name.starts_with("ALL") || name.starts_with("VMALL") {
             f.write_str(match name {
                 name if name.starts_with("VMALLS12") => "both stages",
                 name if name.starts_with("ALL") => "both stages of all guests",

@@ -8,6 +8,7 @@ macro_rules! classes {
         /// The name of a class as KVM's `kvm_exit` event prints it, without
         /// `ESR_ELx_EC_`. A code that has none is `RES`.
         #[must_use]
+        #[inline(never)]
         pub const fn name(ec: u8) -> &'static str {
             match ec {
                 $($code => $text,)*

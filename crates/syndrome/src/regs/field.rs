@@ -15,7 +15,7 @@ pub struct Field {
     /// Bits.
     pub width: u8,
     /// What it does, line by line; for a flag, what it does when it is 1, unless it says otherwise.
-    doc: &'static [&'static str],
+    doc: &'static str,
     /// What single values mean.
     values: &'static [(u64, &'static str)],
 }
@@ -26,7 +26,7 @@ impl Field {
         name: &'static str,
         low: u8,
         width: u8,
-        doc: &'static [&'static str],
+        doc: &'static str,
         values: &'static [(u64, &'static str)],
     ) -> Self {
         Self {
@@ -53,13 +53,14 @@ impl Field {
     /// What the field is for.
     #[must_use]
     pub const fn words(&self) -> Words {
-        Words { lines: self.doc }
+        Words(self.doc)
     }
 
     /// Whether 0 is the value that does something: what it is for begins with that.
     #[must_use]
     pub fn acts_when_zero(&self) -> bool {
-        self.doc.first().is_some_and(|line| line.contains("**0**"))
+        let first = self.doc.lines().next().unwrap_or_default();
+        first.split(' ').any(|word| word == "**0**")
     }
 
     /// What this value of it means, where that has a name.
@@ -81,20 +82,15 @@ pub const fn mask(low: u8, width: u8) -> u64 {
 
 /// Documentation as a line of plain text.
 #[derive(Clone, Copy, Debug)]
-pub struct Words {
-    lines: &'static [&'static str],
-}
+pub struct Words(&'static str);
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, line) in self.lines.iter().enumerate() {
-            let is_last = index + 1 == self.lines.len();
-            let line = line.trim();
-            let line = if is_last { line.trim_end_matches('.') } else { line };
+        for (index, line) in self.0.trim_end().trim_end_matches('.').lines().enumerate() {
             if index > 0 {
                 f.write_char(' ')?;
             }
-            for piece in line.split(['`', '*']) {
+            for piece in line.trim().split(['`', '*']) {
                 f.write_str(piece)?;
             }
         }
@@ -119,7 +115,7 @@ macro_rules! fields {
         $(#[$list_doc])*
         pub const $list: &[$crate::regs::field::Field] = &[$(
             $crate::regs::field::Field::new(
-                stringify!($name), $low, fields!(@width $($width)?), &[$($doc),+], &[$($(($value, $text)),+)?],
+                stringify!($name), $low, fields!(@width $($width)?), concat!($($doc, "\n"),+), &[$($(($value, $text)),+)?],
             ),
         )*];
     };
@@ -134,7 +130,7 @@ mod tests {
 
     #[test]
     fn words_are_plain_text() {
-        const FIELD: Field = Field::new("F", 4, 2, &[" **0** traps `WFE`,", " always."], &[(1, "one")]);
+        const FIELD: Field = Field::new("F", 4, 2, " **0** traps `WFE`,\n always.\n", &[(1, "one")]);
         assert_eq!(FIELD.words().to_string(), "0 traps WFE, always");
         assert_eq!(FIELD.of(0x2f), 2);
         assert_eq!((FIELD.meaning(1), FIELD.meaning(2)), (Some("one"), None));

@@ -3,7 +3,7 @@
 //! `DBGDTRRX_EL0` is the name of a read; a write of the same encoding is
 //! `DBGDTRTX_EL0`.
 
-use super::{Row, SysReg, table};
+use super::{Part, SysReg, table};
 
 table! {
     OSDTRRX_EL1 = (2, 0, 0, 0, 2);

@@ -1,7 +1,7 @@
 //! Registers EL0 may be given: flags, counters, PMU, timers, activity monitors
 //! (op0 = 3, op1 = 3).
 
-use super::{Row, SysReg, table};
+use super::{Part, SysReg, table};
 
 table! {
     CTR_EL0 = (3, 3, 0, 0, 1);

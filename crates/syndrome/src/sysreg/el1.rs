@@ -1,6 +1,6 @@
 //! EL1 registers, the ID registers among them (op0 = 3, op1 = 0 to 2).
 
-use super::{Row, SysReg, table};
+use super::{Part, SysReg, table};
 
 table! {
     MIDR_EL1 = (3, 0, 0, 0, 0);

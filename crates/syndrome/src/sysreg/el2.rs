@@ -1,7 +1,7 @@
 //! EL2 registers (op0 = 3, op1 = 4) and the `_EL12`/`_EL02` aliases through
 //! which a VHE hypervisor reaches its guest's EL1 and EL0 (op1 = 5).
 
-use super::{Row, SysReg, table};
+use super::{Part, SysReg, table};
 
 table! {
     VPIDR_EL2 = (3, 4, 0, 0, 0);

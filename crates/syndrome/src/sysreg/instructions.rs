@@ -7,7 +7,7 @@
 //! with `CRm` telling the reach: 1 outer shareable, 3 inner shareable, 7 this
 //! PE; 5, 2 and 6 are the range forms in the same order.
 
-use super::{Row, SysReg, table};
+use super::{Part, SysReg, table};
 
 table! {
     IC_IALLUIS as "IC IALLUIS" = (1, 0, 7, 1, 0);

@@ -83,7 +83,7 @@ pub fn walk_steps<O>(
     let (range, offset) = cfg.range_of(va, kind == AccessKind::Fetch)?;
     // Each descriptor that is followed by another is a table's.
     let (mut limits, mut last) = (0, 0);
-    let leaf = range.shape().descend(offset, mem, &mut |step| {
+    let leaf = range.shape().descend_any(offset, mem, &mut |step| {
         limits |= last & TABLE_LIMITS;
         last = step.raw.unwrap_or(0);
         observe(step);

@@ -1,7 +1,7 @@
 //! Translation of one address, as the pseudocode function `AArch64.S2Walk` does it.
 
 use super::{attrs::Stage2Attrs, config::Stage2Config, desc::Stage2Desc};
-use crate::{Addr, AddressField, Fault, Level, ReadTable, Step};
+use crate::{Addr, AddressField, Fault, Level, ReadTable, Step, descent::Leaf};
 
 /// A completed translation into the output space `O`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +32,48 @@ pub struct Mapping<O> {
 // What a caller does not look at of the attributes need not be taken from the descriptor, nor put together again.
 #[inline(always)]
 pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Fault> {
-    walk_steps(cfg, ia, mem, &mut |_| {})
+    check_size(cfg, ia)?;
+    cfg.shape()
+        .descend(ia.bits(), mem, &mut |_| {})
+        .map(|leaf| mapping(cfg, &leaf))
 }
 
-/// [`walk`], telling `observe` about each descriptor on the way.
+/// [`walk`], telling `observe` about each descriptor on the way. Small where that is fast.
 ///
 /// # Errors
 ///
 /// As [`walk`].
-#[inline(always)]
 pub fn walk_steps<I, O>(
     cfg: &Stage2Config,
     ia: Addr<I>,
     mem: &impl ReadTable<O>,
     observe: &mut impl FnMut(Step<O>),
 ) -> Result<Mapping<O>, Fault> {
+    check_size(cfg, ia)?;
+    cfg.shape()
+        .descend_any(ia.bits(), mem, observe)
+        .map(|leaf| mapping(cfg, &leaf))
+}
+
+/// An address beyond the input size has no entry in the root.
+#[inline(always)]
+fn check_size<I>(cfg: &Stage2Config, ia: Addr<I>) -> Result<(), Fault> {
     if ia.bits() >= cfg.ipa_end() {
         return Err(Fault::Translation(Level::ZERO));
     }
-    let leaf = cfg.shape().descend(ia.bits(), mem, observe)?;
-    Ok(Mapping {
+    Ok(())
+}
+
+#[inline(always)]
+fn mapping<O>(cfg: &Stage2Config, leaf: &Leaf) -> Mapping<O> {
+    Mapping {
         output: Addr::new(leaf.output),
         level: leaf.level,
         size: leaf.size,
         attrs: cfg.attrs_of(leaf.raw),
         desc_at: Addr::new(leaf.desc_at),
         raw: leaf.raw,
-    })
+    }
 }
 
 impl Stage2Config {
