@@ -84,21 +84,24 @@ impl Dump {
 
     /// Prints the next part.
     pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        if let Some(space) = &mut self.space {
-            if space.step(system, out)? == Progress::Done {
-                self.has_changed |= space.reader.has_changed();
-                self.space = None;
-            }
-            return Ok(Progress::More);
+        if self.parts.is_none() {
+            self.parts = self.source.poll(system)?;
         }
         let Some(parts) = &mut self.parts else {
-            self.parts = self.source.poll(system)?;
             return Ok(Progress::More);
         };
-        match parts.iter_mut().find_map(Option::take) {
-            None => return Ok(Progress::Done),
-            Some(Ok(space)) => self.space = Some(SpaceDump::new(space, &self.wishes, system, out)?),
-            Some(Err(text)) => out.row(&wire::Note { text })?,
+        if self.space.is_none() {
+            match parts.iter_mut().find_map(Option::take) {
+                None => return Ok(Progress::Done),
+                Some(Ok(space)) => self.space = Some(SpaceDump::new(space, &self.wishes, system, out)?),
+                Some(Err(text)) => out.row(&wire::Note { text })?,
+            }
+        }
+        if let Some(space) = &mut self.space
+            && space.step(system, out)? == Progress::Done
+        {
+            self.has_changed |= space.reader.has_changed();
+            self.space = None;
         }
         Ok(Progress::More)
     }

@@ -217,7 +217,8 @@ fn duration() -> AnyResult<Duration> {
 fn dump_everything(console: &mut Console) -> AnyResult<usize> {
     let dumps = split_by_name(&dump(console, "shadow")?);
     ensure!(!dumps.is_empty(), "there is no shadow");
-    for (name, lines) in &dumps {
+    // Of one that ended between its name and its first line there is nothing but the remark.
+    for (name, lines) in dumps.iter().filter(|(_, lines)| !lines.is_empty()) {
         parse(lines).with_context(|| name.clone())?;
     }
     let listed = listing::parse_shadows(&console.command("shadow")?)?;
