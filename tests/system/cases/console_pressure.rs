@@ -15,6 +15,7 @@ use xtask::console::{Console, PROMPT};
 use xtask::machine::Machine;
 
 use crate::Result;
+use crate::answers::expect_answer;
 use crate::faulty::{builder, start};
 use crate::line::{self, CTRL_C};
 
@@ -118,12 +119,6 @@ fn while_stopped(name: &str) -> AnyResult<()> {
 fn after_a_crash(name: &str) -> AnyResult<()> {
     let mut machine = start(builder(name, "crash")?)?;
     look_without_an_exit(&mut console(&mut machine)?)
-}
-
-fn expect_answer(console: &mut Console, command: &str, answer: &str) -> AnyResult<()> {
-    let lines = console.command(command)?;
-    ensure!(lines == [answer], "`{command}` was answered by {lines:?}");
-    Ok(())
 }
 
 fn a_million_leaves(name: &str) -> AnyResult<()> {

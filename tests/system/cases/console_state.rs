@@ -8,8 +8,9 @@ mod gathered;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
+use crate::answers::Records;
 use crate::{Result, expect_none};
-use gathered::{Records, Scene, hex, is, text, value, words};
+use gathered::{Scene, hex, is, text, value, words};
 
 /// vCPUs of the machine.
 const VCPUS: usize = 2;

@@ -10,6 +10,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use xtask::console::{Console, JsonConsole};
 
+use crate::answers::{Records, ask};
 use crate::scene::{self, Play};
 use crate::{Result, expect_none};
 
@@ -33,9 +34,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("walks_stage_1_faults_go_to_its_owner", stage_1_faults),
     ])
 }
-
-/// The records of an answer.
-type Records = Vec<Value>;
 
 /// What was gathered.
 struct Scene {
@@ -92,14 +90,6 @@ impl Play for Scene {
     fn log_dir(&self) -> &Path {
         &self.log_dir
     }
-}
-
-fn ask(console: &mut JsonConsole, command: &str) -> AnyResult<Records> {
-    let records = console.command(command)?;
-    records
-        .iter()
-        .map(|record| serde_json::from_str(record).with_context(|| format!("`{command}`: {record}")))
-        .collect()
 }
 
 fn stage1_dumps(console: &mut Console) -> AnyResult<Vec<Vec<String>>> {

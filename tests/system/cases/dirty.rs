@@ -5,6 +5,7 @@ use libtest_mimic::Trial;
 use xtask::console::Console;
 use xtask::machine::Builder;
 
+use crate::answers::expect_errors;
 use crate::{Result, entry, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -80,20 +81,14 @@ fn check_split(console: &mut Console, before: &[String]) -> AnyResult<()> {
 }
 
 fn check_errors(console: &mut Console) -> AnyResult<()> {
-    for command in [
+    let commands = [
         "dirty",
         "dirty report",
         "dirty start 0x2000-0x1000",
         "dirty begin",
         "split",
-    ] {
-        let answer = console.command(command)?;
-        ensure!(
-            matches!(&answer[..], [error] if error.starts_with("error: ")),
-            "`{command}`: {answer:?}"
-        );
-    }
-    Ok(())
+    ];
+    expect_errors(console, &commands)
 }
 
 fn check_report(lines: &[String]) -> AnyResult<()> {

@@ -21,6 +21,7 @@ use xtask::machine::{Machine, Outcome};
 use xtask::view;
 use xtask::view::live::{self, Session};
 
+use crate::answers::expect_answer;
 use crate::entry::LIMIT;
 use crate::scene::{self, Play};
 use crate::{Result, expect_none};
@@ -171,12 +172,6 @@ fn look_until_l2_prints(machine: &mut Machine, console: &mut Console) -> AnyResu
         }
         ensure!(Instant::now() < deadline, "L2 prints nothing while the console is used");
     }
-}
-
-fn expect_answer(console: &mut Console, command: &str, wanted: &str) -> AnyResult<()> {
-    let answer = console.command(command)?;
-    ensure!(answer == [wanted], "`{command}` was answered by {answer:?}");
-    Ok(())
 }
 
 /// Asks the console for everything about the running L2's tables.

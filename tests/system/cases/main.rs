@@ -10,6 +10,7 @@
 //! statement is counted by itself and the run is paid for once.
 
 mod after_panic;
+mod answers;
 mod bad_input;
 mod bench;
 mod boots;

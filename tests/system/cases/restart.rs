@@ -5,6 +5,7 @@ use libtest_mimic::Trial;
 use xtask::console::{Console, PROMPT};
 use xtask::machine::{Builder, Machine};
 
+use crate::answers::expect_errors;
 use crate::{Result, entry, line, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -52,21 +53,15 @@ fn ensure_dropped(answer: &[String]) -> AnyResult<()> {
 
 fn check_errors(console: &mut Console, shadow: &str) -> AnyResult<()> {
     let upside_down = format!("drop {shadow} 0x2000-0x1000");
-    for command in [
+    let commands = [
         "drop",
         "drop host",
         "drop el2",
         "drop shadow/99",
         "reset now",
         &upside_down,
-    ] {
-        let answer = console.command(command)?;
-        ensure!(
-            matches!(&answer[..], [error] if error.starts_with("error: ")),
-            "`{command}`: {answer:?}"
-        );
-    }
-    Ok(())
+    ];
+    expect_errors(console, &commands)
 }
 
 /// Resets by the console, which must find every frame, and comes back with a new one.

@@ -6,6 +6,7 @@ use libtest_mimic::Trial;
 use xtask::console::Console;
 use xtask::machine::Builder;
 
+use crate::answers::{expect_answer, expect_errors};
 use crate::{Result, entry, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -32,7 +33,7 @@ fn tell(name: &str) -> Result {
 
 /// While all is stopped: two looks are alike whatever the table, and a drop is what it says. Gives what was dropped.
 fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyResult<Vec<String>> {
-    one(console, "stop", "stopped")?;
+    expect_answer(console, "stop", "stopped")?;
     for table in tables {
         let taken = console.command(&format!("snap look {table}"))?;
         if taken.iter().all(|line| line.starts_with("error: ")) {
@@ -44,7 +45,7 @@ fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyR
             taken.len() == 1 && taken[0].starts_with(&format!("look: {table}, ")),
             "{taken:?}"
         );
-        one(console, "diff look", "no difference")?;
+        expect_answer(console, "diff look", "no difference")?;
     }
     let before = console.command(&format!("snap before {shadow}"))?;
     let kib = number_before(&before, " KiB in ")?;
@@ -71,7 +72,7 @@ fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyR
     let back = console.command("diff after before")?;
     let mirrored = gone.iter().map(|line| line.replacen('-', "+", 1));
     ensure!(mirrored.eq(back.iter().take(gone.len()).cloned()), "{back:?}");
-    one(console, "cont", "running")?;
+    expect_answer(console, "cont", "running")?;
     Ok(gone)
 }
 
@@ -97,7 +98,8 @@ fn check_watch(console: &mut Console, shadow: &str, gone: &[String]) -> AnyResul
 }
 
 fn check_errors(console: &mut Console, shadow: &str) -> AnyResult<()> {
-    for command in [
+    let upside_down = format!("snap a {shadow} 0x2000-0x1000");
+    let commands = [
         "diff",
         "diff nothing",
         "snap -d nothing",
@@ -107,15 +109,9 @@ fn check_errors(console: &mut Console, shadow: &str) -> AnyResult<()> {
         "snap a-very-long-name-indeed host",
         "watch",
         "watch nothing",
-        &format!("snap a {shadow} 0x2000-0x1000"),
-    ] {
-        let answer = console.command(command)?;
-        ensure!(
-            matches!(&answer[..], [error] if error.starts_with("error: ")),
-            "`{command}`: {answer:?}"
-        );
-    }
-    Ok(())
+        &upside_down,
+    ];
+    expect_errors(console, &commands)
 }
 
 fn forget(console: &mut Console) -> AnyResult<()> {
@@ -125,13 +121,6 @@ fn forget(console: &mut Console) -> AnyResult<()> {
     }
     let left = console.command("snap")?;
     ensure!(left.is_empty(), "{left:?}");
-    Ok(())
-}
-
-/// Has a command answered by one line.
-fn one(console: &mut Console, command: &str, expected: &str) -> AnyResult<()> {
-    let answer = console.command(command)?;
-    ensure!(answer == [expected], "`{command}`: {answer:?}");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result as AnyResult, bail, ensure};
+use anyhow::{Context, Result as AnyResult, bail};
 use libtest_mimic::Trial;
 use system_tests::listing::{self, ShadowRow};
 use system_tests::ptdump::{Dump, check_for_gaps, split_by_name};
@@ -17,6 +17,7 @@ use xtask::console::Console;
 use xtask::machine::{Builder, Machine, Outcome};
 use xtask::memory::MemorySize;
 
+use crate::answers::expect_answer;
 use crate::scene::{self, Play};
 use crate::{Result, expect_none};
 
@@ -236,12 +237,6 @@ impl Pulse {
         }
         Ok(())
     }
-}
-
-fn expect_answer(console: &mut Console, command: &str, wanted: &str) -> AnyResult<()> {
-    let answer = console.command(command)?;
-    ensure!(answer == [wanted], "`{command}` was answered by {answer:?}");
-    Ok(())
 }
 
 /// How many VMs there had been, line by line: `vmm: stress 12 s, 345 VMs, 1234 runs`.

@@ -9,6 +9,7 @@ use xtask::console::JsonConsole;
 use xtask::machine::Machine;
 
 use super::{FEATURES, TRIED, VCPUS};
+use crate::answers::{Records, ask};
 use crate::entry::LIMIT;
 use crate::scene::{self, Play};
 
@@ -31,9 +32,6 @@ const REFUSED: [&str; 12] = [
     "mem 0x40000004",
     "mem shadow/1:0x9000000",
 ];
-
-/// The records of an answer.
-pub(super) type Records = Vec<Value>;
 
 /// What was gathered.
 pub(super) struct Scene {
@@ -116,14 +114,6 @@ fn features_of_l1(machine: &mut Machine) -> AnyResult<String> {
     let lines = machine.console_lines();
     let line = lines.iter().find(|line| line.starts_with("Features"));
     line.cloned().context("no line of features in /proc/cpuinfo")
-}
-
-fn ask(console: &mut JsonConsole, command: &str) -> AnyResult<Records> {
-    let records = console.command(command)?;
-    records
-        .iter()
-        .map(|record| serde_json::from_str(record).with_context(|| format!("`{command}`: {record}")))
-        .collect()
 }
 
 /// Asks what the vCPUs do until vCPU 0 was seen running L1 and running L2.
