@@ -16,12 +16,12 @@
 //! - [`version`], [`cpio`], [`elf`], [`arm64_image`], [`lock`], [`memory`]: pure
 //!   values and formats;
 //! - [`project`], [`process`], [`progress`]: where things are, how programs run;
-//! - [`download`], [`apt`], [`deb`]: Debian's archive;
+//! - [`download`], [`apt`], [`deb`], [`linux_source`]: Debian's archive;
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`mod@bench`], [`hotspots`], [`perfetto`],
-//!   [`view`], [`golden`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`mod@bench`], [`selftests`], [`hotspots`],
+//!   [`perfetto`], [`view`], [`golden`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -36,6 +36,7 @@ pub mod elf;
 pub mod firmware;
 pub mod golden;
 pub mod hotspots;
+pub mod linux_source;
 pub mod lock;
 pub mod machine;
 pub mod memory;
@@ -46,6 +47,7 @@ pub mod profile;
 pub mod progress;
 pub mod project;
 pub mod run;
+pub mod selftests;
 pub mod setup;
 pub mod test;
 pub mod version;

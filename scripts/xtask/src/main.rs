@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{bench, doctor, firmware, golden, hotspots, payload, perfetto, run, setup, test, view};
+use xtask::{bench, doctor, firmware, golden, hotspots, payload, perfetto, run, selftests, setup, test, view};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Test(TestArgs),
     /// Count what operations cost, natively and under gnomon; exit status 1 when a budget is broken
     Bench(BenchArgs),
+    /// Run KVM's own selftests in L1, natively and under gnomon; exit status 1 when one passes only natively
+    Selftests(SelftestsArgs),
     /// Count where gnomon's instructions go, by function
     Profile(Box<ProfileArgs>),
     /// Write gnomon's trace events as a file for Perfetto
@@ -80,6 +82,19 @@ struct BenchArgs {
     /// Record the bare payload's counts under gnomon in tests/golden/bench.txt instead
     #[arg(long, conflicts_with_all = ["filter", "kernel", "json"])]
     record: bool,
+}
+
+#[derive(Args)]
+struct SelftestsArgs {
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// How long one test may take [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<u64>,
+    /// One JSON object a test
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -309,6 +324,14 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 json: arguments.json,
             };
             Ok(u8::from(!bench::run(&project, &options)?))
+        }
+        Command::Selftests(arguments) => {
+            let options = selftests::Options {
+                filter: arguments.filter,
+                limit: arguments.limit.map(Duration::from_secs),
+                json: arguments.json,
+            };
+            Ok(u8::from(!selftests::run(&project, &options)?))
         }
         Command::Profile(arguments) => {
             let options = hotspots::Options {

@@ -11,6 +11,7 @@
 
 mod initrd;
 mod packages;
+mod selftests;
 mod vmm;
 
 use std::fs;
@@ -28,6 +29,7 @@ use crate::progress::{Step, say};
 use crate::project::Project;
 
 pub use packages::{Kernel, repin};
+pub use selftests::selftests_initrd;
 pub use vmm::vmm_initrd;
 
 /// What L1's command line always has with the default payload.

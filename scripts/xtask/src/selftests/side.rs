@@ -1,0 +1,178 @@
+//! Running the tests on one side, and how each ended.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::list::Test;
+use crate::machine::builder::Request;
+use crate::machine::config::{Console, DebugUart};
+use crate::machine::running::{Machine, Watch};
+use crate::memory::MemorySize;
+use crate::payload::{self, Kernel};
+use crate::progress::say;
+use crate::project::Project;
+
+/// The machine of both sides.
+const CPU_COUNT: u32 = 2;
+const RAM_MIB: u64 = 4096;
+
+/// How long L1 may take to boot, and beyond a test's own limit to say that it was over.
+const SLACK: Duration = Duration::from_mins(5);
+
+/// What is below L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Native,
+    Gnomon,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Gnomon => "gnomon",
+        })
+    }
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Pass,
+    /// It says that something it needs is not there.
+    Skip,
+    Fail,
+    /// It was ended when its time was over.
+    Timeout,
+    /// With it ended the machine, or it took L1 along.
+    Crash,
+}
+
+impl Verdict {
+    /// From the status that the shell gives: selftests have one of their own for skipping, and what is killed has 128
+    /// and the signal's number.
+    fn from_status(status: u32) -> Self {
+        match status {
+            0 => Self::Pass,
+            4 => Self::Skip,
+            137 => Self::Timeout,
+            _ => Self::Fail,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Skip => "skip",
+            Self::Fail => "fail",
+            Self::Timeout => "timeout",
+            Self::Crash => "crash",
+        })
+    }
+}
+
+/// Runs the tests, on one machine unless a test takes it along; the verdicts are in the tests' order.
+///
+/// # Errors
+///
+/// When a machine cannot be made or started, or does not come as far as its first test.
+pub(super) fn run(
+    project: &Project,
+    side: Side,
+    tests: &[Test],
+    programs: &Path,
+    limit: Duration,
+) -> Result<Vec<Verdict>> {
+    let mut verdicts = Vec::new();
+    while verdicts.len() < tests.len() {
+        let rest = &tests[verdicts.len()..];
+        let mut machine = start(project, side, rest, programs, limit, verdicts.len())?;
+        for test in rest {
+            machine.set_limit(SLACK);
+            machine.wait_for(&format!("selftest {} begins", test.name))?;
+            machine.set_limit(limit + SLACK);
+            let verdict = verdict_on(&mut machine, test);
+            say(&format!("selftests: {side}: {} {verdict}", test.name));
+            verdicts.push(verdict);
+            if verdict == Verdict::Crash {
+                break;
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Waits for a test's end. Why there is none is said at once, for the machine is gone afterwards.
+fn verdict_on(machine: &mut Machine, test: &Test) -> Verdict {
+    let line = machine.wait_for(&format!("selftest {} ended ", test.name));
+    let status = line.map(|line| line.rsplit(' ').next().and_then(|word| word.parse().ok()));
+    match status {
+        Ok(Some(status)) => Verdict::from_status(status),
+        Ok(None) => Verdict::Fail,
+        Err(error) => {
+            say(&format!("selftests: {}: {error:#}", test.name));
+            Verdict::Crash
+        }
+    }
+}
+
+/// A machine that runs these tests; `done` is how many there were before. Its logs are in the target directory, under
+/// `selftests`.
+fn start(
+    project: &Project,
+    side: Side,
+    tests: &[Test],
+    programs: &Path,
+    limit: Duration,
+    done: usize,
+) -> Result<Machine> {
+    let lines: Vec<(&str, String)> = tests
+        .iter()
+        .map(|test| (&test.name[..], test.arguments.join(" ")))
+        .collect();
+    let request = Request {
+        kernel: Some(payload::kernel_image(project, Kernel::Seven)?),
+        initrd: Some(payload::selftests_initrd(project, &lines, programs)?),
+        append: vec![format!(
+            "{} quiet gnomon.limit={}",
+            payload::COMMAND_LINE,
+            limit.as_secs()
+        )],
+        cpu_count: Some(CPU_COUNT),
+        memory: Some(MemorySize::from_mib(RAM_MIB)),
+        headless: true,
+        native: side == Side::Native,
+        ..Request::default()
+    };
+    let log_dir = project.target_dir().join("selftests").join(format!("{side}-{done}"));
+    let debug_uart = DebugUart::Log(log_dir.join("debug.log"));
+    let config = request.config(project, Console::Stdio, debug_uart)?;
+    say(&format!("selftests: {side}: {} tests", tests.len()));
+    Machine::start(
+        &config,
+        &Watch {
+            log_dir,
+            echo: false,
+            input: false,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_verdict() {
+        let verdicts = [0, 4, 254, 137, 134].map(Verdict::from_status);
+        use Verdict::{Fail, Pass, Skip, Timeout};
+        assert_eq!(verdicts, [Pass, Skip, Fail, Timeout, Fail]);
+    }
+}
