@@ -13,7 +13,7 @@ use ::trace::Event;
 use syndrome::{
     Esr,
     esr::{ec, hpfar},
-    forward, idreg,
+    forward,
     regs::pstate,
     vncr,
 };
@@ -165,11 +165,12 @@ fn hypercall(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
 /// L1's guest uses a register.
 fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     let access = exit.esr.sysreg();
-    if idreg::is_hidden(access.reg) {
+    let row = access.reg.row();
+    if row.is_hidden() {
         inject::undefined(vcpu, frame);
         return Party::L2;
     }
-    if !forward::wants(access.reg, access.is_read, &vcpu.l1_controls()) {
+    if !forward::wants(row, access.is_read, &vcpu.l1_controls()) {
         sysreg::handle_nested(vcpu, frame, access);
         return Party::L2;
     }

@@ -145,7 +145,7 @@ impl Snapshot {
         };
         let mut page = [0; vncr::SLOT_COUNT];
         for (value, slot) in page.iter_mut().zip(vncr::slots()) {
-            *value = vcpu.vncr.get(slot.offset);
+            *value = vcpu.vncr.get(slot.offset());
         }
         Self {
             cpu: vcpu.cpu,
@@ -172,7 +172,7 @@ impl Snapshot {
     pub fn at_offset(&self, offset: usize) -> Option<u64> {
         vncr::slots()
             .zip(self.page)
-            .find(|(slot, _)| slot.offset == offset)
+            .find(|(slot, _)| slot.offset() == offset)
             .map(|(_, value)| value)
     }
 

@@ -55,7 +55,7 @@ fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: 
 
 #[cold]
 fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
-    if idreg::is_hidden(access.reg) {
+    if access.reg.row().is_hidden() {
         inject::undefined(vcpu, frame);
     } else {
         unhandled::system_register(vcpu, frame, access.reg, access.is_read);
@@ -79,13 +79,15 @@ fn id_register(reg: SysReg) -> Option<u64> {
         .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
 }
 
+/// Which register of the hardware is meant; by the table of registers, it stands for what it is said to stand for.
 macro_rules! mapped {
-    ($reg:expr, $($name:ident => $hardware:ident),* $(,)?) => {
+    ($reg:expr, $($name:ident => $hardware:ident),* $(,)?) => {{
+        $(const { assert!(SysReg::$name.is_in_place_of(SysReg::$hardware)) };)*
         match $reg {
             $(SysReg::$name => Some(&$hardware as &dyn Mapped),)*
             _ => None,
         }
-    };
+    }};
 }
 
 /// A register of the hardware that stands for one of L1's.

@@ -3,9 +3,9 @@
 //! While a nested context runs, the hardware traps what L0 or L1 asked for
 //! ([`merge`](crate::merge)). An exit L1 asked for is delivered to vEL2 with the
 //! hardware's own syndrome; everything else L0 handles and L1 never learns of.
-//! The decision is data: a table from encodings to the controls that trap them
-//! (`forward/table.rs`), each control a register, a mask, and whether it traps
-//! when set or when clear.
+//! The decision is data: each row of the table of encodings names the controls
+//! that trap it ([`Trap`](crate::sysreg::Trap)), each control a register, a mask,
+//! and whether it traps when set or when clear.
 //!
 //! Three things are the caller's. The question is only asked for a nested
 //! context, since nothing of this applies to vEL2 and host EL0. What is hidden
@@ -14,13 +14,12 @@
 //! MTE) therefore do not appear. And the values are those of the VNCR page and
 //! of L1's emulated registers, raw: a bit that means nothing here is ignored.
 
-mod table;
-
 use crate::{
-    Esr, SysReg,
+    Esr,
     esr::ec,
     merge::is_enabled,
     regs::{cpacr, hcr_el2, mdcr_el2},
+    sysreg::Row,
 };
 
 /// L1's trap controls, as L1 wrote them.
@@ -46,7 +45,7 @@ pub struct L1Controls {
 
 /// A register that holds trap controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     Hcr,
     Mdcr,
     Cptr,
@@ -56,7 +55,7 @@ enum Source {
 
 /// Which direction of access a control traps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub(crate) enum Access {
     Any,
     Read,
     Write,
@@ -64,20 +63,13 @@ enum Access {
 
 /// One way L1 can ask for a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Control {
-    source: Source,
+pub(crate) struct Control {
+    pub(crate) source: Source,
     /// Bits of the source, any of which decides.
-    mask: u64,
+    pub(crate) mask: u64,
     /// Whether a bit traps when it is 1, as most do, or when it is 0.
-    traps_when_set: bool,
-    access: Access,
-}
-
-/// A block of encodings, both ends included, and what traps it.
-struct Row {
-    first: SysReg,
-    last: SysReg,
-    controls: &'static [Control],
+    pub(crate) traps_when_set: bool,
+    pub(crate) access: Access,
 }
 
 impl Control {
@@ -100,21 +92,11 @@ impl Control {
     }
 }
 
-/// The row an encoding belongs to.
-fn row(reg: SysReg) -> Option<&'static Row> {
-    let after = table::ROWS.partition_point(|row| row.first <= reg);
-    let row = table::ROWS.get(after.checked_sub(1)?)?;
-    (reg <= row.last).then_some(row)
-}
-
-/// Whether L1 wants to see its guest's access to `reg`, a system register or
+/// Whether L1 wants to see its guest's access to a system register or
 /// instruction (EC 0x18). Instructions are writes.
 #[must_use]
-pub fn wants(reg: SysReg, is_read: bool, l1: &L1Controls) -> bool {
-    if reg.is_implementation_defined() {
-        return l1.hcr & hcr_el2::TIDCP != 0;
-    }
-    row(reg).is_some_and(|row| row.controls.iter().any(|control| control.traps(is_read, l1)))
+pub fn wants(row: Row, is_read: bool, l1: &L1Controls) -> bool {
+    row.trap.controls().iter().any(|control| control.traps(is_read, l1))
 }
 
 /// Whether L1 wants to see an exception of its guest other than a trapped

@@ -188,6 +188,14 @@ const MMFR2: &[Field] = &[
 const MMFR4: &[Field] = &[(24, "E2H0", DenyE2h0(0b1110))];
 
 impl Rule {
+    /// The most that is ever shown.
+    const fn most(self) -> u8 {
+        match self {
+            Upto(most) | Emulated(most) | VheOnly(most) | DenyE2h0(most) => most,
+            SignedUpto(most) => most.cast_unsigned() & 0xf,
+        }
+    }
+
     /// The value shown for a field that is `hardware` (four bits).
     const fn apply(self, hardware: u8, offer: Offer) -> u8 {
         match self {
@@ -231,45 +239,22 @@ pub fn visible(reg: SysReg, hardware: u64, offer: Offer) -> u64 {
     })
 }
 
-/// Blocks of registers (first and last encoding) of features that L1 is never shown.
-const HIDDEN: &[(SysReg, SysReg)] = &[
-    // Performance monitors: PMINTEN*, PMMIR, PMCR to PMSWINC, PMEVCNTR to PMCCFILTR.
-    (SysReg::new(3, 0, 9, 14, 0), SysReg::new(3, 0, 9, 14, 7)),
-    (SysReg::new(3, 3, 9, 12, 0), SysReg::new(3, 3, 9, 14, 7)),
-    (SysReg::new(3, 3, 14, 8, 0), SysReg::new(3, 3, 14, 15, 7)),
-    // Statistical profiling and trace buffer.
-    (SysReg::new(3, 0, 9, 9, 0), SysReg::new(3, 0, 9, 11, 7)),
-    // Trace filter.
-    (SysReg::new(3, 0, 1, 2, 1), SysReg::new(3, 0, 1, 2, 1)),
-    // SVE and SME control.
-    (SysReg::new(3, 0, 1, 2, 0), SysReg::new(3, 0, 1, 2, 0)),
-    (SysReg::new(3, 0, 1, 2, 4), SysReg::new(3, 0, 1, 2, 6)),
-    // Software context numbers, which FEAT_CSV2_2 would bring.
-    (SysReg::new(3, 0, 13, 0, 7), SysReg::new(3, 0, 13, 0, 7)),
-    (SysReg::new(3, 3, 13, 0, 7), SysReg::new(3, 3, 13, 0, 7)),
-    // TPIDR2_EL0, of SME.
-    (SysReg::new(3, 3, 13, 0, 5), SysReg::new(3, 3, 13, 0, 5)),
-    // Activity monitors.
-    (SysReg::new(3, 3, 13, 2, 0), SysReg::new(3, 3, 13, 15, 7)),
-];
-
-/// The `CRn` that any of them has, one bit each.
-const HIDDEN_CRN: u16 = {
-    let (mut crns, mut row) = (0, 0);
-    while row < HIDDEN.len() {
-        let (first, last) = HIDDEN[row];
-        assert!(first.crn() == last.crn(), "a row of one CRn");
-        crns |= 1 << first.crn();
+/// The most that L1 is shown in the field of `reg` whose lowest bit is `shift`, whatever the machine.
+pub(crate) const fn shown_at_most(reg: SysReg, shift: u8) -> u8 {
+    let mut row = 0;
+    while row < SHOWN.len() {
+        let (shown, fields) = SHOWN[row];
+        let mut field = 0;
+        while field < fields.len() {
+            let (at, _, rule) = fields[field];
+            if shown.bits() == reg.bits() && at == shift {
+                return rule.most();
+            }
+            field += 1;
+        }
         row += 1;
     }
-    crns
-};
-
-/// Whether `reg` belongs to a feature that the feature registers deny: an access that traps is undefined, for L1 and its
-/// guests alike, whatever L1's trap controls say.
-#[must_use]
-pub fn is_hidden(reg: SysReg) -> bool {
-    HIDDEN_CRN >> reg.crn() & 1 != 0 && HIDDEN.iter().any(|&(first, last)| reg.is_within(first, last))
+    0
 }
 
 /// The shown fields of a feature register, lowest first: position of the lowest
@@ -301,7 +286,7 @@ mod tests {
             SysReg::ZCR_EL1,
             SysReg::SCXTNUM_EL1,
         ] {
-            assert!(is_hidden(reg), "{reg}");
+            assert!(reg.row().is_hidden(), "{reg}");
         }
     }
 
@@ -313,7 +298,7 @@ mod tests {
             SysReg::CNTV_CTL_EL0,
             SysReg::ID_AA64PFR0_EL1,
         ] {
-            assert!(!is_hidden(reg), "{reg}");
+            assert!(!reg.row().is_hidden(), "{reg}");
         }
     }
 

@@ -12,7 +12,7 @@ mod layout;
 
 use core::fmt;
 
-use crate::{SysReg, vncr};
+use crate::{SysReg, sysreg::Place, vncr};
 
 pub use layout::{Summary, is_telling, layout, unnamed};
 
@@ -78,108 +78,87 @@ pub enum Home {
     Interface(usize),
 }
 
-/// A row of the table.
-type Row = (Owner, SysReg, Home);
-
-const fn shared(reg: SysReg) -> Row {
-    (Owner::Running, reg, Home::Shared)
-}
-const fn vel2(reg: SysReg, slot: usize) -> Row {
-    (Owner::L1, reg, Home::Vel2(slot))
-}
-const fn page(reg: SysReg, slot: usize) -> Row {
-    (Owner::L1, reg, Home::Page(slot))
-}
-const fn emulated(reg: SysReg) -> Row {
-    (Owner::L1, reg, Home::Emulated)
-}
-const fn interface(reg: SysReg, slot: usize) -> Row {
-    (Owner::L1, reg, Home::Interface(slot))
-}
-const fn guest(reg: SysReg, slot: usize) -> Row {
-    (Owner::L2, reg, Home::Guest(slot))
-}
-
-static ROWS: &[Row] = &[
-    shared(SysReg::SP_EL0),
-    shared(SysReg::TPIDR_EL0),
-    shared(SysReg::TPIDRRO_EL0),
-    shared(SysReg::TPIDR_EL1),
-    shared(SysReg::PAR_EL1),
-    page(SysReg::HCR_EL2, vncr::HCR_EL2),
-    vel2(SysReg::SCTLR_EL2, vncr::SCTLR_EL1),
-    vel2(SysReg::CPTR_EL2, vncr::CPACR_EL1),
-    vel2(SysReg::TCR_EL2, vncr::TCR_EL1),
-    vel2(SysReg::TTBR0_EL2, vncr::TTBR0_EL1),
-    vel2(SysReg::TTBR1_EL2, vncr::TTBR1_EL1),
-    vel2(SysReg::MAIR_EL2, vncr::MAIR_EL1),
-    vel2(SysReg::AMAIR_EL2, vncr::AMAIR_EL1),
-    vel2(SysReg::CONTEXTIDR_EL2, vncr::CONTEXTIDR_EL1),
-    vel2(SysReg::VBAR_EL2, vncr::VBAR_EL1),
-    vel2(SysReg::ESR_EL2, vncr::ESR_EL1),
-    vel2(SysReg::FAR_EL2, vncr::FAR_EL1),
-    emulated(SysReg::HPFAR_EL2),
-    vel2(SysReg::AFSR0_EL2, vncr::AFSR0_EL1),
-    vel2(SysReg::AFSR1_EL2, vncr::AFSR1_EL1),
-    vel2(SysReg::ELR_EL2, vncr::ELR_EL1),
-    vel2(SysReg::SPSR_EL2, vncr::SPSR_EL1),
-    vel2(SysReg::SP_EL2, vncr::SP_EL1),
-    page(SysReg::TPIDR_EL2, vncr::TPIDR_EL2),
-    page(SysReg::VTTBR_EL2, vncr::VTTBR_EL2),
-    page(SysReg::VTCR_EL2, vncr::VTCR_EL2),
-    page(SysReg::VPIDR_EL2, vncr::VPIDR_EL2),
-    page(SysReg::VMPIDR_EL2, vncr::VMPIDR_EL2),
-    page(SysReg::VSESR_EL2, vncr::VSESR_EL2),
-    page(SysReg::VDISR_EL2, vncr::VDISR_EL2),
-    page(SysReg::HSTR_EL2, vncr::HSTR_EL2),
-    emulated(SysReg::MDCR_EL2),
-    emulated(SysReg::CNTHCTL_EL2),
-    page(SysReg::CNTVOFF_EL2, vncr::CNTVOFF_EL2),
-    (Owner::L1, SysReg::CNTHP_CTL_EL2, Home::L1Timer),
-    (Owner::L1, SysReg::CNTHP_CVAL_EL2, Home::L1Timer),
-    (Owner::L1, SysReg::CNTHV_CTL_EL2, Home::L1Timer),
-    (Owner::L1, SysReg::CNTHV_CVAL_EL2, Home::L1Timer),
-    interface(SysReg::ICH_HCR_EL2, vncr::ICH_HCR_EL2),
-    interface(SysReg::ICH_VMCR_EL2, vncr::ICH_VMCR_EL2),
-    interface(SysReg::ICH_AP0R0_EL2, vncr::ICH_AP0R0_EL2),
-    interface(SysReg::ICH_AP1R0_EL2, vncr::ICH_AP1R0_EL2),
-    interface(SysReg::ICH_LR0_EL2, vncr::ICH_LR0_EL2),
-    interface(SysReg::ICH_LR1_EL2, vncr::ICH_LR1_EL2),
-    interface(SysReg::ICH_LR2_EL2, vncr::ICH_LR2_EL2),
-    interface(SysReg::ICH_LR3_EL2, vncr::ICH_LR3_EL2),
-    interface(SysReg::ICH_LR4_EL2, vncr::ICH_LR4_EL2),
-    interface(SysReg::ICH_LR5_EL2, vncr::ICH_LR5_EL2),
-    interface(SysReg::ICH_LR6_EL2, vncr::ICH_LR6_EL2),
-    interface(SysReg::ICH_LR7_EL2, vncr::ICH_LR7_EL2),
-    interface(SysReg::ICH_LR8_EL2, vncr::ICH_LR8_EL2),
-    interface(SysReg::ICH_LR9_EL2, vncr::ICH_LR9_EL2),
-    interface(SysReg::ICH_LR10_EL2, vncr::ICH_LR10_EL2),
-    interface(SysReg::ICH_LR11_EL2, vncr::ICH_LR11_EL2),
-    interface(SysReg::ICH_LR12_EL2, vncr::ICH_LR12_EL2),
-    interface(SysReg::ICH_LR13_EL2, vncr::ICH_LR13_EL2),
-    interface(SysReg::ICH_LR14_EL2, vncr::ICH_LR14_EL2),
-    interface(SysReg::ICH_LR15_EL2, vncr::ICH_LR15_EL2),
-    guest(SysReg::SCTLR_EL1, vncr::SCTLR_EL1),
-    guest(SysReg::CPACR_EL1, vncr::CPACR_EL1),
-    guest(SysReg::TCR_EL1, vncr::TCR_EL1),
-    guest(SysReg::TTBR0_EL1, vncr::TTBR0_EL1),
-    guest(SysReg::TTBR1_EL1, vncr::TTBR1_EL1),
-    guest(SysReg::MAIR_EL1, vncr::MAIR_EL1),
-    guest(SysReg::AMAIR_EL1, vncr::AMAIR_EL1),
-    guest(SysReg::CONTEXTIDR_EL1, vncr::CONTEXTIDR_EL1),
-    guest(SysReg::VBAR_EL1, vncr::VBAR_EL1),
-    guest(SysReg::ESR_EL1, vncr::ESR_EL1),
-    guest(SysReg::FAR_EL1, vncr::FAR_EL1),
-    guest(SysReg::AFSR0_EL1, vncr::AFSR0_EL1),
-    guest(SysReg::AFSR1_EL1, vncr::AFSR1_EL1),
-    guest(SysReg::ELR_EL1, vncr::ELR_EL1),
-    guest(SysReg::SPSR_EL1, vncr::SPSR_EL1),
-    guest(SysReg::SP_EL1, vncr::SP_EL1),
-    (Owner::L2, SysReg::CNTKCTL_EL1, Home::Emulated),
-    (Owner::L2, SysReg::CNTP_CTL_EL0, Home::GuestTimer(vncr::CNTP_CTL_EL0)),
-    (Owner::L2, SysReg::CNTP_CVAL_EL0, Home::GuestTimer(vncr::CNTP_CVAL_EL0)),
-    (Owner::L2, SysReg::CNTV_CTL_EL0, Home::GuestTimer(vncr::CNTV_CTL_EL0)),
-    (Owner::L2, SysReg::CNTV_CVAL_EL0, Home::GuestTimer(vncr::CNTV_CVAL_EL0)),
+/// L1's and its guest's, in the order in which people read them.
+static ORDER: &[SysReg] = &[
+    SysReg::SP_EL0,
+    SysReg::TPIDR_EL0,
+    SysReg::TPIDRRO_EL0,
+    SysReg::TPIDR_EL1,
+    SysReg::PAR_EL1,
+    SysReg::HCR_EL2,
+    SysReg::SCTLR_EL2,
+    SysReg::CPTR_EL2,
+    SysReg::TCR_EL2,
+    SysReg::TTBR0_EL2,
+    SysReg::TTBR1_EL2,
+    SysReg::MAIR_EL2,
+    SysReg::AMAIR_EL2,
+    SysReg::CONTEXTIDR_EL2,
+    SysReg::VBAR_EL2,
+    SysReg::ESR_EL2,
+    SysReg::FAR_EL2,
+    SysReg::HPFAR_EL2,
+    SysReg::AFSR0_EL2,
+    SysReg::AFSR1_EL2,
+    SysReg::ELR_EL2,
+    SysReg::SPSR_EL2,
+    SysReg::SP_EL2,
+    SysReg::TPIDR_EL2,
+    SysReg::VTTBR_EL2,
+    SysReg::VTCR_EL2,
+    SysReg::VPIDR_EL2,
+    SysReg::VMPIDR_EL2,
+    SysReg::VSESR_EL2,
+    SysReg::VDISR_EL2,
+    SysReg::HSTR_EL2,
+    SysReg::MDCR_EL2,
+    SysReg::CNTHCTL_EL2,
+    SysReg::CNTVOFF_EL2,
+    SysReg::CNTHP_CTL_EL2,
+    SysReg::CNTHP_CVAL_EL2,
+    SysReg::CNTHV_CTL_EL2,
+    SysReg::CNTHV_CVAL_EL2,
+    SysReg::ICH_HCR_EL2,
+    SysReg::ICH_VMCR_EL2,
+    SysReg::ICH_AP0R0_EL2,
+    SysReg::ICH_AP1R0_EL2,
+    SysReg::ICH_LR0_EL2,
+    SysReg::ICH_LR1_EL2,
+    SysReg::ICH_LR2_EL2,
+    SysReg::ICH_LR3_EL2,
+    SysReg::ICH_LR4_EL2,
+    SysReg::ICH_LR5_EL2,
+    SysReg::ICH_LR6_EL2,
+    SysReg::ICH_LR7_EL2,
+    SysReg::ICH_LR8_EL2,
+    SysReg::ICH_LR9_EL2,
+    SysReg::ICH_LR10_EL2,
+    SysReg::ICH_LR11_EL2,
+    SysReg::ICH_LR12_EL2,
+    SysReg::ICH_LR13_EL2,
+    SysReg::ICH_LR14_EL2,
+    SysReg::ICH_LR15_EL2,
+    SysReg::SCTLR_EL1,
+    SysReg::CPACR_EL1,
+    SysReg::TCR_EL1,
+    SysReg::TTBR0_EL1,
+    SysReg::TTBR1_EL1,
+    SysReg::MAIR_EL1,
+    SysReg::AMAIR_EL1,
+    SysReg::CONTEXTIDR_EL1,
+    SysReg::VBAR_EL1,
+    SysReg::ESR_EL1,
+    SysReg::FAR_EL1,
+    SysReg::AFSR0_EL1,
+    SysReg::AFSR1_EL1,
+    SysReg::ELR_EL1,
+    SysReg::SPSR_EL1,
+    SysReg::SP_EL1,
+    SysReg::CNTKCTL_EL1,
+    SysReg::CNTP_CTL_EL0,
+    SysReg::CNTP_CVAL_EL0,
+    SysReg::CNTV_CTL_EL0,
+    SysReg::CNTV_CVAL_EL0,
 ];
 
 /// Physical registers that depend on who runs.
@@ -229,14 +208,40 @@ pub fn all() -> impl Iterator<Item = (Owner, Register)> {
     let running = (0..X_COUNT).map(Register::X).chain([Register::Pc, Register::Pstate]);
     running
         .map(|register| (Owner::Running, register))
-        .chain(ROWS.iter().map(|(owner, reg, _)| (*owner, Register::Sys(*reg))))
+        .chain(ORDER.iter().map(|reg| (owner(*reg), Register::Sys(*reg))))
         .chain(HARDWARE.iter().map(|reg| (Owner::Hardware, Register::Hardware(*reg))))
 }
 
 /// Where a register of L1's or its guest's is kept; `None` for one that a vCPU does not have.
 #[must_use]
 pub fn home(reg: SysReg) -> Option<Home> {
-    ROWS.iter().find(|row| row.1 == reg).map(|row| row.2)
+    const TIMERS: u8 = SysReg::CNTV_CTL_EL0.crn();
+    const INTERFACE: u8 = SysReg::ICH_HCR_EL2.crn();
+    if !ORDER.contains(&reg) {
+        return None;
+    }
+    Some(match reg.row().place {
+        // While L1 runs, the hardware's has bits of L1's CNTHCTL_EL2.
+        _ if reg == SysReg::CNTKCTL_EL1 => Home::Emulated,
+        Place::Hardware => Home::Shared,
+        Place::Mapped(word) | Place::Redirected(word) | Place::Unnamed(word) => Home::Vel2(word.offset()),
+        Place::Twin(word) if reg.crn() == TIMERS => Home::GuestTimer(word.offset()),
+        Place::Twin(word) | Place::Guest(word) => Home::Guest(word.offset()),
+        Place::Page(word) if reg.crn() == INTERFACE && reg != SysReg::VDISR_EL2 => Home::Interface(word.offset()),
+        Place::Page(word) => Home::Page(word.offset()),
+        Place::Timer => Home::L1Timer,
+        Place::Emulated => Home::Emulated,
+        Place::Absent | Place::Alias(_) | Place::Computed | Place::Zero | Place::Id => return None,
+    })
+}
+
+fn owner(reg: SysReg) -> Owner {
+    match reg.row().place {
+        Place::Hardware if reg == SysReg::CNTKCTL_EL1 => Owner::L2,
+        Place::Hardware => Owner::Running,
+        Place::Twin(_) | Place::Guest(_) => Owner::L2,
+        _ => Owner::L1,
+    }
 }
 
 impl Register {
@@ -324,19 +329,20 @@ mod tests {
     }
 
     #[test]
-    fn homes_in_the_page_are_the_slots_of_their_registers() {
-        for (_, reg, home) in ROWS {
-            match home {
-                Home::Guest(offset) | Home::Page(offset) | Home::GuestTimer(offset) | Home::Interface(offset) => {
-                    assert_eq!(vncr::offset(*reg), Some(*offset), "{reg}");
-                }
-                Home::Vel2(offset) => {
-                    let slot = vncr::slots().find(|slot| slot.offset == *offset).expect("a slot");
-                    assert_eq!(slot.reg.op0(), 3, "{reg}");
-                    assert_eq!(vncr::offset(*reg), None, "{reg} is not in the page");
-                }
-                Home::Shared | Home::Emulated | Home::L1Timer => {}
-            }
+    fn every_register_has_a_home() {
+        for reg in ORDER {
+            assert!(home(*reg).is_some(), "{reg}");
         }
+    }
+
+    #[test]
+    fn homes_follow_from_places() {
+        assert_eq!(home(SysReg::SCTLR_EL2), Some(Home::Vel2(vncr::SCTLR_EL1)));
+        assert_eq!(home(SysReg::SP_EL2), Some(Home::Vel2(vncr::SP_EL1)));
+        assert_eq!(home(SysReg::SP_EL1), Some(Home::Guest(vncr::SP_EL1)));
+        assert_eq!(home(SysReg::VDISR_EL2), Some(Home::Page(vncr::VDISR_EL2)));
+        assert_eq!(home(SysReg::ICH_LR3_EL2), Some(Home::Interface(vncr::ICH_LR3_EL2)));
+        assert_eq!(home(SysReg::CNTKCTL_EL1), Some(Home::Emulated));
+        assert_eq!(home(SysReg::CNTFRQ_EL0), None);
     }
 }

@@ -7,18 +7,35 @@
 //! op0, op1, `CRn`, `CRm`, op2. So `a <= r && r <= b` selects a block of the
 //! encoding space, and the tables can be searched by halving.
 //!
-//! The tables hold every encoding this project gives a name to, under Arm's
-//! spelling (DDI 0487, chapter D23 "AArch64 System Register Encoding"). An
-//! encoding that is missing still works everywhere; it only prints in the
-//! generic form `S3_4_C1_C0_0`.
+//! There is one table, in parts, and it holds all that is known of an encoding
+//! ([`Row`]): Arm's name (DDI 0487, chapter D23 "AArch64 System Register
+//! Encoding"), where L1 finds the register and how it gets there ([`Place`]),
+//! which of L1's controls trap it for L1's guest ([`Trap`]), and the feature
+//! it comes with ([`Feature`]). A line reads
+//!
+//! ```text
+//! SMCR_EL1 = (3, 0, 1, 2, 6) Twin(0x1f0) [TSM] if Sme;
+//!            encoding        place       trap  feature
+//! ```
+//!
+//! without the last two where nothing traps it, and where every machine has
+//! it. A number is an offset in the VNCR page. An encoding that is missing
+//! prints in the generic form `S3_4_C1_C0_0`, and is undefined.
 
 mod debug;
 mod el0;
 mod el1;
 mod el2;
+mod feature;
 mod instructions;
+mod row;
+mod trap;
 
 use core::fmt::{self, Write};
+
+pub use feature::Feature;
+pub use row::{Place, Row};
+pub use trap::Trap;
 
 /// The encoding of one system register or system instruction.
 ///
@@ -29,22 +46,45 @@ pub struct SysReg(u16);
 /// The named encodings of a part of the space.
 struct Part {
     /// Ascending.
-    regs: &'static [SysReg],
-    /// Their names in the same order, one a line: a string for each would take ten times the room of its register.
+    rows: &'static [Row],
+    /// Their names in the same order, one a line: a string for each would take ten times the room of its encoding.
     names: &'static str,
 }
 
 impl Part {
-    fn rows(&self) -> impl Iterator<Item = (SysReg, &'static str)> {
-        self.regs.iter().copied().zip(self.names.lines())
+    fn named_rows(&self) -> impl Iterator<Item = (Row, &'static str)> {
+        self.rows.iter().copied().zip(self.names.lines())
     }
+}
+
+/// All parts, ascending.
+const PARTS: [&Part; 5] = [&instructions::PART, &debug::PART, &el1::PART, &el0::PART, &el2::PART];
+
+impl Row {
+    /// All rows of encodings that have a name, ascending, in parts.
+    pub(crate) const PARTS: [&[Self]; PARTS.len()] = [
+        PARTS[0].rows,
+        PARTS[1].rows,
+        PARTS[2].rows,
+        PARTS[3].rows,
+        PARTS[4].rows,
+    ];
 }
 
 /// Declares named encodings: one associated constant, and one place in [`Part`], each.
 macro_rules! table {
     (@name $name:ident) => { stringify!($name) };
     (@name $name:ident $text:literal) => { $text };
-    ($($name:ident $(as $text:literal)? = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal);)*) => {
+    (@place $place:ident) => { Place::$place };
+    (@place $place:ident $offset:literal) => { Place::$place($crate::vncr::Word::at($offset)) };
+    (@trap) => { Trap::NONE };
+    (@trap $trap:ident) => { Trap::$trap };
+    (@feature) => { Feature::Base };
+    (@feature $feature:ident) => { Feature::$feature };
+    ($(
+        $name:ident $(as $text:literal)? = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal)
+        $place:ident $(($offset:literal))? $([$trap:ident])? $(if $feature:ident)?;
+    )*) => {
         impl SysReg {
             $(
                 #[doc = concat!("`", table!(@name $name $($text)?), "`.")]
@@ -52,8 +92,13 @@ macro_rules! table {
             )*
         }
 
-        pub(super) static PART: Part = Part {
-            regs: &[$(SysReg::$name),*],
+        pub(super) const PART: Part = Part {
+            rows: const { &[$(Row {
+                reg: SysReg::$name,
+                place: table!(@place $place $($offset)?),
+                trap: table!(@trap $($trap)?),
+                feature: table!(@feature $($feature)?),
+            }),*] },
             names: concat!($(table!(@name $name $($text)?), "\n"),*),
         };
     };
@@ -146,12 +191,75 @@ impl SysReg {
         matches!((self.op0(), self.crn()), (1 | 3, 11 | 15))
     }
 
+    /// Whether this is a register of the trace unit, the space `CPTR_EL2.TTA`
+    /// traps.
+    #[must_use]
+    pub const fn is_trace(self) -> bool {
+        self.is_within(Self::new(2, 1, 0, 0, 0), Self::new(2, 1, 7, 15, 7))
+    }
+
+    /// All that is known of this encoding.
+    #[must_use]
+    pub fn row(self) -> Row {
+        // Feature registers are asked for often, and are all alike.
+        if self.is_id_group3() {
+            return Row::unnamed(self);
+        }
+        match self.find() {
+            Some((part, index)) => part.rows.get(index).copied(),
+            None => None,
+        }
+        .unwrap_or(Row::unnamed(self))
+    }
+
+    /// As [`row`](Self::row), of an encoding that has a name, before the program
+    /// runs.
+    ///
+    /// # Panics
+    ///
+    /// If it has no name.
+    #[must_use]
+    pub const fn const_row(self) -> Row {
+        let mut part = 0;
+        while part < PARTS.len() {
+            let (rows, mut index) = (PARTS[part].rows, 0);
+            while index < rows.len() {
+                if rows[index].reg.0 == self.0 {
+                    return rows[index];
+                }
+                index += 1;
+            }
+            part += 1;
+        }
+        panic!("no such register")
+    }
+
+    /// Whether an access that traps is one to the hardware's register `twin`, for
+    /// L1: `twin` itself, or the EL2 register that is in its place.
+    ///
+    /// # Panics
+    ///
+    /// If one of them has no name.
+    #[must_use]
+    pub const fn is_in_place_of(self, twin: Self) -> bool {
+        match (self.const_row().place, twin.const_row().place) {
+            (Place::Mapped(ours) | Place::Twin(ours), Place::Twin(its)) => ours.offset() == its.offset(),
+            _ => false,
+        }
+    }
+
     /// Arm's name, or `None` for an encoding the tables do not hold.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        let part = self.part()?;
-        let index = part.regs.binary_search(&self).ok()?;
+        let (part, index) = self.find()?;
         part.names.lines().nth(index)
+    }
+
+    /// Where it is in the table.
+    fn find(self) -> Option<(&'static Part, usize)> {
+        let part = self.part()?;
+        let index = part.rows.binary_search_by_key(&self, |row| row.reg).ok()?;
+        Some((part, index))
     }
 
     /// The encoding of a name, upper or lower case, or of the generic form
@@ -166,9 +274,12 @@ impl SysReg {
 
     /// Every named encoding with its name, ascending by encoding.
     pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
-        [&instructions::PART, &debug::PART, &el1::PART, &el0::PART, &el2::PART]
-            .into_iter()
-            .flat_map(Part::rows)
+        Self::rows().map(|(row, name)| (row.reg, name))
+    }
+
+    /// The whole table: every named encoding with its name, ascending.
+    pub fn rows() -> impl Iterator<Item = (Row, &'static str)> {
+        PARTS.into_iter().flat_map(Part::named_rows)
     }
 
     /// The part that would hold this encoding.
@@ -257,68 +368,4 @@ impl fmt::Debug for SysReg {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use proptest::prelude::*;
-    use std::{collections::BTreeSet, string::ToString, vec::Vec};
-
-    #[test]
-    fn tables_ascend_without_duplicates_and_each_row_is_found_in_its_own_table() {
-        let regs: Vec<SysReg> = SysReg::all().map(|(reg, _)| reg).collect();
-        assert!(regs.windows(2).all(|pair| pair[0] < pair[1]));
-        for (reg, name) in SysReg::all() {
-            assert_eq!(reg.name(), Some(name));
-        }
-    }
-
-    #[test]
-    fn names_are_unique() {
-        let names: BTreeSet<&str> = SysReg::all().map(|(_, name)| name).collect();
-        assert_eq!(names.len(), SysReg::all().count());
-    }
-
-    #[test]
-    fn display_is_the_arm_name_or_the_generic_form() {
-        assert_eq!(SysReg::new(3, 4, 1, 0, 0).to_string(), "SCTLR_EL2");
-        assert_eq!(SysReg::new(1, 4, 8, 4, 1).to_string(), "TLBI IPAS2E1");
-        assert_eq!(SysReg::new(1, 0, 9, 3, 0).to_string(), "TLBI VMALLE1ISnXS");
-        assert_eq!(SysReg::new(3, 7, 15, 14, 6).to_string(), "S3_7_C15_C14_6");
-        assert_eq!(SysReg::new(0, 0, 0, 0, 0).to_string(), "S0_0_C0_C0_0");
-        assert_eq!(
-            std::format!("{:>16}|", SysReg::new(3, 7, 15, 15, 7)),
-            "  S3_7_C15_C15_7|"
-        );
-        assert_eq!(std::format!("{:<10}|", SysReg::CTR_EL0), "CTR_EL0   |");
-    }
-
-    #[test]
-    fn names_parse_in_any_case_and_the_generic_form_is_bounded() {
-        assert_eq!(SysReg::from_name("vttbr_el2"), Some(SysReg::VTTBR_EL2));
-        assert_eq!(SysReg::from_name("S3_4_C1_C0_0"), Some(SysReg::SCTLR_EL2));
-        assert_eq!(SysReg::from_name("S3_4_C16_C0_0"), None);
-        assert_eq!(SysReg::from_name("S3_4_C1_C0_0_0"), None);
-        assert_eq!(SysReg::from_name(""), None);
-    }
-
-    #[test]
-    fn id_group_three_is_crm_one_to_seven() {
-        assert!(SysReg::ID_PFR0_EL1.is_id_group3());
-        assert!(SysReg::new(3, 0, 0, 7, 7).is_id_group3());
-        assert!(!SysReg::MIDR_EL1.is_id_group3());
-        assert!(!SysReg::SCTLR_EL1.is_id_group3());
-        assert!(!SysReg::AIDR_EL1.is_id_group3());
-    }
-
-    proptest! {
-        #[test]
-        fn every_encoding_survives_its_fields_and_its_text(bits: u16) {
-            let reg = SysReg::from_bits(bits);
-            prop_assert_eq!(
-                SysReg::new(reg.op0(), reg.op1(), reg.crn(), reg.crm(), reg.op2()),
-                reg
-            );
-            prop_assert_eq!(SysReg::from_name(&reg.to_string()), Some(reg));
-        }
-    }
-}
+mod tests;

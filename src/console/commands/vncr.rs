@@ -70,7 +70,7 @@ impl Rows {
                 self.next = Some(index);
                 return Ok(Progress::More);
             }
-            let value = self.page.get(slot.offset);
+            let value = self.page.get(slot.offset());
             if value != 0 || self.is_all {
                 self.print_slot(slot, value, out)?;
             }
@@ -83,7 +83,7 @@ impl Rows {
             vcpu: self.vcpu,
             pa: Hex(self.page.address().bits()),
             registers: vncr::SLOT_COUNT,
-            nonzero: vncr::slots().filter(|slot| self.page.get(slot.offset) != 0).count(),
+            nonzero: vncr::slots().filter(|slot| self.page.get(slot.offset()) != 0).count(),
         })
     }
 
@@ -92,7 +92,7 @@ impl Rows {
         write!(name, "{}", slot.reg)?;
         out.row(&wire::VncrSlot {
             vcpu: self.vcpu,
-            offset: Hex(slot.offset as u64),
+            offset: Hex(slot.offset() as u64),
             register: name.as_str(),
             value: Hex(value),
         })
