@@ -4,98 +4,93 @@
 //! UART, the interrupt translation service (the emulated GIC has none), the boot modules, and what `chosen` said to
 //! gnomon.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::ops::Range;
 
-use dtoolkit::{
-    Node, Property,
-    model::{DeviceTreeNode, DeviceTreeProperty},
-};
+use dtoolkit::{Node, Property, fdt::FdtNode};
 
-use crate::Machine;
+use crate::{Machine, writer::Writer};
 
 /// Writes the tree for an L1 that has `ram`, is told `bootargs`, and finds its ramdisk at `ramdisk`.
 #[must_use]
 pub fn for_l1(machine: &Machine, ram: &[Range<u64>], bootargs: &str, ramdisk: Option<&Range<u64>>) -> Vec<u8> {
-    let mut tree = machine.device_tree.model();
-    let root = &mut tree.root;
-    root.remove_child(machine.debug_uart.node.trim_start_matches('/'));
-    replace_memory(root, ram);
-    remove_its(root);
-    replace_chosen(root, bootargs, ramdisk);
-    tree.to_dtb()
+    let source = machine.device_tree.source();
+    let root = source.root();
+    let mut tree = Writer::with_reservations_of(&source);
+    tree.begin("");
+    for property in root.properties() {
+        tree.property(property.name(), property.value());
+    }
+    for child in root.children().filter(|child| is_kept(machine, child)) {
+        write_child(&mut tree, &child);
+    }
+    write_memory(&mut tree, ram);
+    write_chosen(&mut tree, root.child("chosen"), bootargs, ramdisk);
+    tree.end();
+    tree.finish()
 }
 
-fn set(node: &mut DeviceTreeNode, name: &str, value: Vec<u8>) {
-    node.remove_property(name);
-    node.add_property(DeviceTreeProperty::new_unchecked(name, value));
+/// Whether L1 has this child of the root, if not quite as it is.
+fn is_kept(machine: &Machine, child: &FdtNode<'_>) -> bool {
+    let is_debug_uart = child.name() == machine.debug_uart.node.trim_start_matches('/');
+    !is_debug_uart && child.name() != "chosen" && !has_text(child, "device_type", "memory")
+}
+
+/// A child of the root, without what belongs to message-signalled interrupts.
+fn write_child(tree: &mut Writer, child: &FdtNode<'_>) {
+    let is_gic = has_text(child, "compatible", "arm,gic-v3");
+    let is_bridge = has_text(child, "device_type", "pci");
+    tree.begin(child.name());
+    for property in child.properties() {
+        if !(is_bridge && ["msi-map", "msi-parent"].contains(&property.name())) {
+            tree.property(property.name(), property.value());
+        }
+    }
+    for grandchild in child.children() {
+        if !(is_gic && has_text(&grandchild, "compatible", "arm,gic-v3-its")) {
+            tree.node(&grandchild);
+        }
+    }
+    tree.end();
+}
+
+fn write_memory(tree: &mut Writer, ram: &[Range<u64>]) {
+    for bank in ram {
+        tree.begin(&format!("memory@{:x}", bank.start));
+        tree.property("device_type", &text("memory"));
+        // Two cells each: `Machine::parse` accepts no other root.
+        let cells = [bank.start.to_be_bytes(), (bank.end - bank.start).to_be_bytes()];
+        tree.property("reg", cells.as_flattened());
+        tree.end();
+    }
+}
+
+fn write_chosen(tree: &mut Writer, old: Option<FdtNode<'_>>, bootargs: &str, ramdisk: Option<&Range<u64>>) {
+    tree.begin("chosen");
+    for kept in ["stdout-path", "rng-seed", "kaslr-seed"] {
+        if let Some(property) = old.as_ref().and_then(|node| node.property(kept)) {
+            tree.property(kept, property.value());
+        }
+    }
+    tree.property("bootargs", &text(bootargs));
+    if let Some(ramdisk) = ramdisk {
+        tree.property("linux,initrd-start", &ramdisk.start.to_be_bytes());
+        tree.property("linux,initrd-end", &ramdisk.end.to_be_bytes());
+    }
+    tree.end();
 }
 
 fn text(value: &str) -> Vec<u8> {
-    let mut bytes = value.as_bytes().to_vec();
-    bytes.push(0);
-    bytes
+    [value.as_bytes(), &[0]].concat()
 }
 
-fn names_of_children(node: &DeviceTreeNode, is_wanted: impl Fn(&DeviceTreeNode) -> bool) -> Vec<String> {
-    node.children()
-        .filter(|child| is_wanted(child))
-        .map(|child| String::from(child.name()))
-        .collect()
-}
-
-fn has_text(node: &DeviceTreeNode, property: &str, wanted: &str) -> bool {
+fn has_text(node: &FdtNode<'_>, property: &str, wanted: &str) -> bool {
     node.property(property).is_some_and(|property| {
         property
             .value()
             .split(|byte| *byte == 0)
             .any(|part| part == wanted.as_bytes())
     })
-}
-
-fn replace_memory(root: &mut DeviceTreeNode, ram: &[Range<u64>]) {
-    for name in names_of_children(root, |node| has_text(node, "device_type", "memory")) {
-        root.remove_child(&name);
-    }
-    for bank in ram {
-        let mut memory = DeviceTreeNode::new_unchecked(format!("memory@{:x}", bank.start));
-        set(&mut memory, "device_type", text("memory"));
-        // Two cells each: `Machine::parse` accepts no other root.
-        let cells = [bank.start.to_be_bytes(), (bank.end - bank.start).to_be_bytes()].concat();
-        set(&mut memory, "reg", cells);
-        root.add_child(memory);
-    }
-}
-
-fn remove_its(root: &mut DeviceTreeNode) {
-    for gic in root
-        .children_mut()
-        .filter(|node| has_text(node, "compatible", "arm,gic-v3"))
-    {
-        for its in names_of_children(gic, |node| has_text(node, "compatible", "arm,gic-v3-its")) {
-            gic.remove_child(&its);
-        }
-    }
-    for bridge in root.children_mut().filter(|node| has_text(node, "device_type", "pci")) {
-        bridge.remove_property("msi-map");
-        bridge.remove_property("msi-parent");
-    }
-}
-
-fn replace_chosen(root: &mut DeviceTreeNode, bootargs: &str, ramdisk: Option<&Range<u64>>) {
-    let old = root.remove_child("chosen");
-    let mut chosen = DeviceTreeNode::new_unchecked("chosen");
-    for kept in ["stdout-path", "rng-seed", "kaslr-seed"] {
-        if let Some(property) = old.as_ref().and_then(|node| node.property(kept)) {
-            set(&mut chosen, kept, property.value().to_vec());
-        }
-    }
-    set(&mut chosen, "bootargs", text(bootargs));
-    if let Some(ramdisk) = ramdisk {
-        set(&mut chosen, "linux,initrd-start", ramdisk.start.to_be_bytes().to_vec());
-        set(&mut chosen, "linux,initrd-end", ramdisk.end.to_be_bytes().to_vec());
-    }
-    root.add_child(chosen);
 }
 
 #[cfg(test)]

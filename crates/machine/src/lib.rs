@@ -25,6 +25,7 @@ pub mod ranges;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod writer;
 
 pub use error::MachineError;
 pub use image_header::ImageHeader;

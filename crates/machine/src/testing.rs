@@ -54,7 +54,7 @@ pub(crate) fn parse(blob: &[u8]) -> Result<Machine, MachineError> {
 
 /// A blob as a tree to look at.
 pub(crate) fn model(blob: &[u8]) -> DeviceTree {
-    Tree::check(blob).expect("a valid tree").model()
+    DeviceTree::from_fdt(&Tree::check(blob).expect("a valid tree").source())
 }
 
 /// The names of `node`'s children.

@@ -2,19 +2,17 @@
 //!
 //! Two crates do the reading, and neither is enough alone. `fdt` panics on what breaks the format (and on `FDT_NOP`
 //! between properties, which does not), recurses as deep as the tree, and indexes a table of 64 levels. `dtoolkit`
-//! validates and never trips over a tree it validated, but its model recurses too and takes some 20 times the memory
-//! of the blob. So a blob is validated, cut to what is used of it, limited in size and depth, and written anew:
-//! `fdt` only ever sees what this crate's own writer made.
+//! validates and never trips over a tree it validated. So a blob is validated, cut to what is used of it, limited in size
+//! and depth, and written anew: `fdt` only ever sees what this crate's own writer made.
 
 use alloc::{format, string::ToString, vec::Vec};
 
 use dtoolkit::{
     Node,
     fdt::{Fdt, FdtNode},
-    model::DeviceTree,
 };
 
-use crate::MachineError;
+use crate::{MachineError, writer::Writer};
 
 /// A blob lies on a multiple of this many bytes.
 pub const BLOB_ALIGN: u64 = 8;
@@ -24,7 +22,7 @@ pub const HEADER_BYTES: usize = 40;
 const FDT_MAGIC: u32 = 0xd00d_feed;
 /// No blob of QEMU's comes near this, padding (1 MiB) included; a larger size is garbage.
 const BLOB_BYTES_MAX: usize = 2 << 20;
-/// Bytes in use, padding excluded: some seven times what QEMU needs, and the model of it fits the boot heap.
+/// Bytes in use, padding excluded: some seven times what QEMU needs, and little for the boot heap.
 const USED_BYTES_MAX: usize = 64 << 10;
 /// Nodes on the way from the root to a leaf. QEMU's trees have five.
 const DEPTH_MAX: usize = 16;
@@ -69,7 +67,9 @@ impl Tree {
         if !is_shallow(&tree.root(), DEPTH_MAX) {
             return Err(MachineError::Malformed(format!("nodes deeper than {DEPTH_MAX}")));
         }
-        Ok(Self(DeviceTree::from_fdt(&tree).to_dtb()))
+        let mut copy = Writer::with_reservations_of(&tree);
+        copy.node(&tree.root());
+        Ok(Self(copy.finish()))
     }
 
     /// For reading it.
@@ -78,8 +78,8 @@ impl Tree {
     }
 
     /// For making another tree of it.
-    pub(crate) fn model(&self) -> DeviceTree {
-        DeviceTree::from_fdt(&Fdt::new_unchecked(&self.0))
+    pub(crate) fn source(&self) -> Fdt<'_> {
+        Fdt::new_unchecked(&self.0)
     }
 }
 
@@ -118,7 +118,8 @@ fn is_shallow(node: &FdtNode<'_>, levels: usize) -> bool {
 mod tests {
     use std::{string::String, vec};
 
-    use dtoolkit::model::{DeviceTreeNode, DeviceTreeProperty};
+    use dtoolkit::memreserve::MemoryReservation;
+    use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 
     use super::*;
     use crate::testing;
@@ -209,5 +210,21 @@ mod tests {
             word.copy_from_slice(&NOP);
         }
         assert_eq!(Tree::check(&blob), Tree::check(&with(&["a", "c"])));
+    }
+
+    #[test]
+    fn what_passes_the_gate_is_what_came() {
+        let board = testing::board();
+        assert_eq!(testing::model(&board.to_dtb()), board);
+    }
+
+    #[test]
+    fn memory_reservations_stay() {
+        let mut tree = testing::board();
+        tree.memory_reservations = vec![
+            MemoryReservation::new(0x4000_0000, 0x1000),
+            MemoryReservation::new(1, 2),
+        ];
+        assert_eq!(testing::model(&tree.to_dtb()), tree);
     }
 }

@@ -1,6 +1,6 @@
-use std::vec;
+use std::{string::String, vec};
 
-use dtoolkit::model::DeviceTree;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 
 use super::*;
 use crate::testing::{self, MIB};
