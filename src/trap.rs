@@ -112,7 +112,7 @@ fn dispatch(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
 fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     match exit.esr.ec() {
         ec::ERET => eret::handle(vcpu, frame, exit),
-        ec::SVE | ec::SME => inject::undefined(vcpu, frame),
+        ec::SME => inject::undefined(vcpu, frame),
         ec::SYS64 => sysreg::handle(vcpu, frame, exit.esr.sysreg()),
         ec::DABT_LOW | ec::IABT_LOW => abort::from_host(vcpu, frame, exit),
         ec::DABT_CUR => abort::vncr_fault(vcpu, exit),
@@ -128,8 +128,8 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         ec::HVC64 => hypercall(vcpu, frame, exit),
         ec::DABT_LOW | ec::IABT_LOW => abort::from_nested(vcpu, frame, exit),
         ec::SYS64 => l2_sysreg(vcpu, frame, exit),
-        // Features that L1 is not shown, whatever its controls say.
-        ec::SVE | ec::SME => {
+        // A feature that L1 is not shown, whatever its controls say.
+        ec::SME => {
             inject::undefined(vcpu, frame);
             Party::L2
         }

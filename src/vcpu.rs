@@ -107,6 +107,8 @@ pub struct VCpu {
     pub is_nested_vif_loaded: bool,
     /// Whether the hardware's maintenance interrupt is active on behalf of L1's guest.
     pub is_maintenance_active: bool,
+    /// Whether the hardware's `ZCR_ELx` are those of L1's guest and its limit.
+    pub is_sve_nested: bool,
     /// Timers of the context that does not run.
     pub timers: Timers,
     /// The shadow stage 2 in use, referenced so that nobody recycles it; only in the nested context.
@@ -139,6 +141,7 @@ impl VCpu {
             lrs_in_hardware: 0,
             is_nested_vif_loaded: false,
             is_maintenance_active: false,
+            is_sve_nested: false,
             timers: Timers::default(),
             shadow: None,
             last_shadow: None,

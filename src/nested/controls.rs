@@ -9,6 +9,7 @@ use syndrome::{
     vncr,
 };
 
+use super::sve;
 use crate::{
     arch::{barrier, sysreg::*},
     vcpu::VCpu,
@@ -36,7 +37,7 @@ const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
 /// PMU, trace and statistical profiling are not L1's to see.
 const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
 
-/// SVE, SME, trace and activity monitors are not L1's to see.
+/// SME, trace and activity monitors are not L1's to see. SVE is, but its trap is only cleared where it is used.
 const CPTR_BASE: u64 = cptr_el2::RES1 | cptr_el2::TZ | cptr_el2::TSM | cptr_el2::TTA | cptr_el2::TAM;
 
 /// The physical counter and timer are not withheld from anybody by gnomon itself.
@@ -67,7 +68,7 @@ pub fn load_host(vcpu: &VCpu) {
 }
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
-pub fn load_nested(vcpu: &VCpu) {
+pub fn load_nested(vcpu: &mut VCpu) {
     let page = vcpu.vncr;
     load_nested_translation(vcpu);
     MDCR_EL2.set(merge::mdcr_for_nested(
@@ -78,6 +79,9 @@ pub fn load_nested(vcpu: &VCpu) {
     CNTHCTL_EL2.set(merge::cnthctl_for_nested(CNTHCTL_BASE, vcpu.emulated.cnthctl));
     VPIDR_EL2.set(page.get(vncr::VPIDR_EL2));
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
+    if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
+        sve::load_nested(vcpu);
+    }
 }
 
 /// CPTR_EL2 of the host context.
@@ -90,7 +94,7 @@ pub fn cptr_host() -> u64 {
     barrier::isb();
     let does_keep = CPACR_EL1.get() & EXTRA == EXTRA;
     CPACR_EL1.set(0);
-    CPTR_BASE | if does_keep { 0 } else { cptr_el2::TCPAC }
+    CPTR_BASE & !sve::untrapped() | if does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
 /// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is

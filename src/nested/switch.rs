@@ -10,7 +10,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{controls, timer};
+use super::{controls, sve, timer};
 use crate::{
     arch::{barrier, sysreg::*},
     interrupts, shadow_mmu, trace,
@@ -71,6 +71,9 @@ pub fn leave_nested(vcpu: &mut VCpu) {
         vcpu.context = Context::Host;
         timer::switch_to_host(vcpu);
     });
+    if vcpu.is_sve_nested {
+        sve::leave_nested(vcpu);
+    }
     vcpu.vel2.load();
     vcpu.emulated.load_cntkctl();
     controls::load_host(vcpu);
@@ -111,6 +114,7 @@ pub fn reset(vcpu: &mut VCpu) {
     controls::init_cpu(vcpu);
     controls::load_host(vcpu);
     barrier::isb();
+    sve::reset(vcpu);
 }
 
 /// Processor state of a vCPU that is switched on: virtual EL2 on its own stack pointer, everything masked. The hardware

@@ -14,9 +14,9 @@ use vgic::{SgiRegister, ich};
 use crate::{
     arch::sysreg::{self, *},
     interrupts::{self, L1Interface},
-    nested::{at, timer, tlbi},
+    nested::{at, sve, timer, tlbi},
     trace, unhandled,
-    vcpu::{VCpu, context::GuestFrame, inject},
+    vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
 /// ICC_SRE_EL2 as L1 sees it: system registers only, for EL1 too.
@@ -42,8 +42,7 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     finish(vcpu, frame, access, is_done);
 }
 
-/// Goes on behind an access that was emulated; another one is undefined. That is news unless it is about a feature that is
-/// not shown.
+/// Goes on behind an access that was emulated; another one is refused.
 #[inline]
 fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: bool) {
     if is_done {
@@ -53,10 +52,14 @@ fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: 
     }
 }
 
+/// What is too rare to be looked for above. Anything else is undefined, which is news unless it is about a feature that is
+/// not shown.
 #[cold]
 fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     if access.reg.row().is_hidden() {
         inject::undefined(vcpu, frame);
+    } else if access.reg == SysReg::ZCR_EL2 && vcpu.context == Context::Host {
+        sve::access(vcpu, frame, access);
     } else {
         unhandled::system_register(vcpu, frame, access.reg, access.is_read);
     }

@@ -101,6 +101,11 @@ pub fn undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     synchronous(vcpu, frame, Esr::undefined(), None);
 }
 
+/// The current instruction is about SVE, which L1 denies itself.
+pub fn sve_trap(vcpu: &mut VCpu, frame: &mut GuestFrame) {
+    synchronous(vcpu, frame, Esr::sve(), None);
+}
+
 /// An HVC that L1 has switched off for its guest: undefined, reported at the HVC itself.
 pub fn hvc_undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     frame.elr = frame.elr.wrapping_sub(INSTRUCTION_BYTES);

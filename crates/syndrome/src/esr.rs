@@ -164,6 +164,12 @@ impl Esr {
         Self::new(ec::UNKNOWN, 0)
     }
 
+    /// An access to SVE that `CPTR_EL2` denies.
+    #[must_use]
+    pub const fn sve() -> Self {
+        Self::new(ec::SVE, 0)
+    }
+
     /// Execution with `PSTATE.IL` set.
     #[must_use]
     pub const fn illegal_state() -> Self {

@@ -57,6 +57,7 @@ type Field = (u8, &'static str, Rule);
 const SHOWN: &[(SysReg, &[Field])] = &[
     (SysReg::ID_AA64PFR0_EL1, PFR0),
     (SysReg::ID_AA64PFR1_EL1, PFR1),
+    (SysReg::ID_AA64ZFR0_EL1, ZFR0),
     (SysReg::ID_AA64DFR0_EL1, DFR0),
     (SysReg::ID_AA64ISAR0_EL1, ISAR0),
     (SysReg::ID_AA64ISAR1_EL1, ISAR1),
@@ -67,7 +68,7 @@ const SHOWN: &[(SysReg, &[Field])] = &[
     (SysReg::ID_AA64MMFR4_EL1, MMFR4),
 ];
 
-/// Exception levels are AArch64 only. No SVE, Secure EL2, MPAM, AMU, RME. `CSV2` = 2
+/// Exception levels are AArch64 only. No Secure EL2, MPAM, AMU, RME. `CSV2` = 2
 /// would bring `SCXTNUM_ELx`, which is not switched between L1 and its guests.
 const PFR0: &[Field] = &[
     (0, "EL0", Upto(1)),
@@ -78,6 +79,7 @@ const PFR0: &[Field] = &[
     (20, "AdvSIMD", SignedUpto(1)),
     (24, "GIC", Upto(1)),
     (28, "RAS", Upto(1)),
+    (32, "SVE", Upto(1)),
     (48, "DIT", Upto(1)),
     (56, "CSV2", Upto(1)),
     (60, "CSV3", Upto(1)),
@@ -85,6 +87,19 @@ const PFR0: &[Field] = &[
 
 /// No MTE, SME, NMI, GCS, THE; `CSV2_frac` = 2 is `SCXTNUM_ELx` again.
 const PFR1: &[Field] = &[(0, "BT", Upto(1)), (4, "SSBS", Upto(2)), (32, "CSV2_frac", Upto(1))];
+
+/// SVE2 and what it has optional; not what came with SVE2.1.
+const ZFR0: &[Field] = &[
+    (0, "SVEver", Upto(1)),
+    (4, "AES", Upto(2)),
+    (16, "BitPerm", Upto(1)),
+    (20, "BF16", Upto(2)),
+    (32, "SHA3", Upto(1)),
+    (40, "SM4", Upto(1)),
+    (44, "I8MM", Upto(1)),
+    (52, "F32MM", Upto(1)),
+    (56, "F64MM", Upto(1)),
+];
 
 /// Self-hosted debug of Armv8.2. No PMU, trace, SPE, TRBE, BRBE.
 const DFR0: &[Field] = &[
@@ -280,12 +295,7 @@ mod tests {
 
     #[test]
     fn registers_of_denied_features_are_hidden() {
-        for reg in [
-            SysReg::PMCR_EL0,
-            SysReg::PMCCFILTR_EL0,
-            SysReg::ZCR_EL1,
-            SysReg::SCXTNUM_EL1,
-        ] {
+        for reg in [SysReg::PMCR_EL0, SysReg::PMCCFILTR_EL0, SysReg::SCXTNUM_EL1] {
             assert!(reg.row().is_hidden(), "{reg}");
         }
     }
@@ -295,6 +305,7 @@ mod tests {
         for reg in [
             SysReg::CPACR_EL1,
             SysReg::TPIDR_EL0,
+            SysReg::ZCR_EL1,
             SysReg::CNTV_CTL_EL0,
             SysReg::ID_AA64PFR0_EL1,
         ] {
@@ -304,9 +315,9 @@ mod tests {
 
     /// `-cpu max` of QEMU 10.0.2, and what L1 sees of it.
     const MAX: &[(SysReg, u64, u64)] = &[
-        (SysReg::ID_AA64PFR0_EL1, 0x1301_0011_2111_0222, 0x1101_0000_1111_0111),
+        (SysReg::ID_AA64PFR0_EL1, 0x1301_0011_2111_0222, 0x1101_0001_1111_0111),
         (SysReg::ID_AA64PFR1_EL1, 0x0000_0010_0100_0121, 0x0000_0000_0000_0021),
-        (SysReg::ID_AA64ZFR0_EL1, 0x0110_1101_0021_0021, 0),
+        (SysReg::ID_AA64ZFR0_EL1, 0x0110_1101_0021_0021, 0x0110_1101_0021_0021),
         (SysReg::ID_AA64SMFR0_EL1, 0x80f1_00fd_0000_0000, 0),
         (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x0000_0000_1030_5008),
         (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),

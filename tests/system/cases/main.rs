@@ -21,6 +21,7 @@ mod console_walks;
 mod dirty;
 mod entry;
 mod faulty;
+mod features;
 mod json;
 mod l2_up;
 mod line;
@@ -53,6 +54,7 @@ fn main() {
         trace::trials(),
         after_panic::trials(),
         faulty::trials(),
+        features::trials(),
         console_pressure::trials(),
         l2_up::trials(),
         console_state::trials(),

@@ -18,6 +18,10 @@ static NAMES: &[Row] = &[
         "BT", "SSBS", "MTE", "RAS_frac", "MPAM_frac", "-", "SME", "RNDR_trap",
         "CSV2_frac", "NMI", "MTE_frac", "GCS", "THE", "MTEX", "DF2", "PFAR",
     ]),
+    (SysReg::ID_AA64ZFR0_EL1, [
+        "SVEver", "AES", "-", "EltPerm", "BitPerm", "BF16", "B16B16", "-",
+        "SHA3", "-", "SM4", "I8MM", "F16MM", "F32MM", "F64MM", "-",
+    ]),
     (SysReg::ID_AA64DFR0_EL1, [
         "DebugVer", "TraceVer", "PMUVer", "BRPs", "PMSS", "WRPs", "SEBEP", "CTX_CMPs",
         "PMSVer", "DoubleLock", "TraceFilt", "TraceBuffer", "MTPMU", "BRBE", "ExtTrcBuff", "HPMN0",

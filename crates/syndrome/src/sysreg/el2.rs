@@ -17,7 +17,7 @@ table! {
     HFGWTR_EL2 = (3, 4, 1, 1, 5) Page(0x1c0) if Fgt;
     HFGITR_EL2 = (3, 4, 1, 1, 6) Page(0x1c8) if Fgt;
     HACR_EL2 = (3, 4, 1, 1, 7) Zero;
-    ZCR_EL2 = (3, 4, 1, 2, 0) Absent if Sve;
+    ZCR_EL2 = (3, 4, 1, 2, 0) Mapped(0x1e0) if Sve;
     TRFCR_EL2 = (3, 4, 1, 2, 1) Absent if TraceFilter;
     HCRX_EL2 = (3, 4, 1, 2, 2) Page(0x0a0) if Hcx;
     SMPRIMAP_EL2 = (3, 4, 1, 2, 5) Page(0x1f8) if Sme;
