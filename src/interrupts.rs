@@ -27,6 +27,8 @@ pub const KICK: u8 = 0;
 const MAINTENANCE: u32 = 25;
 /// The EL2 physical timer: the wake-up of [`timer::update_emulated`].
 const EL2_TIMER: u32 = 26;
+/// The performance monitors'.
+const MONITORS: u32 = 23;
 /// The EL1 virtual timer's physical interrupt.
 const VIRTUAL_TIMER: u32 = 27;
 /// The EL2 virtual timer: the console's, on CPU 0.
@@ -39,7 +41,8 @@ const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
 /// The private interrupts gnomon takes, as a mask for [`Gic::init_cpu`].
-pub const PPIS: u32 = 1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << CONSOLE_TIMER | 1 << PHYSICAL_TIMER;
+pub const PPIS: u32 =
+    1 << MONITORS | 1 << MAINTENANCE | 1 << EL2_TIMER | 1 << VIRTUAL_TIMER | 1 << CONSOLE_TIMER | 1 << PHYSICAL_TIMER;
 
 impl PhysicalGic for &Gic {
     fn set_enabled(&mut self, pintid: u32, enabled: bool) {
@@ -143,6 +146,7 @@ fn dispatch(vcpu: &mut VCpu, vgic: &mut Vgic, intid: u32) {
             gic.deactivate(intid);
         }
         MAINTENANCE => take_maintenance(vcpu),
+        MONITORS => vgic.forward_ppi(cpu, MONITORS, intid, &mut hw),
         VIRTUAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, false), intid, &mut hw),
         PHYSICAL_TIMER => vgic.forward_ppi(cpu, timer::hardware_intid(vcpu.context, true), intid, &mut hw),
         FIRST_SPI.. => vgic.forward_spi(intid, &mut hw),
@@ -422,6 +426,7 @@ pub fn reset(vcpu: &mut VCpu) {
             vgic.name_ppi(vcpu.cpu, timer::hardware_intid(context, is_physical), pintid);
         }
     }
+    vgic.name_ppi(vcpu.cpu, MONITORS, MONITORS);
     map_timers(vcpu.cpu, vcpu.context, &mut vgic, hw);
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);

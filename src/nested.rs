@@ -6,6 +6,7 @@
 
 pub mod at;
 pub mod controls;
+pub mod pmu;
 pub mod sve;
 pub mod switch;
 pub mod timer;

@@ -20,7 +20,7 @@ use vgic::VirtualInterface;
 use crate::{
     arch::sysreg::*,
     exits::{self, ExitCounters},
-    nested::timer::Timers,
+    nested::{pmu::Monitors, timer::Timers},
     vm::Vm,
 };
 use context::El1Registers;
@@ -109,6 +109,8 @@ pub struct VCpu {
     pub is_maintenance_active: bool,
     /// Whether the hardware's `ZCR_ELx` are those of L1's guest and its limit.
     pub is_sve_nested: bool,
+    /// L1's performance monitors.
+    pub monitors: Monitors,
     /// Timers of the context that does not run.
     pub timers: Timers,
     /// The shadow stage 2 in use, referenced so that nobody recycles it; only in the nested context.
@@ -142,6 +144,7 @@ impl VCpu {
             is_nested_vif_loaded: false,
             is_maintenance_active: false,
             is_sve_nested: false,
+            monitors: Monitors::default(),
             timers: Timers::default(),
             shadow: None,
             last_shadow: None,

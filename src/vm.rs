@@ -32,7 +32,7 @@ pub struct Vm {
     pub vtcr: u64,
     /// MIDR_EL1 as L1 sees it.
     pub midr: u64,
-    /// MDCR_EL2.HPMN as reset left it: all counters.
+    /// MDCR_EL2.HPMN as reset left it: how many event counters there are.
     pub mdcr_hpmn: u64,
     /// `CPTR_EL2` of the host context.
     pub cptr_host: u64,

@@ -48,6 +48,22 @@ system_registers! {
     CNTHP_CTL = "S3_4_C14_C2_1";
     CNTHV_CVAL_EL2 = "S3_4_C14_C3_2";
     CNTHV_CTL = "S3_4_C14_C3_1";
+    PMCR_EL0 = "S3_3_C9_C12_0";
+    PMCNTENSET_EL0 = "S3_3_C9_C12_1";
+    PMCNTENCLR_EL0 = "S3_3_C9_C12_2";
+    PMOVSCLR_EL0 = "S3_3_C9_C12_3";
+    PMSWINC_EL0 = "S3_3_C9_C12_4";
+    PMSELR_EL0 = "S3_3_C9_C12_5";
+    PMCEID0_EL0 = "S3_3_C9_C12_6";
+    PMCEID1_EL0 = "S3_3_C9_C12_7";
+    PMCCNTR_EL0 = "S3_3_C9_C13_0";
+    PMXEVTYPER_EL0 = "S3_3_C9_C13_1";
+    PMXEVCNTR_EL0 = "S3_3_C9_C13_2";
+    PMUSERENR_EL0 = "S3_3_C9_C14_0";
+    PMOVSSET_EL0 = "S3_3_C9_C14_3";
+    PMINTENSET_EL1 = "S3_0_C9_C14_1";
+    PMINTENCLR_EL1 = "S3_0_C9_C14_2";
+    PMMIR_EL1 = "S3_0_C9_C14_6";
     DCZID_EL0 = "S3_3_C0_C0_7";
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
     /// Acknowledges the most urgent pending group 1 interrupt.

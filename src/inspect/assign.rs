@@ -18,6 +18,7 @@ use vtimer::WRITABLE;
 use crate::{
     arch::sysreg::*,
     interrupts,
+    nested::pmu,
     vcpu::{
         Context, VCpu,
         context::{El1Registers, GuestFrame},
@@ -130,7 +131,7 @@ fn assign_shared(reg: SysReg, value: u64) -> Option<()> {
 
 fn assign_emulated(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
     match (reg, vcpu.context) {
-        (SysReg::MDCR_EL2, _) => vcpu.emulated.mdcr = value,
+        (SysReg::MDCR_EL2, _) => pmu::write_mdcr(vcpu, value),
         (SysReg::HPFAR_EL2, _) => vcpu.emulated.hpfar = value,
         (SysReg::CNTHCTL_EL2, Context::Host) => vcpu.emulated.set_cnthctl(value),
         (SysReg::CNTHCTL_EL2, Context::Nested) => vcpu.emulated.cnthctl = value,

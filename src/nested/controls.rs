@@ -34,7 +34,7 @@ const HCR_HOST: u64 = HCR_BASE | hcr_el2::NV | hcr_el2::NV2 | hcr_el2::AT | hcr_
 /// What L1's guest may use if L1 lets it: pointer authentication.
 const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
 
-/// PMU, trace and statistical profiling are not L1's to see.
+/// Performance monitors are emulated; trace and statistical profiling are not L1's to see.
 const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
 
 /// SME, trace and activity monitors are not L1's to see. SVE is, but its trap is only cleared where it is used.
@@ -59,7 +59,7 @@ pub fn init_cpu(vcpu: &VCpu) {
 /// Loads the controls of the host context.
 pub fn load_host(vcpu: &VCpu) {
     HCR_EL2.set(HCR_HOST);
-    MDCR_EL2.set(vcpu.vm.mdcr_hpmn | MDCR_BASE);
+    MDCR_EL2.set(vcpu.monitors.mdcr | MDCR_BASE);
     CPTR_EL2.set(vcpu.vm.cptr_host);
     CNTHCTL_EL2.set(CNTHCTL_HOST);
     VPIDR_EL2.set(vcpu.vm.midr);
@@ -72,7 +72,7 @@ pub fn load_nested(vcpu: &mut VCpu) {
     let page = vcpu.vncr;
     load_nested_translation(vcpu);
     MDCR_EL2.set(merge::mdcr_for_nested(
-        vcpu.vm.mdcr_hpmn | MDCR_BASE,
+        vcpu.monitors.mdcr | MDCR_BASE,
         vcpu.emulated.mdcr,
     ));
     CPTR_EL2.set(merge::cptr_for_nested(CPTR_BASE, vcpu.vel2.cpacr));

@@ -10,7 +10,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{controls, sve, timer};
+use super::{controls, pmu, sve, timer};
 use crate::{
     arch::{barrier, sysreg::*},
     interrupts, shadow_mmu, trace,
@@ -35,6 +35,9 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
     vcpu.context = Context::Nested;
     timer::switch_to_nested(vcpu);
     controls::load_nested(vcpu);
+    if vcpu.monitors.exchanged != 0 {
+        pmu::exchange(vcpu, Context::Nested);
+    }
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     record_shadow(vcpu);
     let due = interrupts::switch_to_nested(vcpu);
@@ -71,6 +74,9 @@ pub fn leave_nested(vcpu: &mut VCpu) {
         vcpu.context = Context::Host;
         timer::switch_to_host(vcpu);
     });
+    if vcpu.monitors.exchanged != 0 {
+        pmu::exchange(vcpu, Context::Host);
+    }
     if vcpu.is_sve_nested {
         sve::leave_nested(vcpu);
     }
@@ -111,6 +117,7 @@ pub fn reset(vcpu: &mut VCpu) {
     CNTKCTL_EL1.set(0);
     MDSCR_EL1.set(0);
     timer::reset_hardware();
+    pmu::reset(vcpu);
     controls::init_cpu(vcpu);
     controls::load_host(vcpu);
     barrier::isb();

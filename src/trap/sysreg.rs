@@ -14,7 +14,7 @@ use vgic::{SgiRegister, ich};
 use crate::{
     arch::sysreg::{self, *},
     interrupts::{self, L1Interface},
-    nested::{at, sve, timer, tlbi},
+    nested::{at, pmu, sve, timer, tlbi},
     trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
@@ -56,6 +56,9 @@ fn finish(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap, is_done: 
 /// not shown.
 #[cold]
 fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    if pmu::access(vcpu, frame, access) {
+        return;
+    }
     if access.reg.row().is_hidden() {
         inject::undefined(vcpu, frame);
     } else if access.reg == SysReg::ZCR_EL2 && vcpu.context == Context::Host {
@@ -161,7 +164,7 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
 
 fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
     match reg {
-        SysReg::MDCR_EL2 => vcpu.emulated.mdcr = value,
+        SysReg::MDCR_EL2 => pmu::write_mdcr(vcpu, value),
         SysReg::HPFAR_EL2 => vcpu.emulated.hpfar = value,
         SysReg::CNTHCTL_EL2 => vcpu.emulated.set_cnthctl(value),
         SysReg::CNTKCTL_EL12 => vcpu.emulated.cntkctl_el12 = value,

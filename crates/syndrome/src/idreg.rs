@@ -101,13 +101,15 @@ const ZFR0: &[Field] = &[
     (56, "F64MM", Upto(1)),
 ];
 
-/// Self-hosted debug of Armv8.2. No PMU, trace, SPE, TRBE, BRBE.
+/// Self-hosted debug of Armv8.2, performance monitors. No trace, SPE, TRBE, BRBE.
 const DFR0: &[Field] = &[
     (0, "DebugVer", Upto(8)),
+    (8, "PMUVer", SignedUpto(6)),
     (12, "BRPs", Upto(0xe)),
     (20, "WRPs", Upto(0xe)),
     (28, "CTX_CMPs", Upto(0xe)),
     (36, "DoubleLock", SignedUpto(0)),
+    (60, "HPMN0", Upto(1)),
 ];
 
 /// No TME.
@@ -295,7 +297,7 @@ mod tests {
 
     #[test]
     fn registers_of_denied_features_are_hidden() {
-        for reg in [SysReg::PMCR_EL0, SysReg::PMCCFILTR_EL0, SysReg::SCXTNUM_EL1] {
+        for reg in [SysReg::PMSCR_EL1, SysReg::TRFCR_EL1, SysReg::SCXTNUM_EL1] {
             assert!(reg.row().is_hidden(), "{reg}");
         }
     }
@@ -319,7 +321,7 @@ mod tests {
         (SysReg::ID_AA64PFR1_EL1, 0x0000_0010_0100_0121, 0x0000_0000_0000_0021),
         (SysReg::ID_AA64ZFR0_EL1, 0x0110_1101_0021_0021, 0x0110_1101_0021_0021),
         (SysReg::ID_AA64SMFR0_EL1, 0x80f1_00fd_0000_0000, 0),
-        (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x0000_0000_1030_5008),
+        (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x1000_0000_1030_5608),
         (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),
         (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0011_2011_1021_1502),
         (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0010_0012),

@@ -30,6 +30,7 @@ pub mod exception;
 pub mod forward;
 pub mod idreg;
 pub mod merge;
+pub mod pmu;
 pub mod register;
 pub mod regs;
 pub mod sysreg;

@@ -98,8 +98,8 @@ pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
     traps & !denied & !HCR_NEVER
 }
 
-/// `MDCR_EL2` for a nested context: L0's, plus L1's traps. The counters are
-/// hidden, so `HPMN` and `HPME` are L0's.
+/// `MDCR_EL2` for a nested context: L0's, plus L1's traps. What is about the
+/// counters is in L0's, from [`crate::pmu::hardware_mdcr`].
 #[must_use]
 pub const fn mdcr_for_nested(l0: u64, l1: u64) -> u64 {
     l0 | (l1 & MDCR_FROM_L1)

@@ -36,11 +36,20 @@ fields! {
     /// Traps the statistical profiling registers.
     TPMS = 14;
 
+    /// Event counters of EL1 do not count at EL2.
+    HPMD = 17;
+
     /// Traps `TRFCR_EL1`.
     TTRF = 19;
 
+    /// The cycle counter does not count at EL2.
+    HCCD = 23;
+
     /// Owner of the trace buffer.
     E2TB = 24, 2;
+
+    /// EL2's own event counters overflow at 64 bits.
+    HLP = 26;
 
     /// Traps the debug communication channel.
     TDCC = 27;

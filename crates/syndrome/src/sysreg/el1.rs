@@ -122,9 +122,9 @@ table! {
     TRBMAR_EL1 = (3, 0, 9, 11, 4) Hardware if Trbe;
     TRBTRG_EL1 = (3, 0, 9, 11, 6) Hardware if Trbe;
     TRBIDR_EL1 = (3, 0, 9, 11, 7) Hardware if Trbe;
-    PMINTENSET_EL1 = (3, 0, 9, 14, 1) Hardware [TPM] if Pmu;
-    PMINTENCLR_EL1 = (3, 0, 9, 14, 2) Hardware [TPM] if Pmu;
-    PMMIR_EL1 = (3, 0, 9, 14, 6) Hardware [TPM] if Pmu;
+    PMINTENSET_EL1 = (3, 0, 9, 14, 1) Emulated [TPM] if Pmu;
+    PMINTENCLR_EL1 = (3, 0, 9, 14, 2) Emulated [TPM] if Pmu;
+    PMMIR_EL1 = (3, 0, 9, 14, 6) Emulated [TPM] if Pmu;
     MAIR_EL1 = (3, 0, 10, 2, 0) Twin(0x140) [VM];
     MAIR2_EL1 = (3, 0, 10, 2, 1) Hardware if Aie;
     PIRE0_EL1 = (3, 0, 10, 2, 2) Twin(0x290) if S1pie;

@@ -16,6 +16,8 @@ global_asm!(include_str!("programs.S"));
 unsafe extern "C" {
     static features_programs: u8;
     static l2_vector_length: u8;
+    static l2_loop: u8;
+    static l2_monitors: u8;
 }
 
 /// What it can be told to do; the registers it uses are named in `programs.S`.
@@ -23,12 +25,18 @@ unsafe extern "C" {
 pub(crate) enum Program {
     /// `ZCR_EL1` = `x0` unless that is -1; `x1` = `ZCR_EL1`, `x2` = bytes of a vector, HVC.
     VectorLength,
+    /// Goes round `x0` times, HVC.
+    Loop,
+    /// `x1` = `PMCR_EL0`, `PMCNTENCLR_EL0` = `x0`, `x2` = what is left of it, `x3` = `PMCEID0_EL0`, HVC.
+    Monitors,
 }
 
 impl Program {
     fn address(self) -> u64 {
         let at = match self {
             Self::VectorLength => &raw const l2_vector_length,
+            Self::Loop => &raw const l2_loop,
+            Self::Monitors => &raw const l2_monitors,
         };
         at as u64
     }
@@ -67,9 +75,16 @@ pub(crate) struct Ended<'a> {
     x: &'a [u64],
 }
 
+impl Ended<'_> {
+    /// Whether it came to its end.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.exit.hvc() == Some(0)
+    }
+}
+
 impl fmt::Display for Ended<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.exit.hvc() != Some(0) {
+        if !self.is_at_its_end() {
             return write!(f, "exit {:?} ESR_EL2 {:#x}", self.exit.kind, self.exit.esr);
         }
         write!(f, "ends with {:#x} {:#x} {:#x}", self.x[0], self.x[1], self.x[2])

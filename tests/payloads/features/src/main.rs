@@ -14,6 +14,8 @@
 #[cfg(target_os = "none")]
 mod guest;
 #[cfg(target_os = "none")]
+mod pmu;
+#[cfg(target_os = "none")]
 mod registers;
 #[cfg(target_os = "none")]
 mod sve;
@@ -28,11 +30,12 @@ mod run {
     use bare::options::Options;
     use bare::{println, psci};
 
-    use crate::{guest::Guest, sve};
+    use crate::{guest::Guest, pmu, sve};
 
     pub(crate) fn main(_: Options<'_>) -> ! {
         let mut guest = Guest::new(&mut Frames::all());
         sve::run(&mut guest);
+        pmu::run(&mut guest);
         println!("P OK");
         psci::power_off()
     }

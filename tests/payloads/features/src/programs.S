@@ -19,4 +19,21 @@ l2_vector_length:
     .inst   0x04bf5022                  /* rdvl x2, #1 */
     hvc     #0
 
+/* Goes round x0 times. */
+    .global l2_loop
+l2_loop:
+    subs    x0, x0, #1
+    b.ne    l2_loop
+    hvc     #0
+
+/* x1 = PMCR_EL0, PMCNTENCLR_EL0 = x0, x2 = what is left of it, x3 = PMCEID0_EL0 */
+    .global l2_monitors
+l2_monitors:
+    mrs     x1, S3_3_C9_C12_0
+    msr     S3_3_C9_C12_2, x0
+    isb
+    mrs     x2, S3_3_C9_C12_1
+    mrs     x3, S3_3_C9_C12_6
+    hvc     #0
+
     .balign 4096
