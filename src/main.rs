@@ -76,12 +76,15 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     greet(&machine, &carve_out);
 
     phys::set_guest_ram(&ram);
+    if options.e2h0 {
+        trace::close_short_ways();
+    }
     let mmu = Mmu::new(&ram, &machine.l1_devices()).unwrap_or_else(|error| fail(Some(&machine), error));
     let entry = loader::load(&machine, &ram).unwrap_or_else(|error| fail(Some(&machine), error));
 
     // SAFETY: the device tree says where it is, `activate` mapped it, and L1 gets an emulated one instead.
     let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
-    let vm = Vm::create(machine, gic, mmu);
+    let vm = Vm::create(machine, gic, mmu, &options);
     create_vcpus(vm);
     frames::note_baseline();
     join(0);

@@ -199,7 +199,7 @@ fn cpu_on(vm: &Vm, target: Mpidr, entry: EntryPoint) -> u64 {
 /// Every state is a standby state: nothing is lost, and any interrupt ends it. A virtual one is no wake-up event at EL2,
 /// so it must not be there before the CPU sleeps; later it comes by way of a physical one.
 fn suspend(vcpu: &mut VCpu) -> u64 {
-    if vcpu.context == Context::Nested || !interrupts::is_pending_for_l1(vcpu) {
+    if vcpu.is_nested_vif_loaded || !interrupts::is_pending_for_l1(vcpu) {
         barrier::wfi();
     }
     SUCCESS

@@ -3,7 +3,7 @@
 //! Off, a place that could record costs a load and a branch. On, it costs a few dozen instructions, takes no lock and
 //! sends nothing: reading is the console's business, from another CPU, while recording goes on.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use trace::{Depth, Event, Ring};
 
@@ -13,16 +13,37 @@ use crate::{layout::CPU_COUNT_MAX, nested::timer, vcpu::Context};
 pub const EVENTS: usize = 1024;
 
 static RINGS: [Ring<EVENTS>; CPU_COUNT_MAX] = [const { Ring::new() }; CPU_COUNT_MAX];
-static IS_ON: AtomicBool = AtomicBool::new(false);
+/// Why exits go the long way: [`ON`], [`UNUSUAL`]. One word, because that is what every exit looks at.
+static LONG_WAY: AtomicU8 = AtomicU8::new(0);
+/// Events are recorded.
+const ON: u8 = 1;
+/// L1 is not of the kind that the short ways know.
+const UNUSUAL: u8 = 1 << 1;
 
 /// Whether events are recorded.
+#[inline(always)]
 pub fn is_on() -> bool {
-    IS_ON.load(Relaxed)
+    LONG_WAY.load(Relaxed) & ON != 0
 }
 
 /// Switches recording on or off. What was recorded stays.
 pub fn set(is_on: bool) {
-    IS_ON.store(is_on, Relaxed);
+    if is_on {
+        LONG_WAY.fetch_or(ON, Relaxed);
+    } else {
+        LONG_WAY.fetch_and(!ON, Relaxed);
+    }
+}
+
+/// Whether an exit must not go one of the short ways, which record nothing and are made for an L1 with VHE.
+#[inline(always)]
+pub fn is_long_way() -> bool {
+    LONG_WAY.load(Relaxed) != 0
+}
+
+/// Keeps every exit off the short ways for good.
+pub fn close_short_ways() {
+    LONG_WAY.fetch_or(UNUSUAL, Relaxed);
 }
 
 /// The events of `cpu`.

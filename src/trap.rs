@@ -12,7 +12,7 @@ mod sysreg;
 use ::trace::Event;
 use syndrome::{
     Esr,
-    esr::{ec, hpfar},
+    esr::{SysRegTrap, ec, hpfar},
     forward,
     regs::pstate,
     vncr,
@@ -47,7 +47,7 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     let vcpu = unsafe { percpu::vcpu() };
     let started = timer::now();
     let esr = Esr(ESR_EL2.get());
-    let may_be_short = vcpu.context == Context::Host && !trace::is_on();
+    let may_be_short = vcpu.context == Context::Host && !trace::is_long_way();
     if may_be_short && esr.is_plain_eret() && eret::within_host(vcpu, frame) {
         let ticks = timer::now().wrapping_sub(started);
         vcpu.exits.record(Party::L1, ec::ERET, ticks);
@@ -58,7 +58,7 @@ pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     }
 }
 
-/// L1 uses one of its registers, while nothing is traced.
+/// L1 uses one of its registers, while nothing is traced. L1 has VHE.
 #[inline(never)]
 fn l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
     let access = esr.sysreg();
@@ -113,12 +113,26 @@ fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     match exit.esr.ec() {
         ec::ERET => eret::handle(vcpu, frame, exit),
         ec::SME => inject::undefined(vcpu, frame),
-        ec::SYS64 => sysreg::handle(vcpu, frame, exit.esr.sysreg()),
+        ec::SYS64 => any_l1_sysreg(vcpu, frame, exit.esr.sysreg()),
         ec::DABT_LOW | ec::IABT_LOW => abort::from_host(vcpu, frame, exit),
         ec::DABT_CUR => abort::vncr_fault(vcpu, exit),
         ec::SMC64 => smc::handle(vcpu, frame, exit),
         ec::HVC64 => inject::hvc_in_vel2(vcpu, frame, exit.esr),
         _ => unhandled::exception(vcpu, frame, exit),
+    }
+}
+
+/// L1 uses one of its registers, whatever kind of L1 it is.
+fn any_l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    trace::record(vcpu.cpu, || Event::SysAccess {
+        reg: access.reg,
+        is_write: !access.is_read,
+        pc: frame.elr,
+    });
+    if vcpu.vm.is_e2h0 {
+        sysreg::e2h0::handle(vcpu, frame, access);
+    } else {
+        sysreg::handle(vcpu, frame, access);
     }
 }
 

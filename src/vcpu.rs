@@ -44,8 +44,10 @@ pub struct EmulatedRegisters {
     pub hpfar: u64,
     /// `CNTHCTL_EL2`, except the bits that live in the hardware's `CNTKCTL_EL1` while L1 runs.
     pub cnthctl: u64,
-    /// `CNTKCTL_EL1` of L1's guest.
+    /// `CNTKCTL_EL1` of L1's guest, while L1 runs with VHE. Without VHE the register in the hardware is its guest's.
     pub cntkctl_el12: u64,
+    /// `CPTR_EL2` without VHE, in the layout of VHE: the hardware's `CPACR_EL1` lacks some of it.
+    pub cptr: u64,
 }
 
 impl EmulatedRegisters {
@@ -152,6 +154,17 @@ impl VCpu {
             next_sweep: 0,
             exits: exits::of(cpu),
         }
+    }
+
+    /// The registers without a home in hardware, complete.
+    pub fn emulated(&self) -> EmulatedRegisters {
+        let mut emulated = self.emulated;
+        if self.context == Context::Host && !self.vm.is_e2h0 {
+            emulated.save_cntkctl();
+        } else {
+            emulated.cntkctl_el12 = CNTKCTL_EL1.get();
+        }
+        emulated
     }
 
     /// What L1 traps of its guest, in the nested context.

@@ -2,8 +2,9 @@
 
 use alloc::boxed::Box;
 
-use machine::Machine;
+use machine::{Machine, Options};
 use spin::{Mutex, Once};
+use syndrome::idreg::Offer;
 use vgic::{Vgic, VgicConfig};
 
 use crate::{
@@ -34,8 +35,16 @@ pub struct Vm {
     pub midr: u64,
     /// MDCR_EL2.HPMN as reset left it: how many event counters there are.
     pub mdcr_hpmn: u64,
+    /// Whether L1 is without VHE.
+    pub is_e2h0: bool,
+    /// What L1 is shown of the machine's features.
+    pub offer: Offer,
+    /// `HCR_EL2` of the host context.
+    pub hcr_host: u64,
     /// `CPTR_EL2` of the host context.
     pub cptr_host: u64,
+    /// `CNTHCTL_EL2` of the host context.
+    pub cnthctl_host: u64,
     /// List registers of the hardware, and of L1.
     pub lr_count: usize,
 }
@@ -44,7 +53,7 @@ static VM: Once<Vm> = Once::new();
 
 impl Vm {
     /// Puts the machine together, on the boot CPU.
-    pub fn create(machine: Machine, gic: Gic, mmu: Mmu) -> &'static Self {
+    pub fn create(machine: Machine, gic: Gic, mmu: Mmu, options: &Options) -> &'static Self {
         VM.call_once(|| {
             let lr_count = interrupts::lr_count();
             let mut mpidr = [0; CPU_COUNT_MAX];
@@ -69,7 +78,11 @@ impl Vm {
                 vtcr: mmu.vtcr(),
                 midr: MIDR_EL1.get(),
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
-                cptr_host: controls::cptr_host(),
+                is_e2h0: options.e2h0,
+                offer: Offer { e2h0: options.e2h0 },
+                hcr_host: controls::hcr_host(options.e2h0),
+                cptr_host: controls::cptr_host(options.e2h0),
+                cnthctl_host: controls::cnthctl_host(options.e2h0),
                 lr_count,
                 machine,
                 gic,

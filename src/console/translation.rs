@@ -7,7 +7,7 @@
 use core::{cell::Cell, fmt};
 
 use shadow::{ShadowKey, explain::NestedStage2};
-use syndrome::{regs::hcr_el2, vncr};
+use syndrome::{e2h0, regs::hcr_el2, vncr};
 use vmsa::{
     Ipa, L1, L2, ReadTable, Unreadable,
     stage1::{Regime, Stage1Config, Stage1Registers},
@@ -97,9 +97,13 @@ impl Translation {
     /// Of the vCPU of which `snapshot` was taken.
     pub fn of(snapshot: &Snapshot, which: Which) -> Self {
         let hcr = snapshot.at_offset(vncr::HCR_EL2).unwrap_or(0);
+        let mut vel2 = snapshot.vel2;
         let (regime, registers, hcr_stage1) = match which {
-            Which::VirtualEl2 if hcr & hcr_el2::E2H == 0 => (Regime::El2, &snapshot.vel2, 0),
-            Which::VirtualEl2 => (Regime::El2And0, &snapshot.vel2, 0),
+            Which::VirtualEl2 if hcr & hcr_el2::E2H == 0 => {
+                vel2.tcr = e2h0::tcr_el2(vel2.tcr);
+                (Regime::El2, &vel2, 0)
+            }
+            Which::VirtualEl2 => (Regime::El2And0, &vel2, 0),
             // While L1 is a host, its HCR_EL2 is not what it is for its guest.
             Which::El1 if snapshot.context == Context::Host => (Regime::El1And0, &snapshot.guest, 0),
             Which::El1 => (Regime::El1And0, &snapshot.guest, hcr & hcr_el2::DC),

@@ -132,16 +132,9 @@ impl Snapshot {
     pub fn take(vcpu: &VCpu, frame: &GuestFrame) -> Self {
         let mut running = El1Registers::default();
         running.save();
-        let mut emulated = vcpu.emulated;
         let (vel2, guest) = match vcpu.context {
-            Context::Host => {
-                emulated.save_cntkctl();
-                (running, El1Registers::from_vncr(vcpu.vncr))
-            }
-            Context::Nested => {
-                emulated.cntkctl_el12 = CNTKCTL_EL1.get();
-                (vcpu.vel2, running)
-            }
+            Context::Host => (running, El1Registers::from_vncr(vcpu.vncr)),
+            Context::Nested => (vcpu.vel2, running),
         };
         let mut page = [0; vncr::SLOT_COUNT];
         for (value, slot) in page.iter_mut().zip(vncr::slots()) {
@@ -154,7 +147,7 @@ impl Snapshot {
             shared: Shared::read(),
             vel2,
             guest,
-            emulated,
+            emulated: vcpu.emulated(),
             page,
             hardware: Hardware::read(),
             timers: AllTimers::read(vcpu),

@@ -9,7 +9,7 @@
 //! is missing, it is faulted in, and the instruction is tried again.
 
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
-use syndrome::{SysReg, regs::hcr_el2, vncr};
+use syndrome::{SysReg, exception, vncr};
 use vmsa::{
     GuestVa, Ipa, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
@@ -27,7 +27,7 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
     let Some(stage1) = stage1_instruction(instruction) else {
         return false;
     };
-    if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
+    if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
         at::stage1(stage1, va);
     } else {
         in_guest_regime(vcpu, stage1, va);

@@ -1,7 +1,7 @@
 //! The physical trap controls of each context.
 //!
 //! gnomon runs with `HCR_EL2.E2H` = 0, so `CPTR_EL2` and `CNTHCTL_EL2` have their classic layout here, while L1's own,
-//! in its VNCR page, have the VHE layout.
+//! which is asked here, has the VHE layout.
 
 use syndrome::{
     merge,
@@ -47,6 +47,20 @@ const CNTHCTL_BASE: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN
 /// that they take effect at once.
 const CNTHCTL_HOST: u64 = CNTHCTL_BASE | cnthctl_el2::EL1NVPCT | cnthctl_el2::EL1NVVCT;
 
+/// The same for an L1 without VHE: to it the EL1 names of timers and counters are its guest's.
+const CNTHCTL_HOST_E2H0: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
+
+/// HCR_EL2 of the host context. With `NV1`, L1's EL1 names reach its guest's registers in the VNCR page, and its stage 1
+/// is that of an EL2 without VHE.
+pub const fn hcr_host(e2h0: bool) -> u64 {
+    HCR_HOST | if e2h0 { hcr_el2::NV1 } else { 0 }
+}
+
+/// CNTHCTL_EL2 of the host context.
+pub const fn cnthctl_host(e2h0: bool) -> u64 {
+    if e2h0 { CNTHCTL_HOST_E2H0 } else { CNTHCTL_HOST }
+}
+
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
     VNCR_EL2.set(vcpu.vncr.address().bits());
@@ -58,10 +72,10 @@ pub fn init_cpu(vcpu: &VCpu) {
 
 /// Loads the controls of the host context.
 pub fn load_host(vcpu: &VCpu) {
-    HCR_EL2.set(HCR_HOST);
+    HCR_EL2.set(vcpu.vm.hcr_host);
     MDCR_EL2.set(vcpu.monitors.mdcr | MDCR_BASE);
     CPTR_EL2.set(vcpu.vm.cptr_host);
-    CNTHCTL_EL2.set(CNTHCTL_HOST);
+    CNTHCTL_EL2.set(vcpu.vm.cnthctl_host);
     VPIDR_EL2.set(vcpu.vm.midr);
     VMPIDR_EL2.set(vcpu.mpidr);
     VTTBR_EL2.set(vcpu.vm.host_vttbr);
@@ -87,14 +101,15 @@ pub fn load_nested(vcpu: &mut VCpu) {
 /// CPTR_EL2 of the host context.
 ///
 /// With `E2H` = 1, L1's CPACR_EL1 is its CPTR_EL2, and has `TCPAC` and `TAM` too. Where the hardware's CPACR_EL1 keeps
-/// those bits, L1 may write it directly; elsewhere its accesses must trap, or the bits would be lost.
-pub fn cptr_host() -> u64 {
+/// those bits, L1 may write it directly; elsewhere its accesses must trap, or the bits would be lost. Without VHE its
+/// CPACR_EL1 is its guest's.
+pub fn cptr_host(e2h0: bool) -> u64 {
     const EXTRA: u64 = cpacr::TCPAC | cpacr::TAM;
     CPACR_EL1.set(EXTRA);
     barrier::isb();
     let does_keep = CPACR_EL1.get() & EXTRA == EXTRA;
     CPACR_EL1.set(0);
-    CPTR_BASE & !sve::untrapped() | if does_keep { 0 } else { cptr_el2::TCPAC }
+    CPTR_BASE & !sve::untrapped() | if e2h0 || does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
 /// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is

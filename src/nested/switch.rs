@@ -6,6 +6,7 @@
 
 use ::trace::Event;
 use syndrome::{
+    e2h0,
     regs::{hcr_el2, pstate},
     vncr,
 };
@@ -26,9 +27,13 @@ use crate::{
 pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u64) {
     let page = vcpu.vncr;
     vcpu.vel2.save();
-    vcpu.emulated.save_cntkctl();
+    if vcpu.vm.is_e2h0 {
+        vcpu.vel2.cpacr = vcpu.emulated.cptr;
+    } else {
+        vcpu.emulated.save_cntkctl();
+        CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
+    }
     El1Registers::load_from_vncr(page);
-    CNTKCTL_EL1.set(vcpu.emulated.cntkctl_el12);
     MDSCR_EL1.set(page.get(vncr::MDSCR_EL1));
     VSESR_EL2.set(page.get(vncr::VSESR_EL2));
     VDISR_EL2.set(page.get(vncr::VDISR_EL2));
@@ -65,7 +70,6 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     debug_assert_eq!(vcpu.context, Context::Nested);
     let page = vcpu.vncr;
     El1Registers::save_to_vncr(page);
-    vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
     page.set(vncr::MDSCR_EL1, MDSCR_EL1.get());
     // L1's own value takes effect at its next ERET: until it has put it into its page, there is the guest's.
     MDSCR_EL1.set(0);
@@ -81,7 +85,10 @@ pub fn leave_nested(vcpu: &mut VCpu) {
         sve::leave_nested(vcpu);
     }
     vcpu.vel2.load();
-    vcpu.emulated.load_cntkctl();
+    if !vcpu.vm.is_e2h0 {
+        vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
+        vcpu.emulated.load_cntkctl();
+    }
     controls::load_host(vcpu);
     barrier::isb();
     shadow_mmu::release(vcpu);
@@ -103,14 +110,19 @@ const SCTLR_RESET: u64 = 0x30d0_0800;
 pub fn reset(vcpu: &mut VCpu) {
     vcpu.context = Context::Host;
     vcpu.vncr.clear();
-    vcpu.vncr.set(vncr::HCR_EL2, hcr_el2::E2H | hcr_el2::RW);
+    let (e2h, sctlr) = if vcpu.vm.is_e2h0 {
+        (0, e2h0::SCTLR_RESET)
+    } else {
+        (hcr_el2::E2H, SCTLR_RESET)
+    };
+    vcpu.vncr.set(vncr::HCR_EL2, e2h | hcr_el2::RW);
     vcpu.vncr.set(vncr::VPIDR_EL2, vcpu.vm.midr);
     vcpu.vncr.set(vncr::VMPIDR_EL2, vcpu.mpidr);
     vcpu.emulated = Default::default();
     vcpu.emulated.mdcr = vcpu.vm.mdcr_hpmn;
     vcpu.timers = Default::default();
     El1Registers {
-        sctlr: SCTLR_RESET,
+        sctlr,
         ..El1Registers::default()
     }
     .load();

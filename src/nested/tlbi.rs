@@ -8,7 +8,7 @@
 
 use ::trace::Event;
 use shadow::{InvalidationStats, IpaOperand, Origin, RangeOperand, vmid_of};
-use syndrome::{SysReg, regs::hcr_el2, vncr};
+use syndrome::{SysReg, exception, vncr};
 
 use crate::{
     arch::{barrier, tlbi},
@@ -49,7 +49,7 @@ fn vmalle1(_operand: u64) {
     tlbi::vmalle1is();
 }
 
-/// EL2's own regime. L1 has `E2H` = 1, so its entries have ASIDs, as EL1&0's do.
+/// EL2's own regime. With `E2H` = 1 its entries have ASIDs, as EL1&0's do.
 fn stage1_of_el2(instruction: SysReg) -> Option<Stage1> {
     Some(match instruction {
         SysReg::TLBI_ALLE2 | SysReg::TLBI_ALLE2IS | SysReg::TLBI_ALLE2OS => vmalle1,
@@ -79,7 +79,7 @@ fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
 
 #[inline(never)]
 fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
-    if vcpu.vncr.get(vncr::HCR_EL2) & hcr_el2::TGE != 0 {
+    if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
         maintenance(operand);
         barrier::dsb_ish();
         return;

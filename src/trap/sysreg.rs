@@ -3,19 +3,16 @@
 //! From virtual EL2 these are L1's EL2 registers that FEAT_NV2 does not keep in memory. Most of them live in the EL1
 //! register of the hardware that stands for them, because with `E2H` = 1 the layouts agree.
 
-use ::trace::Event;
-use syndrome::{
-    SysReg,
-    esr::SysRegTrap,
-    idreg::{self, Offer},
-};
+pub mod e2h0;
+
+use syndrome::{SysReg, esr::SysRegTrap, idreg};
 use vgic::{SgiRegister, ich};
 
 use crate::{
     arch::sysreg::{self, *},
     interrupts::{self, L1Interface},
     nested::{at, pmu, sve, timer, tlbi},
-    trace, unhandled,
+    unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
@@ -24,14 +21,9 @@ const ICC_SRE_EL2: u64 = 0xf;
 /// ICC_SRE_EL1 as L1 sees it.
 const ICC_SRE_EL1: u64 = 0x7;
 
-/// An access from the host context.
+/// An access from the host context, by an L1 with VHE.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
-    trace::record(vcpu.cpu, || Event::SysAccess {
-        reg,
-        is_write: !is_read,
-        pc: frame.elr,
-    });
     let is_done = if reg.is_instruction() {
         tlbi::execute(vcpu, reg, frame.get(rt)) || at::execute(vcpu, reg, frame.get(rt))
     } else if is_read {
@@ -72,17 +64,17 @@ fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
 pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
     let is_done = if is_read {
-        id_register(reg).map(|value| frame.set(rt, value)).is_some()
+        id_register(vcpu, reg).map(|value| frame.set(rt, value)).is_some()
     } else {
-        write_sgi(vcpu, reg, frame.get(rt)).is_some()
+        write_interrupt(vcpu, reg, frame.get(rt)).is_some()
     };
     finish(vcpu, frame, access, is_done);
 }
 
 #[inline(never)]
-fn id_register(reg: SysReg) -> Option<u64> {
+fn id_register(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
     reg.is_id_group3()
-        .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), Offer::default()))
+        .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), vcpu.vm.offer))
 }
 
 /// Which register of the hardware is meant; by the table of registers, it stands for what it is said to stand for.
@@ -158,7 +150,7 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
         // The reset vector is gnomon's business.
         SysReg::RVBAR_EL2 => 0,
-        _ => return mapped(reg).map(Mapped::read).or_else(|| id_register(reg)),
+        _ => return mapped(reg).map(Mapped::read).or_else(|| id_register(vcpu, reg)),
     })
 }
 
@@ -184,24 +176,28 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
                 interrupts::timers_changed(vcpu);
             }
         }
-        SysReg::ICC_DIR_EL1 => interrupts::deactivate(vcpu, value),
         SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => {}
         _ => match mapped(reg) {
             Some(register) => register.write(value),
-            None => return write_sgi(vcpu, reg, value),
+            None => return write_interrupt(vcpu, reg, value),
         },
     }
     Some(())
 }
 
-/// The registers that generate SGIs trap at every level below EL2, because physical interrupts are EL2's. Where L1 leaves
-/// interrupts to what runs below it, that is one more way to send them.
+/// What is written to L1's interrupts. The registers that generate SGIs trap at every level below EL2, because physical
+/// interrupts are EL2's. Where L1 leaves interrupts to what runs below it, that is one more way to send and to end them.
 #[inline(never)]
-fn write_sgi(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
+fn write_interrupt(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
     let register = match reg {
         SysReg::ICC_SGI1R_EL1 => SgiRegister::Sgi1,
         SysReg::ICC_SGI0R_EL1 => SgiRegister::Sgi0,
         SysReg::ICC_ASGI1R_EL1 => SgiRegister::Asgi1,
+        // Where its guest has an interface of its own, it traps for L1's sake.
+        SysReg::ICC_DIR_EL1 if !vcpu.is_nested_vif_loaded => {
+            interrupts::deactivate(vcpu, value);
+            return Some(());
+        }
         _ => return None,
     };
     interrupts::send_sgi(vcpu, register, value);

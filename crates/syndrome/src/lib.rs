@@ -17,6 +17,7 @@
 //! | [`idreg`] | what is L1 shown of the machine's features |
 //! | [`forward`] | does L1 want this trap of its guest |
 //! | [`merge`] | which controls are in force while L1's guest runs |
+//! | [`e2h0`] | how the hardware runs the registers of an L1 without VHE |
 //! | [`exception`] | how vEL2 is entered, and what its `ERET` asks for |
 //! | [`regs`] | the bits all of them are written in |
 //! | [`register`] | which registers has a vCPU, where is each kept, what does its value say |
@@ -25,6 +26,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod e2h0;
 pub mod esr;
 pub mod exception;
 pub mod forward;

@@ -92,12 +92,12 @@ impl Rows {
                         *next = Some(index);
                         return Ok(Progress::More);
                     }
-                    Seen::of(reg).print(out)?;
+                    Seen::of(reg, system.vm.offer).print(out)?;
                 }
                 print_answers(system, out)?;
             }
             Self::Fields(reg) => {
-                let seen = Seen::of(*reg);
+                let seen = Seen::of(*reg, system.vm.offer);
                 seen.print(out)?;
                 seen.print_fields(out)?;
             }
@@ -114,12 +114,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(reg: SysReg) -> Self {
+    fn of(reg: SysReg, offer: Offer) -> Self {
         let hardware = read_id_register(reg.crm(), reg.op2());
         Self {
             reg,
             hardware,
-            l1: idreg::visible(reg, hardware, Offer::default()),
+            l1: idreg::visible(reg, hardware, offer),
         }
     }
 

@@ -26,6 +26,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         }),
         trial("l2_boots_on_4_cpus_and_the_console_socket_shows_its_shadow", on_4_cpus),
         trial("l2_boots_with_a_7_kernel", with_a_7_kernel),
+        trial("l2_boots_when_l1_is_nvhe", |name| {
+            in_mode(name, &[], "nvhe", "Hyp nVHE mode initialized")
+        }),
+        trial("l2_boots_when_l1_is_protected", when_protected),
         trial("l2_boots_when_gnomon_is_started_as_an_elf", from_the_elf),
         trial("native_prints_the_same_lines", native_prints_the_same_lines),
     ]
@@ -40,8 +44,27 @@ fn on_2_cpus() -> Result<&'static Run> {
     run.as_ref().map_err(Into::into)
 }
 
+/// With an L1 that is shown no VHE, and whose KVM is told to be of kind `mode`, which it says to be by `says`.
+fn in_mode(name: &str, arguments: &[&str], mode: &str, says: &str) -> Result {
+    let append = format!("kvm-arm.mode={mode}");
+    let run = entry::run(name, &[arguments, &["--hyp", "e2h=0", "--append", &append]].concat())?;
+    judge_in_mode(&run, 2, says)
+}
+
+/// Its KVM keeps what it protects from the rest of its kernel: that kernel is a guest with a stage 2 of its own. A kernel
+/// 6.12 comes up in this mode, but runs no L2, natively either.
+fn when_protected(name: &str) -> Result {
+    let kernel = kernel_7()?;
+    let arguments = ["--kernel", kernel.trim()];
+    in_mode(name, &arguments, "protected", "Protected nVHE mode initialized")
+}
+
 fn judge(run: &Run, cpu_count: u32) -> Result {
-    let mut complaints = story::complaints(&run.stdout, cpu_count);
+    judge_in_mode(run, cpu_count, story::VHE)
+}
+
+fn judge_in_mode(run: &Run, cpu_count: u32, mode: &str) -> Result {
+    let mut complaints = story::complaints(&run.stdout, cpu_count, mode);
     complaints.extend(run.complaint_about_status(0));
     if !complaints.is_empty() {
         complaints.push(run.logs());
@@ -67,10 +90,13 @@ fn on_4_cpus(name: &str) -> Result {
     judge(&run, 4)
 }
 
+/// No network and no cached package is a failure, not a reason to skip.
+fn kernel_7() -> anyhow::Result<String> {
+    capture(Command::new(Project::new().root().join("scripts/setup")).arg("--kernel-7"))
+}
+
 fn with_a_7_kernel(name: &str) -> Result {
-    let project = Project::new();
-    // No network and no cached package is a failure, not a reason to skip.
-    let kernel = capture(Command::new(project.root().join("scripts/setup")).arg("--kernel-7"))?;
+    let kernel = kernel_7()?;
     let run = entry::run(name, &["--kernel", kernel.trim()])?;
     let releases = story::lines(&run.stdout);
     let mut complaints = Vec::new();

@@ -5,7 +5,10 @@
 //! are taken out.
 
 /// The lines by which every good run can be told, in order: what each begins with.
-const MILESTONES: [&str; 5] = ["L1 UP ", "L1 KVM: VHE mode initialized", "L2 UP ", "L2 OK", "L1 OK"];
+const MILESTONES: [&str; 5] = ["L1 UP ", "L1 KVM: ", "L2 UP ", "L2 OK", "L1 OK"];
+
+/// What L1's KVM says of itself, unless it is told otherwise.
+pub const VHE: &str = "VHE mode initialized";
 
 /// What a Linux that found something badly wrong prints.
 const KERNEL_COMPLAINTS: [&str; 6] = [
@@ -51,9 +54,10 @@ fn without_counts(line: &str) -> String {
     kept.join(" ")
 }
 
-/// What is wrong with a run of the default payload on `cpu_count` CPUs; nothing when all went well.
+/// What is wrong with a run of the default payload on `cpu_count` CPUs, whose KVM is to say that it is in `mode`; nothing
+/// when all went well.
 #[must_use]
-pub fn complaints(console: &str, cpu_count: u32) -> Vec<String> {
+pub fn complaints(console: &str, cpu_count: u32, mode: &str) -> Vec<String> {
     let story = lines(console);
     let mut wrong = Vec::new();
     let mut rest = story.iter();
@@ -61,6 +65,10 @@ pub fn complaints(console: &str, cpu_count: u32) -> Vec<String> {
         if !rest.any(|line| line.starts_with(milestone)) {
             wrong.push(format!("`{milestone}` is missing, or not in its place"));
         }
+    }
+    let kvm = format!("L1 KVM: {mode}");
+    if !story.iter().any(|line| line.starts_with(&kvm)) {
+        wrong.push(format!("`{kvm}` is missing"));
     }
     // L2 has two CPUs where L1 can give it two.
     for (who, count) in [("L1 UP ", cpu_count), ("L2 UP ", cpu_count.min(2))] {
@@ -91,6 +99,10 @@ pub fn complaints(console: &str, cpu_count: u32) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn complaints(console: &str, cpu_count: u32) -> Vec<String> {
+        super::complaints(console, cpu_count, VHE)
+    }
+
     const GOOD: &str = "[    0.000000] Booting Linux on physical CPU 0x0000000000\r\n\
         L1 UP 6.12.0-arm64 cpus=4\r\nL1 KVM: VHE mode initialized successfully\r\n\
         L2 UP 6.12.0-arm64 cpus=2\r\nL2 memory: ok (64 MiB)\r\nL2 timer: ok (37 ticks)\r\n\
@@ -111,6 +123,13 @@ mod tests {
             .replace("L2 OK", "L1 OK")
             .replace("L? OK", "L2 OK");
         assert!(!complaints(&swapped, 4).is_empty());
+    }
+
+    #[test]
+    fn another_mode_is_a_complaint() {
+        assert!(!super::complaints(GOOD, 4, "Hyp nVHE mode initialized").is_empty());
+        let console = GOOD.replace(VHE, "Hyp nVHE mode initialized");
+        assert!(!complaints(&console, 4).is_empty());
     }
 
     #[test]
