@@ -56,6 +56,7 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
             test: &test.name,
             native,
             gnomon,
+            hidden: test.hidden.as_deref(),
         })
         .collect();
     if options.json {

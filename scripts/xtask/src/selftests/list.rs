@@ -15,6 +15,8 @@ pub(super) struct Test {
     /// Its program, under `tools/testing/selftests/kvm` of Linux's source.
     pub(super) name: String,
     pub(super) arguments: Vec<String>,
+    /// What it needs that gnomon hides from L1: there it may skip.
+    pub(super) hidden: Option<String>,
 }
 
 pub(super) fn read(project: &Project) -> Result<Vec<Test>> {
@@ -23,15 +25,18 @@ pub(super) fn read(project: &Project) -> Result<Vec<Test>> {
     Ok(parse(&text))
 }
 
-/// A test a line: the name and the arguments. What begins with `#` is for people.
+/// A test a line: the name, what is hidden in braces, and the arguments. What begins with `#` is for people.
 fn parse(text: &str) -> Vec<Test> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     lines
         .filter_map(|line| {
-            let mut words = line.split_whitespace().map(str::to_owned);
+            let mut words = line.split_whitespace();
+            let name = words.next()?.to_owned();
+            let (hidden, arguments): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with('{'));
             Some(Test {
-                name: words.next()?,
-                arguments: words.collect(),
+                name,
+                arguments: arguments.into_iter().map(str::to_owned).collect(),
+                hidden: hidden.first().map(|word| word.trim_matches(['{', '}']).to_owned()),
             })
         })
         .collect()
@@ -49,6 +54,9 @@ mod tests {
             .map(|test| (&test.name[..], test.arguments.join(" ")))
             .collect();
         assert_eq!(words, [("arch_timer", "-n 2".to_owned()), ("arm64/at", String::new())]);
+        let tests = parse("width {AArch32} -v # why\n");
+        assert_eq!(tests[0].hidden.as_deref(), Some("AArch32"));
+        assert_eq!(tests[0].arguments, ["-v"]);
     }
 
     #[test]

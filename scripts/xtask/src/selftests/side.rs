@@ -54,6 +54,14 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// From the line that tells of the end: the status follows its beginning.
+    fn from_line(line: &str, beginning: &str) -> Self {
+        let status = line.split(beginning).nth(1).and_then(|rest| rest.split(' ').next());
+        status
+            .and_then(|status| status.parse().ok())
+            .map_or(Self::Fail, Self::from_status)
+    }
+
     /// From the status that the shell gives: selftests have one of their own for skipping, and what is killed has 128
     /// and the signal's number.
     fn from_status(status: u32) -> Self {
@@ -111,11 +119,9 @@ pub(super) fn run(
 
 /// Waits for a test's end. Why there is none is said at once, for the machine is gone afterwards.
 fn verdict_on(machine: &mut Machine, test: &Test) -> Verdict {
-    let line = machine.wait_for(&format!("selftest {} ended ", test.name));
-    let status = line.map(|line| line.rsplit(' ').next().and_then(|word| word.parse().ok()));
-    match status {
-        Ok(Some(status)) => Verdict::from_status(status),
-        Ok(None) => Verdict::Fail,
+    let beginning = format!("selftest {} ended ", test.name);
+    match machine.wait_for(&beginning) {
+        Ok(line) => Verdict::from_line(&line, &beginning),
         Err(error) => {
             say(&format!("selftests: {}: {error:#}", test.name));
             Verdict::Crash
@@ -174,5 +180,8 @@ mod tests {
         let verdicts = [0, 4, 254, 137, 134].map(Verdict::from_status);
         use Verdict::{Fail, Pass, Skip, Timeout};
         assert_eq!(verdicts, [Pass, Skip, Fail, Timeout, Fail]);
+        let of = |line| Verdict::from_line(line, "selftest at ended ");
+        assert_eq!(of("selftest at ended 4 after 12 s"), Skip);
+        assert_eq!(of("selftest at ended"), Fail);
     }
 }
