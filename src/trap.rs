@@ -22,7 +22,7 @@ use crate::{
     arch::{percpu, sysreg::*},
     exits::{INTERRUPT, Party},
     interrupts,
-    nested::timer,
+    nested::{l2_page, timer},
     trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
@@ -141,6 +141,7 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     match exit.esr.ec() {
         ec::HVC64 => hypercall(vcpu, frame, exit),
         ec::DABT_LOW | ec::IABT_LOW => abort::from_nested(vcpu, frame, exit),
+        ec::DABT_CUR => l2_page_fault(vcpu, frame, exit),
         ec::SYS64 => l2_sysreg(vcpu, frame, exit),
         // A feature that L1 is not shown, whatever its controls say.
         ec::SME => {
@@ -164,6 +165,17 @@ fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
 fn forward_to_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     inject::forward(vcpu, frame, exit);
     Party::L2Forwarded
+}
+
+/// A register of L1's guest that is in memory cannot be reached.
+fn l2_page_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    match l2_page::handle_fault(vcpu, exit.esr, exit.far) {
+        Ok(()) => Party::L2,
+        Err((esr, far)) => {
+            inject::l2_page_fault(vcpu, frame, esr, far);
+            Party::L2Forwarded
+        }
+    }
 }
 
 /// An HVC of L1's guest.

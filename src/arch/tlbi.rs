@@ -21,6 +21,8 @@ macro_rules! tlbi {
 tlbi! {
     /// EL2's own stage 1, this CPU.
     alle2() = "alle2";
+    /// EL2's own stage 1 by VA, last level, all CPUs.
+    vale2is(page) = "vale2is";
     /// Stage 1 and 2 of the current VMID.
     vmalls12e1is() = "vmalls12e1is";
     /// Stage 1 of the current VMID, and what combines it with stage 2.

@@ -12,13 +12,14 @@ use core::{fmt, ops::Range};
 use shadow::{FindError, Shadow, ShadowKey, SlotId};
 use syndrome::regs::hcr_el2;
 use vmsa::{
-    Enter, Entry, Found, Granule, Ipa, L1, Pa, Phys, ReadTable, TableFormat, Unreadable,
+    Enter, Entry, Found, Granule, Pa, Phys, ReadTable, TableFormat, Unreadable,
     ptdump::{LeafFormat, RangeDumper},
     stage1::survey_el2,
     stage2::{self, Stage2Config, Stage2Limits},
 };
 
 use super::{error::CommandError, system::System};
+pub use crate::mm::phys::GuestRam;
 use crate::{
     mm::{self, phys, stage1},
     shadow_mmu::{self, Mmu},
@@ -267,14 +268,5 @@ impl ReadTable<Phys> for CarveOut {
         } else {
             Err(Unreadable)
         }
-    }
-}
-
-/// L1's RAM: where its tables are.
-pub struct GuestRam;
-
-impl ReadTable<L1> for GuestRam {
-    fn read(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
-        phys::read_guest(at)
     }
 }

@@ -12,23 +12,23 @@ use core::{
 
 use machine::RAM_BANKS_MAX;
 use spin::Once;
-use vmsa::{Ipa, L1, Pa, Unreadable};
+use vmsa::{Ipa, L1, Pa, ReadTable, Unreadable};
 
 use super::PAGE_BYTES;
 use crate::arch::cache;
 
 /// L1's RAM: what [`read_guest`] and its siblings reach. One contiguous range per bank.
-static GUEST_RAM: Once<GuestRam> = Once::new();
+static GUEST_RAM: Once<Banks> = Once::new();
 
 #[derive(Clone, Debug, Default)]
-struct GuestRam {
+struct Banks {
     banks: [Range<u64>; RAM_BANKS_MAX],
 }
 
 /// Says which RAM is L1's. Later calls have no effect.
 pub fn set_guest_ram(banks: &[Range<u64>]) {
     GUEST_RAM.call_once(|| {
-        let mut ram = GuestRam::default();
+        let mut ram = Banks::default();
         for (slot, bank) in ram.banks.iter_mut().zip(banks) {
             *slot = bank.clone();
         }
@@ -107,6 +107,15 @@ pub fn read_guest(at: Ipa<L1>) -> Result<u64, Unreadable> {
     }
     // SAFETY: just checked.
     Ok(unsafe { guest_word(at) }.load(Ordering::Acquire))
+}
+
+/// L1's RAM, where its tables are.
+pub struct GuestRam;
+
+impl ReadTable<L1> for GuestRam {
+    fn read(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
+        read_guest(at)
+    }
 }
 
 /// Replaces a word of L1's RAM if it is still `old`; says whether it was.

@@ -2,7 +2,9 @@
 //!
 //! Instructions are read-execute, constants read-only, everything else read-write and never executable. The lowest
 //! page of each stack is left out. RAM beyond the carve-out is mapped because it is L1's, and gnomon reads L1's
-//! tables there; the devices mapped are those gnomon drives.
+//! tables there; the devices mapped are those gnomon drives. The one thing that is not mapped to itself, and that changes,
+//! are the *windows*, a page for each CPU, through which the hardware reaches the registers of a hypervisor that L1's guest is
+//! (`nested/l2_page.rs`).
 
 use core::{
     ops::Range,
@@ -23,8 +25,10 @@ use crate::{
         sysreg::{Readable, SCTLR_EL2, TTBR0_EL2, Writeable},
         tlbi,
     },
-    layout,
+    layout::{self, CPU_COUNT_MAX},
 };
+
+use super::{PAGE_BYTES, phys};
 
 /// Memory types by index: 0 Device-nGnRE, 1 Normal Write-Back.
 pub const MAIR: u64 = 0xff04;
@@ -65,6 +69,75 @@ const DEVICE: El23Attributes = COMMON
     .union(El23Attributes::ATTRIBUTE_INDEX_0)
     .union(El23Attributes::XN);
 
+/// The windows: one page for each CPU, in the last 512 GiB, where no RAM or device can be that is mapped to itself.
+const WINDOWS: u64 = WINDOWS_ENTRY << 39;
+const WINDOWS_ENTRY: u64 = 511;
+/// A descriptor that leads to another table.
+const TABLE: u64 = 0b11;
+
+/// One table.
+#[repr(C, align(4096))]
+struct Table([AtomicU64; 512]);
+
+impl Table {
+    const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 512])
+    }
+
+    fn address(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+}
+
+/// The tables of the windows, from level 1 to 3.
+static WINDOW_TABLES: [Table; 3] = [const { Table::new() }; 3];
+
+/// The address of the window of CPU `cpu`.
+pub const fn window(cpu: usize) -> u64 {
+    WINDOWS + cpu as u64 * PAGE_BYTES
+}
+
+/// The descriptor of a window.
+fn window_entry(cpu: usize) -> &'static AtomicU64 {
+    let [_, _, Table(entries)] = &WINDOW_TABLES;
+    &entries[cpu % CPU_COUNT_MAX]
+}
+
+/// Has the closed window of CPU `cpu` lead to the page of RAM at `at`.
+pub fn open_window(cpu: usize, at: u64, is_writable: bool) {
+    let attributes = if is_writable {
+        DATA
+    } else {
+        DATA.union(El23Attributes::READ_ONLY)
+    };
+    const PAGE: u64 = 0b11;
+    window_entry(cpu).store(at | attributes.bits() as u64 | PAGE, Ordering::Release);
+    barrier::dsb_sy();
+    barrier::isb();
+}
+
+/// Has the window of CPU `cpu` lead nowhere, for all CPUs, once this returns.
+pub fn close_window(cpu: usize) {
+    if window_entry(cpu).swap(0, Ordering::AcqRel) != 0 {
+        barrier::dsb_ish();
+        tlbi::vale2is(window(cpu) >> 12);
+        barrier::dsb_ish();
+    }
+}
+
+/// Hangs the windows into the map whose root is at `root`, before that is in force. Says whether there is room.
+fn add_windows(root: u64) -> bool {
+    let [first, second, third] = &WINDOW_TABLES;
+    first.0[0].store(second.address() | TABLE, Ordering::Relaxed);
+    second.0[0].store(third.address() | TABLE, Ordering::Relaxed);
+    let at = Pa::new(root + WINDOWS_ENTRY * 8);
+    let is_free = phys::read(at) == 0;
+    if is_free {
+        phys::write(at, first.address() | TABLE);
+    }
+    is_free
+}
+
 /// The root of the final map, for secondary CPUs; read by `boot/entry.S`.
 pub static SECONDARY_TTBR0: AtomicU64 = AtomicU64::new(0);
 
@@ -99,6 +172,9 @@ pub fn activate(ram: &[Range<u64>], devices: &[Range<u64>]) -> Result<(), MapErr
     let root = map.root_address().0 as u64;
     // The map lives as long as the machine.
     core::mem::forget(map);
+    if !add_windows(root) {
+        return Err(MapError::InvalidFlags(WINDOWS as usize));
+    }
     SECONDARY_TTBR0.store(root, Ordering::Release);
     // The other CPUs read it with their MMU off.
     cache::clean_to_point_of_coherency(SECONDARY_TTBR0.as_ptr() as u64);

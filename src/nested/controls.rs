@@ -9,7 +9,7 @@ use syndrome::{
     vncr,
 };
 
-use super::sve;
+use super::{l2_page, sve};
 use crate::{
     arch::{barrier, sysreg::*},
     vcpu::VCpu,
@@ -63,7 +63,6 @@ pub const fn cnthctl_host(e2h0: bool) -> u64 {
 
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
-    VNCR_EL2.set(vcpu.vncr.address().bits());
     HCRX_EL2.set(0);
     HSTR_EL2.set(0);
     VTCR_EL2.set(vcpu.vm.vtcr);
@@ -79,6 +78,7 @@ pub fn load_host(vcpu: &VCpu) {
     VPIDR_EL2.set(vcpu.vm.midr);
     VMPIDR_EL2.set(vcpu.mpidr);
     VTTBR_EL2.set(vcpu.vm.host_vttbr);
+    VNCR_EL2.set(vcpu.vncr.address().bits());
 }
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
@@ -95,6 +95,9 @@ pub fn load_nested(vcpu: &mut VCpu) {
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
     if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
         sve::load_nested(vcpu);
+    }
+    if vcpu.is_guest_nesting() {
+        l2_page::enter(vcpu);
     }
 }
 
@@ -120,8 +123,9 @@ pub fn load_guest_translation() {
 
 /// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
 pub fn load_nested_translation(vcpu: &VCpu) {
-    HCR_EL2.set(merge::hcr_for_nested(
-        HCR_BASE | HCR_ENABLES,
-        vcpu.vncr.get(vncr::HCR_EL2),
-    ));
+    let mut l1 = vcpu.vncr.get(vncr::HCR_EL2);
+    if !vcpu.is_guest_nesting() {
+        l1 &= !hcr_el2::NV;
+    }
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, l1));
 }

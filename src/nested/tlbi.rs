@@ -12,7 +12,7 @@ use syndrome::{SysReg, exception, vncr};
 
 use crate::{
     arch::{barrier, tlbi},
-    nested::timer,
+    nested::{l2_page, timer},
     shadow_mmu, trace,
     vcpu::VCpu,
 };
@@ -34,8 +34,7 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
         vmid: guest_vmid(vcpu),
     });
     if let Some(maintenance) = stage1_of_el2(instruction) {
-        maintenance(operand);
-        barrier::dsb_ish();
+        stage1_of_l1(instruction, maintenance, operand);
         return true;
     }
     if let Some(maintenance) = stage1_of_el1(instruction) {
@@ -43,6 +42,14 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
         return true;
     }
     stage2(vcpu, instruction, operand)
+}
+
+/// L1's own regime: the hardware's TLB, and what is made in software of L1's tables.
+#[inline(always)]
+fn stage1_of_l1(instruction: SysReg, maintenance: Stage1, operand: u64) {
+    maintenance(operand);
+    barrier::dsb_ish();
+    l2_page::invalidate(instruction, operand);
 }
 
 fn vmalle1(_operand: u64) {
@@ -80,8 +87,7 @@ fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
 #[inline(never)]
 fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
     if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
-        maintenance(operand);
-        barrier::dsb_ish();
+        stage1_of_l1(instruction, maintenance, operand);
         return;
     }
     let vmid = guest_vmid(vcpu);

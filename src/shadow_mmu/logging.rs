@@ -13,7 +13,7 @@ use vmsa::{
 };
 
 use super::{HostMemory, LiveHost, Mmu};
-use crate::vcpu::VCpu;
+use crate::{nested::l2_page, vcpu::VCpu};
 
 /// The size of the largest leaves of the host stage 2.
 const LARGEST_BYTES: u64 = 1 << 30;
@@ -42,6 +42,7 @@ impl Mmu {
         read_only.perms.write = false;
         self.map_part(part, &read_only)?;
         self.split_part(part)?;
+        l2_page::close_all();
         self.with_shadows(|shadows, env| shadows.log_part(Ipa::new(part.start), env))
     }
 
@@ -71,6 +72,7 @@ impl Mmu {
         let _ = self
             .host
             .map_leaf(page, Pa::new(page), Level::THREE, &read_only, 0, &mut env);
+        l2_page::close_all();
         self.with_shadows(|shadows, env| shadows.forget_writers(l1, env));
     }
 

@@ -48,6 +48,8 @@ fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, k
     });
     SPSR_EL1.set(match target {
         Target::Vel2 => entered.spsr_el2,
+        // With FEAT_NV in force for the guest, too, the hardware would call its EL1 EL2.
+        Target::El1 if vcpu.is_guest_nesting() => old,
         Target::El1 => old_pstate,
     });
     ELR_EL1.set(frame.elr);
@@ -140,6 +142,12 @@ pub fn stage2_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u
     to_vel2(vcpu, frame, Kind::Sync, Some(exit.esr.with_fsc(fsc)));
     FAR_EL1.set(exit.far);
     vcpu.emulated.hpfar = hpfar::for_ipa(ipa);
+}
+
+/// A register of L1's guest is in memory that L1's own tables do not give it.
+pub fn l2_page_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: u64) {
+    to_vel2(vcpu, frame, Kind::Sync, Some(esr));
+    FAR_EL1.set(far);
 }
 
 /// An access to where nothing is: a synchronous external abort, to the guest that made it or to whom it is routed.

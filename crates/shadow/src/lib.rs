@@ -13,6 +13,7 @@
 //!   not memory at all.
 //! * [`ShadowPool::invalidate_ipa`] and its kin do L1's TLB maintenance; [`IpaOperand`] and
 //!   [`RangeOperand`] decode the operands.
+//! * [`VncrEntry`] is where an L2 that is itself a hypervisor has its EL2 registers.
 //! * [`explain`] says for one address what each table has and who receives the fault.
 //! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
 //!
@@ -53,6 +54,7 @@ mod tlbi;
 mod tlbi_operand;
 mod verdict;
 mod vmids;
+mod vncr;
 
 pub use ageing::Patience;
 pub use audit::{Finding, Offence};
@@ -69,3 +71,4 @@ pub use slot::{Shadow, SlotId};
 pub use tlbi::InvalidationStats;
 pub use tlbi_operand::{IpaOperand, RangeOperand, Ttl};
 pub use verdict::Verdict;
+pub use vncr::{Stage1Scope, VncrEntry, VncrTag, access_flag_update};

@@ -10,9 +10,9 @@
 //! Three things are the caller's. The question is only asked for a nested
 //! context, since nothing of this applies to vEL2 and host EL0. What is hidden
 //! from L1 is UNDEFINED before anybody's trap counts; the controls of features
-//! that are always hidden (`HCRX_EL2`, the fine-grained traps, `HCR_EL2.{NV,AT}`,
-//! MTE) therefore do not appear. And the values are those of the VNCR page and
-//! of L1's emulated registers, raw: a bit that means nothing here is ignored.
+//! that are always hidden (`HCRX_EL2`, the fine-grained traps, MTE) therefore do
+//! not appear. And the values are those of the VNCR page and of L1's emulated
+//! registers, raw: a bit that means nothing here is ignored.
 
 use crate::{
     Esr,
@@ -96,7 +96,9 @@ impl Control {
 /// instruction (EC 0x18). Instructions are writes.
 #[must_use]
 pub fn wants(row: Row, is_read: bool, l1: &L1Controls) -> bool {
-    row.trap.controls().iter().any(|control| control.traps(is_read, l1))
+    // Where there is nothing above EL1, nothing of EL2 traps.
+    row.reg.is_of_el2() && l1.hcr & hcr_el2::NV != 0
+        || row.trap.controls().iter().any(|control| control.traps(is_read, l1))
 }
 
 /// Whether L1 wants to see an exception of its guest other than a trapped
@@ -117,6 +119,7 @@ pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
             l1.hcr & trap != 0
         }
         ec::HVC64 => true,
+        ec::ERET => l1.hcr & hcr_el2::NV != 0,
         ec::SMC64 => l1.hcr & hcr_el2::TSC != 0,
         ec::FP_ASIMD => !is_enabled(l1.cptr, cpacr::FPEN),
         ec::SVE => !is_enabled(l1.cptr, cpacr::ZEN),

@@ -44,11 +44,11 @@ enum Rule {
     Emulated(u8),
     /// The hardware's value if L1's `E2H` is fixed to 1, else 0.
     VheOnly(u8),
-    /// This value, which denies `E2H` = 0, if L1's `E2H` is fixed to 1, else 0.
-    DenyE2h0(u8),
+    /// This value, which goes with `E2H` = 1, if L1's is fixed to that, else 0.
+    IfVhe(u8),
 }
 
-use Rule::{DenyE2h0, Emulated, SignedUpto, Upto, VheOnly};
+use Rule::{Emulated, IfVhe, SignedUpto, Upto, VheOnly};
 
 /// A field: position of its lowest bit, Arm's name, rule. All are four bits.
 type Field = (u8, &'static str, Rule);
@@ -186,7 +186,7 @@ const MMFR1: &[Field] = &[
     (36, "ETS", Upto(2)),
 ];
 
-/// No nested virtualisation below L1, small tables, BBM levels, 52-bit VAs.
+/// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels, 52-bit VAs.
 const MMFR2: &[Field] = &[
     (0, "CnP", Upto(1)),
     (4, "UAO", Upto(1)),
@@ -201,14 +201,14 @@ const MMFR2: &[Field] = &[
     (60, "E0PD", Upto(1)),
 ];
 
-/// `E2H0` = 0b1110: `HCR_EL2.E2H` is RES1, and `HCR_EL2.NV1` is RES0.
-const MMFR4: &[Field] = &[(24, "E2H0", DenyE2h0(0b1110))];
+/// `NV_frac` = 1: FEAT_NV2, and no FEAT_NV without it. `E2H0` = 0b1110: `HCR_EL2.E2H` is RES1, and `HCR_EL2.NV1` is RES0.
+const MMFR4: &[Field] = &[(20, "NV_frac", IfVhe(1)), (24, "E2H0", IfVhe(0b1110))];
 
 impl Rule {
     /// The most that is ever shown.
     const fn most(self) -> u8 {
         match self {
-            Upto(most) | Emulated(most) | VheOnly(most) | DenyE2h0(most) => most,
+            Upto(most) | Emulated(most) | VheOnly(most) | IfVhe(most) => most,
             SignedUpto(most) => most.cast_unsigned() & 0xf,
         }
     }
@@ -223,8 +223,8 @@ impl Rule {
             }
             Emulated(value) => value,
             VheOnly(max) if !offer.e2h0 => min(hardware, max),
-            DenyE2h0(value) if !offer.e2h0 => value,
-            VheOnly(_) | DenyE2h0(_) => 0,
+            IfVhe(value) if !offer.e2h0 => value,
+            VheOnly(_) | IfVhe(_) => 0,
         }
     }
 }
@@ -329,7 +329,7 @@ mod tests {
         (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0020_1031_2121),
         (SysReg::ID_AA64MMFR2_EL1, 0x1221_0111_1201_1011, 0x1201_0111_0000_1011),
         (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
-        (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e00_0000),
+        (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e10_0000),
     ];
 
     #[test]
@@ -390,7 +390,7 @@ mod tests {
                     let honest = match rule {
                         Upto(_) | VheOnly(_) => show <= have,
                         SignedUpto(_) => sign_extend(show) <= sign_extend(have),
-                        Emulated(_) | DenyE2h0(_) => true,
+                        Emulated(_) | IfVhe(_) => true,
                     };
                     prop_assert!(honest, "{reg}.{name}: {show} of {have}");
                 }

@@ -23,10 +23,10 @@ use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, ich_hcr_el2, mdcr_el2};
 /// what its guest's own translations and barriers do.
 ///
 /// Left out: the routing and stage 2 bits L0 always sets (`VM`, `IMO`, ..),
-/// `FWB` (it says how L0's tables are read, not L1's), `TGE`, `E2H` and `NV*`
-/// (they would make the guest another level), and the controls of features that
-/// are hidden from L1 (`TWEDEn`, `FIEN`, `ATA`, `DCT`, `TID5`, `AMVOFFEN`, `TME`,
-/// `GPF`, `AT`).
+/// `FWB` (it says how L0's tables are read, not L1's), `TGE` and `E2H` (they would
+/// make the guest another level), `NV1` (RES0 for L1, whose `E2H` is RES1), and
+/// the controls of features that are hidden from L1 (`TWEDEn`, `FIEN`, `ATA`,
+/// `DCT`, `TID5`, `AMVOFFEN`, `TME`, `GPF`). `NV` is a rule of its own.
 pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::PTW
     | hcr_el2::VF
@@ -56,6 +56,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::TLOR
     | hcr_el2::TERR
     | hcr_el2::TEA
+    | hcr_el2::AT
     | hcr_el2::TID4
     | hcr_el2::TICAB
     | hcr_el2::TOCU
@@ -66,7 +67,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
 pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
 
 /// Bits of `HCR_EL2` that must never be set while a nested context runs.
-const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV | hcr_el2::NV1 | hcr_el2::NV2 | hcr_el2::HCD;
+const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV1 | hcr_el2::HCD;
 
 /// Traps of `MDCR_EL2` L1 may add for its guest.
 pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
@@ -93,7 +94,11 @@ pub const ICH_HCR_TRAPS: u64 = ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el
 /// `HCD` and answers UNDEFINED.
 #[must_use]
 pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
-    let traps = l0 | (l1 & HCR_FROM_L1);
+    let mut traps = l0 | (l1 & HCR_FROM_L1);
+    // L1's guest is a hypervisor. L1 is shown FEAT_NV2 alone, which has no NV without NV2.
+    if l1 & hcr_el2::NV != 0 {
+        traps |= hcr_el2::NV | hcr_el2::NV2;
+    }
     let denied = HCR_ENABLES & !l1;
     traps & !denied & !HCR_NEVER
 }
@@ -229,7 +234,9 @@ mod tests {
             let hcr = hcr_for_nested(L0, l1);
             prop_assert_eq!(hcr & HCR_NEVER, 0);
             prop_assert_eq!(hcr & L0 | HCR_ENABLES, L0);
-            prop_assert_eq!(hcr & !(L0 | HCR_FROM_L1), 0);
+            prop_assert_eq!(hcr & !(L0 | HCR_FROM_L1 | hcr_el2::NV | hcr_el2::NV2), 0);
+            prop_assert_eq!(hcr & hcr_el2::NV != 0, hcr & hcr_el2::NV2 != 0);
+            prop_assert_eq!(hcr & hcr_el2::NV, l1 & hcr_el2::NV);
             prop_assert_eq!(cptr_for_nested(cptr_el2::RES1, l1) & cptr_el2::RES1, cptr_el2::RES1);
         }
     }

@@ -248,6 +248,13 @@ impl SysReg {
         }
     }
 
+    /// Whether it is a register or instruction of EL2, or one of EL1 and EL0 by the name that EL2 has for it
+    /// (`_EL12`, `_EL02`): what FEAT_NV traps.
+    #[must_use]
+    pub const fn is_of_el2(self) -> bool {
+        matches!(self.op1(), 4 | 5)
+    }
+
     /// Arm's name, or `None` for an encoding the tables do not hold.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {

@@ -144,6 +144,17 @@ pub enum Event {
         /// L1's `HCR_EL2`
         hcr: u64,
     },
+    /// `gnomon_vncr_fault`: a register of L1's guest that is in memory could not be reached.
+    VncrFault {
+        /// `FAR_EL2`: where L1 has the register.
+        far: u64,
+        /// `ESR_EL2`, with the status that L1's tables give.
+        esr: u64,
+        /// Where its tables lead to in its memory.
+        at: u64,
+        /// Whether L1 is told; otherwise it can be reached now.
+        is_told: bool,
+    },
     /// `kvm_inject_nested_exception`: L1 takes an exception of its guest.
     InjectNested {
         /// What kind.
@@ -213,7 +224,7 @@ pub enum Event {
 
 impl Event {
     /// All names.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "kvm_exit",
         "kvm_entry",
         "kvm_guest_fault",
@@ -225,6 +236,7 @@ impl Event {
         "gnomon_shadow_fault",
         "gnomon_shadow_switch",
         "gnomon_illegal_eret",
+        "gnomon_vncr_fault",
         "gnomon_tlbi",
         "gnomon_irq",
     ];
@@ -239,6 +251,7 @@ impl Event {
             Self::ShadowFault { .. } => "gnomon_shadow_fault",
             Self::NestedEret { .. } => "kvm_nested_eret",
             Self::IllegalEret { .. } => "gnomon_illegal_eret",
+            Self::VncrFault { .. } => "gnomon_vncr_fault",
             Self::InjectNested { .. } => "kvm_inject_nested_exception",
             Self::ForwardSysreg { .. } => "kvm_forward_sysreg_trap",
             Self::SysAccess { .. } => "kvm_sys_access",

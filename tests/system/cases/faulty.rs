@@ -18,7 +18,7 @@ const DOCUMENT: &str = include_str!("../../../docs/console.md");
 const RAM_MIB: u64 = 1024;
 
 /// Trials, and the scenarios of the payload that they are about, which are the headings.
-const NAMED: [(&str, &str); 9] = [
+const NAMED: [(&str, &str); 11] = [
     ("faulty_control_has_nothing_to_name", "good"),
     ("faulty_missing_tlbi_is_named", "missing-tlbi"),
     ("faulty_tlbi_under_the_wrong_vmid_is_named", "wrong-vmid"),
@@ -28,12 +28,18 @@ const NAMED: [(&str, &str); 9] = [
     ("faulty_contiguous_run_is_named", "contiguous-overlap"),
     ("faulty_table_that_is_its_own_entry_is_named", "self-table"),
     ("faulty_return_is_named", "bad-spsr"),
+    ("faulty_vncr_page_in_gnomons_memory_is_named", "vncr-in-l0"),
+    ("faulty_vncr_page_that_is_unmapped_is_named", "vncr-unmapped"),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let named = NAMED.map(|(name, scenario)| trial(name, move |name| is_named(name, scenario)));
-    let native = trial("faulty_control_says_the_same_natively", control_says_the_same_natively);
-    named.into_iter().chain([native]).collect()
+    let natively = [
+        ("faulty_control_says_the_same_natively", "good"),
+        ("nested_l2_says_the_same_natively", "nested"),
+    ]
+    .map(|(name, scenario)| trial(name, move |name| says_the_same_natively(name, scenario)));
+    named.into_iter().chain(natively).collect()
 }
 
 /// Starts the payload with a scenario.
@@ -78,8 +84,8 @@ fn complaint(exchange: &Exchange, lines: &[String]) -> String {
     )
 }
 
-/// The payload itself is right: without gnomon its control does the same.
-fn control_says_the_same_natively(name: &str) -> Result {
+/// The payload itself is right: without gnomon a scenario that has no bug does the same.
+fn says_the_same_natively(name: &str, scenario: &str) -> Result {
     let lines = |builder: Builder| -> AnyResult<Vec<String>> {
         let mut machine = builder.start()?;
         machine.set_limit(line::LIMIT);
@@ -95,8 +101,8 @@ fn control_says_the_same_natively(name: &str) -> Result {
         );
         Ok(lines)
     };
-    let gnomon = lines(builder(name, "good")?).context("under gnomon")?;
-    let native = lines(builder(name, "good")?.native()).context("natively")?;
+    let gnomon = lines(builder(name, scenario)?).context("under gnomon")?;
+    let native = lines(builder(name, scenario)?.native()).context("natively")?;
     if gnomon == native {
         return Ok(());
     }

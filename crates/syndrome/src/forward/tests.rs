@@ -122,6 +122,29 @@ fn tlbi_controls_divide_by_reach() {
 }
 
 #[test]
+fn nv_traps_everything_of_el2_and_eret_and_nothing_else() {
+    let l1 = with_hcr(hcr_el2::NV);
+    let (reads, writes) = trapped(&l1);
+    let of_el2: Vec<&str> = SysReg::all()
+        .filter(|(reg, _)| matches!(reg.op1(), 4 | 5))
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!((&reads, &writes), (&of_el2, &of_el2));
+    for name in ["SCTLR_EL2", "CNTKCTL_EL12", "CNTP_TVAL_EL02", "TLBI ALLE2", "AT S1E2R"] {
+        assert!(writes.contains(&name), "{name}");
+    }
+    assert!(wants_exception(Esr::new(ec::ERET, 2), &l1));
+    assert!(!wants_exception(Esr::new(ec::ERET, 2), &OPEN));
+}
+
+#[test]
+fn at_traps_the_translations_of_el1() {
+    let (_, writes) = trapped(&with_hcr(hcr_el2::AT));
+    assert_eq!(writes.len(), 7);
+    assert!(writes.iter().all(|name| name.starts_with("AT S1E")), "{writes:?}");
+}
+
+#[test]
 fn cache_maintenance_controls_divide_by_kind() {
     let writes = |bits| trapped(&with_hcr(bits)).1;
     assert_eq!(writes(hcr_el2::TPU), ["IC IALLUIS", "IC IALLU", "IC IVAU", "DC CVAU"]);

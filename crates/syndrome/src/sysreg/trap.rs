@@ -81,6 +81,7 @@ traps! {
     TTLB_TTLBOS = [set(Source::Hcr, hcr_el2::TTLB | hcr_el2::TTLBOS)];
     TLOR = [set(Source::Hcr, hcr_el2::TLOR)];
     TERR = [set(Source::Hcr, hcr_el2::TERR)];
+    AT = [set(Source::Hcr, hcr_el2::AT)];
     APK = [clear(Source::Hcr, hcr_el2::APK)];
     ENSCXT = [clear(Source::Hcr, hcr_el2::EnSCXT)];
     TDA = [set(Source::Mdcr, mdcr_el2::TDE | mdcr_el2::TDA)];

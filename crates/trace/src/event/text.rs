@@ -3,7 +3,11 @@
 
 use core::fmt;
 
-use syndrome::{Esr, SysReg, esr::ec};
+use syndrome::{
+    Esr, SysReg,
+    esr::{FaultKind, ec},
+    vncr,
+};
 
 use super::Event;
 
@@ -36,6 +40,7 @@ impl fmt::Display for Event {
                     Eret { elr, spsr, hcr }
                 )
             }
+            Self::VncrFault { far, esr, at, is_told } => vncr_fault(f, far, Esr(esr), at, is_told),
             Self::InjectNested {
                 kind,
                 esr,
@@ -121,6 +126,22 @@ impl fmt::Display for Mode {
             0b1_1111 => f.write_str("32-bit SYS"),
             mode => write!(f, "{mode:#x}"),
         }
+    }
+}
+
+fn vncr_fault(f: &mut fmt::Formatter<'_>, far: u64, esr: Esr, at: u64, is_told: bool) -> fmt::Result {
+    let how = if esr.data_abort().wnr { "write" } else { "read" };
+    write!(f, "{how} of ")?;
+    let offset = far as usize % vncr::PAGE_BYTES;
+    match vncr::slots().find(|slot| slot.offset() == offset) {
+        Some(slot) => write!(f, "{}", slot.reg)?,
+        None => write!(f, "VNCR_EL2 + {offset:#x}")?,
+    }
+    write!(f, " at {far:#x}: ")?;
+    match esr.fault() {
+        _ if !is_told => write!(f, "L1's page is at {at:#x}"),
+        status if status.kind == FaultKind::External => write!(f, "to L1, {status}: it has no memory at {at:#x}"),
+        status => write!(f, "to L1, {status}"),
     }
 }
 
@@ -213,5 +234,27 @@ mod tests {
         };
         assert_eq!(event.name(), "gnomon_illegal_eret");
         assert!(event.to_string().contains("spsr_el2: 0x000003cd (M: EL3h)"), "{event}");
+    }
+
+    #[test]
+    fn a_register_that_cannot_be_reached_is_named_with_the_reason() {
+        let event = |esr, is_told| Event::VncrFault {
+            far: 0xffff_8000_0000_1090,
+            esr,
+            at: 0x4020_0000,
+            is_told,
+        };
+        let begin = "TPIDR_EL2 at 0xffff800000001090: ";
+        for (esr, is_told, text) in [
+            (0x9600_2047, false, "L1's page is at 0x40200000"),
+            (0x9600_2047, true, "to L1, translation fault, level 3"),
+            (
+                0x9600_2050,
+                true,
+                "to L1, external abort: it has no memory at 0x40200000",
+            ),
+        ] {
+            assert_eq!(event(esr, is_told).to_string(), std::format!("write of {begin}{text}"));
+        }
     }
 }

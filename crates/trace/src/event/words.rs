@@ -23,6 +23,7 @@ mod tag {
     pub(super) const SHADOW_SWITCH: u64 = 12;
     pub(super) const IRQ: u64 = 13;
     pub(super) const TIMER_IRQ: u64 = 14;
+    pub(super) const VNCR_FAULT: u64 = 15;
 }
 
 const SMALL_SHIFT: u32 = 8;
@@ -46,6 +47,7 @@ impl Event {
             }
             Self::NestedEret { elr, spsr, hcr } => [head(tag::NESTED_ERET, 0, 0), elr, spsr, hcr, 0],
             Self::IllegalEret { elr, spsr, hcr } => [head(tag::ILLEGAL_ERET, 0, 0), elr, spsr, hcr, 0],
+            Self::VncrFault { far, esr, at, is_told } => [head(tag::VNCR_FAULT, is_told.into(), 0), far, esr, at, 0],
             Self::InjectNested {
                 kind,
                 esr,
@@ -96,6 +98,12 @@ impl Event {
                 elr: a,
                 spsr: b,
                 hcr: c,
+            },
+            tag::VNCR_FAULT => Self::VncrFault {
+                far: a,
+                esr: b,
+                at: c,
+                is_told: small != 0,
             },
             tag::INJECT_NESTED => Self::InjectNested {
                 kind: *ExceptionKind::ALL.get(small as usize)?,
@@ -219,6 +227,12 @@ mod tests {
                 12 => Event::Irq {
                     intid: a as u32,
                     during: depth,
+                },
+                13 => Event::VncrFault {
+                    far: a,
+                    esr: b,
+                    at: c,
+                    is_told: flag,
                 },
                 _ => Event::TimerIrq {
                     vcpu: a as u16,

@@ -12,6 +12,8 @@
 #[cfg(target_os = "none")]
 mod load;
 #[cfg(target_os = "none")]
+mod nested;
+#[cfg(target_os = "none")]
 mod permissions;
 #[cfg(target_os = "none")]
 mod registers;

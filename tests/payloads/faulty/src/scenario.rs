@@ -8,7 +8,7 @@ use bare::options::Options;
 use bare::stage2::{Format, Perms, Stage2};
 use bare::{println, psci};
 
-use crate::{load, permissions, registers, stuck, tables};
+use crate::{load, nested, permissions, registers, stuck, tables};
 
 /// Where L2 sees its programs. No L2 address is one of gnomon's, so that dumps are easy to read.
 pub(crate) const CODE_IPA: u64 = 0x8000_0000;
@@ -22,7 +22,7 @@ pub(crate) const PATTERN: u64 = 0x5eed_5eed_5eed_5eed;
 /// A scenario: builds its L2 and plants its bug.
 type Scenario = fn(&mut Frames, Options<'_>) -> Result<Planted, Wrong>;
 
-const SCENARIOS: [(&str, Scenario); 13] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("good", permissions::good),
     ("missing-tlbi", permissions::missing_tlbi),
     ("wrong-vmid", permissions::wrong_vmid),
@@ -32,6 +32,9 @@ const SCENARIOS: [(&str, Scenario); 13] = [
     ("leaf-in-l0", tables::leaf_in_l0),
     ("contiguous-overlap", tables::contiguous_overlap),
     ("self-table", tables::self_table),
+    ("nested", nested::nested),
+    ("vncr-in-l0", nested::vncr_in_l0),
+    ("vncr-unmapped", nested::vncr_unmapped),
     ("spin", stuck::spin),
     ("crash", stuck::crash),
     ("million", load::million),

@@ -21,6 +21,8 @@ pub const PSTATE_EL1H_MASKED: u64 = 0x3c5;
 const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
 /// The guest runs below stage 2.
 const HCR_VM: u64 = 1;
+/// An L2 at a virtual EL2: `NV`, `NV2`, and `AT`. With `NV` the hardware traps its TLBI of EL2 as well.
+pub const HCR_NESTED: u64 = 1 << 42 | 1 << 45 | 1 << 44;
 /// The L2's vectors, in the second half of the page of programs.
 const VECTORS_OFFSET: u64 = 0x800;
 
@@ -31,6 +33,13 @@ unsafe extern "C" {
     static l2_store: u8;
     static l2_stride: u8;
     static l2_spin: u8;
+    static l2_hyp_write: u8;
+    static l2_hyp_read: u8;
+    static l2_hyp_trap: u8;
+    static l2_hyp_tlbi: u8;
+    static l2_hyp_at: u8;
+    static l2_hyp_eret: u8;
+    static l2_svc: u8;
 
     /// # Safety
     ///
@@ -52,6 +61,20 @@ pub enum Program {
     Stride,
     /// An endless loop.
     Spin,
+    /// `TPIDR_EL2` = `x1`, `ELR_EL2` = `x2`, HVC.
+    HypWrite,
+    /// `x1` = `TPIDR_EL2`, `x2` = `ELR_EL2`, `x3` = `CurrentEL`, HVC.
+    HypRead,
+    /// `SCTLR_EL2` = `x1`, HVC.
+    HypTrap,
+    /// `TLBI ALLE2`, HVC.
+    HypTlbi,
+    /// `AT S1E1R` of `x1`, HVC.
+    HypAt,
+    /// ERET.
+    HypEret,
+    /// SVC, to a vector of its own.
+    Svc,
 }
 
 impl Program {
@@ -63,6 +86,13 @@ impl Program {
             Self::Store => &raw const l2_store,
             Self::Stride => &raw const l2_stride,
             Self::Spin => &raw const l2_spin,
+            Self::HypWrite => &raw const l2_hyp_write,
+            Self::HypRead => &raw const l2_hyp_read,
+            Self::HypTrap => &raw const l2_hyp_trap,
+            Self::HypTlbi => &raw const l2_hyp_tlbi,
+            Self::HypAt => &raw const l2_hyp_at,
+            Self::HypEret => &raw const l2_hyp_eret,
+            Self::Svc => &raw const l2_svc,
         };
         at as u64 - programs()
     }
@@ -160,6 +190,8 @@ pub struct L2 {
     pub pc: u64,
     /// The processor state.
     pub pstate: u64,
+    /// What `HCR_EL2` has for it besides stage 2: [`HCR_NESTED`], or nothing.
+    pub hcr: u64,
     /// Where it sees the programs.
     code_at: u64,
 }
@@ -173,6 +205,7 @@ impl L2 {
             x: [0; 32],
             pc: code_at,
             pstate: PSTATE_EL1H_MASKED,
+            hcr: 0,
             code_at,
         }
     }
@@ -191,7 +224,7 @@ impl L2 {
         VBAR_EL12.set(self.code_at + VECTORS_OFFSET);
         VTCR_EL2.set(self.stage2.vtcr());
         VTTBR_EL2.set(self.stage2.vttbr());
-        HCR_EL2.set(HCR_HOST | HCR_VM);
+        HCR_EL2.set(HCR_HOST | HCR_VM | self.hcr);
         ELR_EL2.set(self.pc);
         SPSR_EL2.set(self.pstate);
         // SAFETY: the registers are the L2's own, and its stage 2 gives it the programs to read and frames. A scenario

@@ -29,6 +29,8 @@ pub mod memory;
 #[cfg(target_os = "none")]
 pub mod psci;
 #[cfg(target_os = "none")]
+pub mod stage1;
+#[cfg(target_os = "none")]
 pub mod sysreg;
 #[cfg(target_os = "none")]
 pub mod tlbi;

@@ -47,6 +47,57 @@ l2_stride:
 l2_spin:
     b       l2_spin
 
+/* For an L2 at a virtual EL2. The registers go by encoding. */
+
+/* TPIDR_EL2 = x1; ELR_EL2 = x2 */
+    .global l2_hyp_write
+l2_hyp_write:
+    msr     S3_4_C13_C0_2, x1
+    msr     S3_4_C4_C0_1, x2
+    hvc     #0
+    b       l2_hyp_write
+
+/* x1 = TPIDR_EL2, x2 = ELR_EL2, x3 = CurrentEL */
+    .global l2_hyp_read
+l2_hyp_read:
+    mrs     x1, S3_4_C13_C0_2
+    mrs     x2, S3_4_C4_C0_1
+    mrs     x3, CurrentEL
+    hvc     #0
+    b       l2_hyp_read
+
+/* SCTLR_EL2 = x1, which is in no memory */
+    .global l2_hyp_trap
+l2_hyp_trap:
+    msr     S3_4_C1_C0_0, x1
+    hvc     #0
+    b       l2_hyp_trap
+
+/* TLBI ALLE2 */
+    .global l2_hyp_tlbi
+l2_hyp_tlbi:
+    tlbi    alle2
+    hvc     #0
+    b       l2_hyp_tlbi
+
+/* AT S1E1R of x1 */
+    .global l2_hyp_at
+l2_hyp_at:
+    at      s1e1r, x1
+    hvc     #0
+    b       l2_hyp_at
+
+/* ERET */
+    .global l2_hyp_eret
+l2_hyp_eret:
+    eret
+
+/* An exception that EL1 takes itself, whose vector is an HVC. */
+    .global l2_svc
+l2_svc:
+    svc     #0
+    b       l2_svc
+
     .balign 2048
     .irp    slot, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
     .balign 128

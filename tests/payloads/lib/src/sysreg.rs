@@ -32,6 +32,7 @@ macro_rules! system_registers {
 system_registers! {
     HCR_EL2 = "S3_4_C1_C1_0";
     VTTBR_EL2 = "S3_4_C2_C1_0";
+    VNCR_EL2 = "S3_4_C2_C2_0";
     VTCR_EL2 = "S3_4_C2_C1_2";
     SPSR_EL2 = "S3_4_C4_C0_0";
     ELR_EL2 = "S3_4_C4_C0_1";
@@ -43,6 +44,8 @@ system_registers! {
     ESR_EL12 = "S3_5_C5_C2_0";
     FAR_EL12 = "S3_5_C6_C0_0";
     VBAR_EL12 = "S3_5_C12_C0_0";
+    ELR_EL12 = "S3_5_C4_C0_1";
+    ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     CNTFRQ_EL0 = "S3_3_C14_C0_0";
     CNTVCT_EL0 = "S3_3_C14_C0_2";
 }

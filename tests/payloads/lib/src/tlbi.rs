@@ -1,6 +1,6 @@
 //! TLB maintenance of a guest's translations. Each completes before it returns.
 //!
-//! All act on the VMID in `VTTBR_EL2`, but for [`alle1is`].
+//! All act on the VMID in `VTTBR_EL2`, but for [`alle1is`] and those of EL2.
 #![expect(unsafe_code, reason = "TLB maintenance is done by instructions")]
 
 use core::arch::asm;
@@ -9,7 +9,7 @@ macro_rules! maintenance {
     ($($(#[$doc:meta])* $name:ident = $instruction:literal;)*) => {$(
         $(#[$doc])*
         pub fn $name() {
-            // SAFETY: forgetting translations is always allowed; EL2's own regime is not concerned.
+            // SAFETY: forgetting translations is always allowed.
             unsafe { asm!("dsb ishst", concat!("tlbi ", $instruction), "dsb ish", "isb", options(nostack, preserves_flags)) }
         }
     )*};
@@ -22,6 +22,8 @@ maintenance! {
     vmalls12e1is = "vmalls12e1is";
     /// Everything of all VMIDs.
     alle1is = "alle1is";
+    /// Everything of EL2's own regime.
+    alle2is = "alle2is";
 }
 
 /// Stage 2 of the page at `ipa`.
@@ -29,5 +31,13 @@ pub fn ipas2e1is(ipa: u64) {
     // SAFETY: as above.
     unsafe {
         asm!("dsb ishst", "tlbi ipas2e1is, {}", "dsb ish", "isb", in(reg) ipa >> 12, options(nostack, preserves_flags))
+    }
+}
+
+/// EL2's own regime, the page at `va`.
+pub fn vae2is(va: u64) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("dsb ishst", "tlbi vae2is, {}", "dsb ish", "isb", in(reg) va << 8 >> 20, options(nostack, preserves_flags))
     }
 }

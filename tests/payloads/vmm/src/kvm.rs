@@ -30,6 +30,7 @@ const ARM_PREFERRED_TARGET: u32 = 0x8020_aeaf;
 
 const CAP_ARM_VM_IPA_SIZE: usize = 165;
 const VCPU_FEATURE_PSCI_0_2: u32 = 1 << 2;
+const VCPU_FEATURE_HAS_EL2: u32 = 1 << 7;
 
 const DEVICE_VGIC_V3: u32 = 7;
 /// Groups of that device's attributes, and attributes in them.
@@ -41,14 +42,18 @@ const GIC_CONTROL_INIT: u64 = 0;
 
 /// A core register, by its place in `struct kvm_regs` in units of four bytes.
 const CORE_REGISTER: u64 = 0x6030_0000_0010_0000;
+const X0: u64 = 0;
 const PC: u64 = 0x40;
 
 const EXIT_MMIO: u32 = 6;
+const EXIT_SYSTEM_EVENT: u32 = 24;
 
 /// Offsets in `struct kvm_run`.
 const RUN_EXIT_REASON: usize = 8;
 const RUN_MMIO_ADDRESS: usize = 32;
 const RUN_MMIO_DATA: usize = 40;
+/// The length, and in the byte behind it whether it is a write.
+const RUN_MMIO_LENGTH: usize = 48;
 
 #[repr(C)]
 struct MemoryRegion {
@@ -91,6 +96,17 @@ struct DirtyLog {
     slot: u32,
     padding: u32,
     bitmap: u64,
+}
+
+/// What a vCPU wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// A load where there is no memory, which gives 0.
+    Load,
+    /// A store there.
+    Store { address: u64, value: u64 },
+    /// The machine off, or a reset.
+    End,
 }
 
 /// What went wrong with a request.
@@ -144,6 +160,24 @@ impl Kvm {
     ///
     /// The kernel's.
     pub(crate) fn vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
+        let vm = self.empty_vm(ipa_bits, 0)?;
+        vm.set_region(CODE_SLOT, 0, CODE_IPA, vm.code.address(), PAGE_BYTES)?;
+        vm.set_core(PC, guest::entry())?;
+        Ok(vm)
+    }
+
+    /// A VM whose vCPU begins at EL2, with the interrupt controller that this takes.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's: not every one has EL2 for guests.
+    pub(crate) fn nested_vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
+        let vm = self.empty_vm(ipa_bits, VCPU_FEATURE_HAS_EL2)?;
+        vm.add_gic()?;
+        Ok(vm)
+    }
+
+    fn empty_vm(&self, ipa_bits: u32, features: u32) -> Result<Vm, Error> {
         let vm = self
             .0
             .ioctl(CREATE_VM, ipa_bits as usize)
@@ -158,9 +192,7 @@ impl Kvm {
         let run_bytes = self.0.ioctl(GET_VCPU_MMAP_SIZE, 0).map_err(refused("mmap size"))?;
         let run = Mapping::file(&vcpu, 0, run_bytes as usize).map_err(refused("mmap of the vCPU"))?;
         let vm = Vm { vcpu, run, vm, code };
-        vm.init_vcpu()?;
-        vm.set_region(CODE_SLOT, 0, CODE_IPA, vm.code.address(), PAGE_BYTES)?;
-        vm.set_core(PC, guest::entry())?;
+        vm.init_vcpu(features)?;
         Ok(vm)
     }
 }
@@ -179,7 +211,7 @@ impl Vm {
         self.vm.number()
     }
 
-    fn init_vcpu(&self) -> Result<(), Error> {
+    fn init_vcpu(&self, features: u32) -> Result<(), Error> {
         let mut init = VcpuInit {
             target: 0,
             features: [0; 7],
@@ -187,7 +219,7 @@ impl Vm {
         self.vm
             .ioctl_with(ARM_PREFERRED_TARGET, &mut init)
             .map_err(refused("KVM_ARM_PREFERRED_TARGET"))?;
-        init.features = [VCPU_FEATURE_PSCI_0_2, 0, 0, 0, 0, 0, 0];
+        init.features = [VCPU_FEATURE_PSCI_0_2 | features, 0, 0, 0, 0, 0, 0];
         self.vcpu
             .ioctl_with(ARM_VCPU_INIT, &mut init)
             .map_err(refused("KVM_ARM_VCPU_INIT"))?;
@@ -297,19 +329,56 @@ impl Vm {
         Ok(())
     }
 
+    /// Has the vCPU begin at `pc` with `x0`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn begin_at(&self, pc: u64, x0: u64) -> Result<(), Error> {
+        self.set_core(PC, pc)?;
+        self.set_core(X0, x0)
+    }
+
+    /// Runs the vCPU until it wants something.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and when it wants something that is not an [`Event`].
+    pub(crate) fn next_event(&self) -> Result<Event, Error> {
+        self.run_vcpu()?;
+        let reason = self.run.load(RUN_EXIT_REASON) as u32;
+        let address = self.run.load(RUN_MMIO_ADDRESS);
+        match reason {
+            EXIT_MMIO if self.run.load(RUN_MMIO_LENGTH) >> 32 & 0xff != 0 => Ok(Event::Store {
+                address,
+                value: self.run.load(RUN_MMIO_DATA),
+            }),
+            EXIT_MMIO => {
+                self.run.store(RUN_MMIO_DATA, 0);
+                Ok(Event::Load)
+            }
+            EXIT_SYSTEM_EVENT => Ok(Event::End),
+            _ => Err(Error::Exit { reason, address }),
+        }
+    }
+
+    fn run_vcpu(&self) -> Result<(), Error> {
+        loop {
+            match self.vcpu.ioctl(RUN, 0) {
+                Ok(_) => return Ok(()),
+                Err(INTERRUPTED) => {}
+                Err(errno) => return Err(Error::Refused("KVM_RUN", errno)),
+            }
+        }
+    }
+
     /// Runs the vCPU until it uses the mailbox; returns what it stored.
     ///
     /// # Errors
     ///
     /// When it stops for another reason.
     pub(crate) fn resume(&self) -> Result<u64, Error> {
-        loop {
-            match self.vcpu.ioctl(RUN, 0) {
-                Ok(_) => break,
-                Err(INTERRUPTED) => {}
-                Err(errno) => return Err(Error::Refused("KVM_RUN", errno)),
-            }
-        }
+        self.run_vcpu()?;
         let reason = self.run.load(RUN_EXIT_REASON) as u32;
         let address = self.run.load(RUN_MMIO_ADDRESS);
         if reason == EXIT_MMIO && address == MAILBOX_IPA {

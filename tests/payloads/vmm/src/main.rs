@@ -13,8 +13,9 @@
 //! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once, for so long or until a line is typed |
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |
+//! | `linux WORDS` | a VM with EL2, which boots the ramdisk's `/kernel` with this program, and with these arguments |
 //!
-//! The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
+//! Before them `log` sends all lines to the kernel's log. The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
 //!
 //! Every line it prints begins with `vmm: `; the last one says `OK` or `FAIL`.
 
@@ -33,6 +34,8 @@ mod guest;
 #[cfg(target_os = "none")]
 mod kvm;
 #[cfg(target_os = "none")]
+mod linux;
+#[cfg(target_os = "none")]
 mod out;
 #[cfg(target_os = "none")]
 mod start;
@@ -40,6 +43,8 @@ mod start;
 mod stress;
 #[cfg(target_os = "none")]
 mod sys;
+#[cfg(target_os = "none")]
+mod tree;
 
 /// On the host this is nothing: it only keeps the workspace whole.
 #[cfg(not(target_os = "none"))]

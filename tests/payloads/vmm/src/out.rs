@@ -1,11 +1,47 @@
 //! Printing whole lines.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::sys;
 
 /// The longest line; what is longer is cut.
 const LINE_BYTES: usize = 256;
+
+/// Where lines go.
+static OUTPUT: AtomicI32 = AtomicI32::new(sys::STDOUT);
+
+/// On a machine without a terminal lines go to the kernel's log.
+pub(crate) fn to_kernel_log() {
+    if let Ok(log) = sys::open(c"/dev/kmsg", sys::READ_WRITE) {
+        OUTPUT.store(log.number(), Ordering::Relaxed);
+        core::mem::forget(log);
+        repeat_kvm();
+    }
+}
+
+/// Prints what the kernel has said of its KVM: it did so before it had anything to print it with.
+fn repeat_kvm() {
+    let Ok(log) = sys::open(c"/dev/kmsg", sys::READ_ONLY | sys::NON_BLOCKING) else {
+        return;
+    };
+    let mut record = [0; 1024];
+    // A record each, until there is none.
+    while let Ok(count) = log.read(&mut record) {
+        let text = str::from_utf8(&record[..count]).unwrap_or("");
+        let text = text.split_once(';').map_or("", |(_, text)| text);
+        if let Some(line) = text.lines().next()
+            && line.starts_with("kvm [")
+        {
+            Line::print(format_args!("{line}"));
+        }
+    }
+}
+
+/// Prints as it is.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    sys::write_all(OUTPUT.load(Ordering::Relaxed), bytes);
+}
 
 /// A line under construction: it goes out by one system call, so that the lines of several processes do not mix.
 pub(crate) struct Line {
@@ -25,7 +61,7 @@ impl Line {
         if let Some(end) = line.bytes.get_mut(line.used) {
             *end = b'\n';
         }
-        sys::write_all(sys::STDOUT, line.bytes.get(..=line.used).unwrap_or_default());
+        print_bytes(line.bytes.get(..=line.used).unwrap_or_default());
     }
 }
 

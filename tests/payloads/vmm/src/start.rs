@@ -5,8 +5,8 @@ use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 use core::slice;
 
-use crate::out::say;
-use crate::{bench, golden, stress, sys};
+use crate::out::{self, say};
+use crate::{bench, golden, linux, stress, sys};
 
 /// The most arguments that are looked at.
 const ARGUMENTS_MAX: usize = 8;
@@ -49,6 +49,13 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
         mount_all();
     }
     let words = words.get(..count).unwrap_or_default();
+    let words = match words.split_first() {
+        Some((&"log", words)) => {
+            out::to_kernel_log();
+            words
+        }
+        _ => words,
+    };
     let (words, holds) = match words.split_last() {
         Some((&"hold", words)) => (words, true),
         _ => (words, false),
@@ -72,6 +79,7 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
             _ => usage(),
         },
         ["golden"] => golden::run(holds),
+        ["linux", words @ ..] => linux::run(words),
         ["bench", case, count] => match count.parse() {
             Ok(count) => bench::run(case, count, started),
             Err(_) => usage(),

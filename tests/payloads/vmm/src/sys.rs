@@ -14,6 +14,7 @@ pub(crate) const STDOUT: i32 = 1;
 /// How [`open`] opens.
 pub(crate) const READ_ONLY: usize = 0;
 pub(crate) const READ_WRITE: usize = 2;
+pub(crate) const NON_BLOCKING: usize = 0o4000;
 
 /// Advice for [`Mapping::advise`].
 pub(crate) const DONT_NEED: usize = 4;
