@@ -40,6 +40,8 @@ system_registers! {
     ZCR_EL1 = "S3_0_C1_C2_0";
     ZCR_EL2 = "S3_4_C1_C2_0";
     HSTR_EL2 = "S3_4_C1_C1_3";
+    HDFGRTR_EL2 = "S3_4_C3_C1_4";
+    HDFGWTR_EL2 = "S3_4_C3_C1_5";
     HCRX_EL2 = "S3_4_C1_C2_2";
     VSESR_EL2 = "S3_4_C5_C2_3";
     VDISR_EL2 = "S3_4_C12_C1_1";

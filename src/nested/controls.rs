@@ -34,8 +34,8 @@ const HCR_HOST: u64 = HCR_BASE | hcr_el2::NV | hcr_el2::NV2 | hcr_el2::AT | hcr_
 /// What L1's guest may use if L1 lets it: pointer authentication.
 const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
 
-/// Performance monitors are emulated; trace and statistical profiling are not L1's to see.
-const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
+/// Performance monitors are emulated, but for what `pmu` lets L1 have; trace and statistical profiling are not L1's to see.
+pub const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
 
 /// SME, trace and activity monitors are not L1's to see. SVE is, but its trap is only cleared where it is used.
 const CPTR_BASE: u64 = cptr_el2::RES1 | cptr_el2::TZ | cptr_el2::TSM | cptr_el2::TTA | cptr_el2::TAM;
@@ -72,7 +72,7 @@ pub fn init_cpu(vcpu: &VCpu) {
 /// Loads the controls of the host context.
 pub fn load_host(vcpu: &VCpu) {
     HCR_EL2.set(vcpu.vm.hcr_host);
-    MDCR_EL2.set(vcpu.monitors.mdcr | MDCR_BASE);
+    MDCR_EL2.set(vcpu.monitors.mdcr_host);
     CPTR_EL2.set(vcpu.vm.cptr_host);
     CNTHCTL_EL2.set(vcpu.vm.cnthctl_host);
     VPIDR_EL2.set(vcpu.vm.midr);

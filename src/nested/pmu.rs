@@ -1,13 +1,18 @@
 //! The performance monitors, which are L1's.
 //!
-//! The counters are the hardware's. Every access to them traps, of L1 and of its guest, because a filter means something
-//! else to the hardware than to L1 (`syndrome::pmu`): each has two images, one for each context. They are exchanged at a
-//! switch, and only those of counters that count and whose images differ.
+//! The counters are the hardware's. A filter means something else to the hardware than to L1 (`syndrome::pmu`): each has
+//! two images, one for each context. They are exchanged at a switch, and only those of counters that count and whose images
+//! differ.
+//!
+//! So accesses trap, of L1 and of its guest. With FEAT_FGT only those of L1 do that are about filters and about which
+//! counters count, and about `PMCR_EL0`, which has another meaning at EL2; and all, where L1 has set counters apart from
+//! its guest's, because the hardware sets them apart from L1 too.
 
 use core::mem;
 
 use syndrome::{SysReg, esr::SysRegTrap, pmu, regs::mdcr_el2};
 
+use super::controls::MDCR_BASE;
 use crate::{
     arch::{
         barrier,
@@ -23,6 +28,10 @@ const PMCR_N_SHIFT: u32 = 11;
 const PMCR_N: u64 = 0x1f << PMCR_N_SHIFT;
 /// SPSR_EL2: the exception level.
 const EL: u64 = 0xc;
+/// `HDFG{R,W}TR_EL2`: `PMEVTYPER<n>_EL0` and `PMXEVTYPER_EL0`, `PMCCFILTR_EL0`.
+const FILTERS: u64 = 1 << 13 | 1 << 14;
+/// `HDFGWTR_EL2`: `PMCNTENSET_EL0` and `PMCNTENCLR_EL0`.
+const PMCNTEN: u64 = 1 << 16;
 /// Every counter.
 const ALL: u64 = u32::MAX as u64;
 
@@ -35,6 +44,8 @@ pub struct Monitors {
     pub exchanged: u32,
     /// The hardware's `MDCR_EL2` as far as it is L1's.
     pub mdcr: u64,
+    /// The whole of it, in the host context.
+    pub mdcr_host: u64,
 }
 
 /// Whether the CPU has performance monitors.
@@ -42,10 +53,30 @@ fn is_there() -> bool {
     !matches!(sysreg::read_id_register(5, 0) >> 8 & 0xf, 0 | 0xf)
 }
 
+/// Whether the CPU can trap single registers (`ID_AA64MMFR0_EL1.FGT`).
+fn has_fine_grained_traps() -> bool {
+    sysreg::read_id_register(7, 0) >> 56 & 0xf != 0
+}
+
+fn set_mdcr(vcpu: &mut VCpu, mdcr: u64) {
+    let is_all_l1s = mdcr & mdcr_el2::HPMN == vcpu.vm.mdcr_hpmn;
+    let needless = if is_all_l1s && has_fine_grained_traps() {
+        mdcr_el2::TPM
+    } else {
+        0
+    };
+    vcpu.monitors.mdcr = mdcr;
+    vcpu.monitors.mdcr_host = mdcr | MDCR_BASE & !needless;
+}
+
 /// On a vCPU that is switched on: nothing counts.
 pub fn reset(vcpu: &mut VCpu) {
     vcpu.monitors = Monitors::default();
-    vcpu.monitors.mdcr = vcpu.vm.mdcr_hpmn;
+    set_mdcr(vcpu, vcpu.vm.mdcr_hpmn);
+    if has_fine_grained_traps() {
+        HDFGRTR_EL2.set(FILTERS);
+        HDFGWTR_EL2.set(FILTERS | PMCNTEN);
+    }
     if is_there() {
         PMCR_EL0.set(PMCR_P | PMCR_C);
         PMCNTENCLR_EL0.set(ALL);
@@ -62,8 +93,11 @@ pub fn write_mdcr(vcpu: &mut VCpu, value: u64) {
     let hardware = pmu::hardware_mdcr(vcpu.emulated.mdcr, vcpu.vm.mdcr_hpmn);
     let is_same = hardware == vcpu.monitors.mdcr && (old ^ vcpu.emulated.mdcr) & HPMD_HCCD == 0;
     if !is_same && is_there() {
-        MDCR_EL2.set(MDCR_EL2.get() & !pmu::hardware_mdcr(u64::MAX, mdcr_el2::HPMN) | hardware);
-        vcpu.monitors.mdcr = hardware;
+        set_mdcr(vcpu, hardware);
+        // The nested context's, which only the console comes here in, is made anew at the next switch.
+        if vcpu.context == Context::Host {
+            MDCR_EL2.set(vcpu.monitors.mdcr_host);
+        }
         refresh(vcpu);
     }
 }
