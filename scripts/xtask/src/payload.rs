@@ -30,7 +30,7 @@ use crate::project::Project;
 
 pub use packages::{Kernel, repin};
 pub use selftests::selftests_initrd;
-pub use vmm::vmm_initrd;
+pub use vmm::{nested_vmm_initrd, vmm_initrd};
 
 /// What L1's command line always has with the default payload.
 ///

@@ -25,6 +25,7 @@ mod features;
 mod json;
 mod l2_up;
 mod line;
+mod nested;
 mod restart;
 mod scene;
 mod snapshots;
@@ -55,6 +56,7 @@ fn main() {
         after_panic::trials(),
         faulty::trials(),
         features::trials(),
+        nested::trials(),
         console_pressure::trials(),
         l2_up::trials(),
         console_state::trials(),

@@ -276,6 +276,22 @@ impl Builder {
         Ok(self)
     }
 
+    /// The small VMM on a 7.x kernel whose KVM runs hypervisors, which runs the same kernel with the small VMM: `arguments` are
+    /// what that one is told to do. What [`Self::append`] adds must come before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn nested_vmm(mut self, arguments: &str) -> Result<Self> {
+        let kernel = payload::kernel_image(&self.project, Kernel::Seven)?;
+        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel)?);
+        self.request.kernel = Some(kernel);
+        let append = &mut self.request.append;
+        append.insert(0, format!("{} kvm-arm.mode=nested", payload::COMMAND_LINE));
+        append.push(format!("-- linux {arguments}"));
+        Ok(self)
+    }
+
     /// gnomon's raw image, instead of the one just built.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Self {
         self.request.image = Some(path.into());

@@ -1,7 +1,7 @@
 //! The ramdisk of the small VMM: that one program, and where to mount what it needs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -18,7 +18,7 @@ use crate::project::Project;
 pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
     let elf = firmware::vmm(project)?;
     let program = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let bytes = pack(&program);
+    let bytes = pack(&program, &[]);
     let path = payload_cache(project)?.join("vmm.cpio");
     if fs::read(&path).is_ok_and(|old| old == bytes) {
         return Ok(path);
@@ -27,7 +27,24 @@ pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn pack(program: &[u8]) -> Vec<u8> {
+/// Builds the ramdisk of an L1 whose guest is a hypervisor: the VMM, which gives its guest the kernel `kernel` and a ramdisk
+/// with the VMM once more.
+///
+/// # Errors
+///
+/// When the build fails, or the kernel cannot be read.
+pub fn nested_vmm_initrd(project: &Project, kernel: &Path) -> Result<PathBuf> {
+    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let program = read(&firmware::vmm(project)?)?;
+    let ramdisk = pack(&program, &[]);
+    let path = payload_cache(project)?.join("nested-vmm.cpio");
+    let files = [("kernel", &read(kernel)?[..]), ("ramdisk", &ramdisk)];
+    write_whole(&path, &pack(&program, &files))?;
+    Ok(path)
+}
+
+/// A ramdisk with `program` as init, and `files`.
+fn pack(program: &[u8], files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Archive::new();
     for dir in ["dev", "proc", "sys"] {
         archive.directory(dir);
@@ -35,6 +52,9 @@ fn pack(program: &[u8]) -> Vec<u8> {
     // The kernel opens it for init before anything is mounted on /dev.
     archive.char_device("dev/console", 0o600, 5, 1);
     archive.file("init", 0o755, program);
+    for (name, bytes) in files {
+        archive.file(name, 0o644, bytes);
+    }
     archive.finish()
 }
 
@@ -44,12 +64,13 @@ mod tests {
 
     #[test]
     fn the_program_is_init() {
-        let bytes = pack(b"ELF");
+        let bytes = pack(b"ELF", &[("kernel", b"Image")]);
         let name = bytes.windows(5).position(|window| window == b"init\0");
         let name = name.expect("there is an init");
         assert!(
             bytes[name..].starts_with(b"init\0\0ELF"),
             "padded to four, then the data"
         );
+        assert!(bytes[name..].windows(15).any(|window| window == b"kernel\0\0\0\0Image"));
     }
 }
