@@ -8,6 +8,7 @@ pub mod at;
 pub mod barrier;
 pub mod cache;
 pub mod features;
+pub mod pauth;
 pub mod percpu;
 pub mod sysreg;
 pub mod tlbi;

@@ -66,6 +66,12 @@ system_registers! {
     PMINTENSET_EL1 = "S3_0_C9_C14_1";
     PMINTENCLR_EL1 = "S3_0_C9_C14_2";
     PMMIR_EL1 = "S3_0_C9_C14_6";
+    APIAKEYLO_EL1 = "S3_0_C2_C1_0";
+    APIAKEYHI_EL1 = "S3_0_C2_C1_1";
+    APIBKEYLO_EL1 = "S3_0_C2_C1_2";
+    APIBKEYHI_EL1 = "S3_0_C2_C1_3";
+    APGAKEYLO_EL1 = "S3_0_C2_C3_0";
+    APGAKEYHI_EL1 = "S3_0_C2_C3_1";
     DCZID_EL0 = "S3_3_C0_C0_7";
     ICC_PMR_EL1 = "S3_0_C4_C6_0";
     /// Acknowledges the most urgent pending group 1 interrupt.

@@ -6,13 +6,20 @@
 //!
 //! The hardware walks the guest's tables through the shadow, and a shadow is like a TLB: what it lacks is no fault of
 //! the guest's. So where the walk misses in the shadow, the tables are walked in software to see which page of the guest
-//! is missing, it is faulted in, and the instruction is tried again.
+//! is missing, it is faulted in, and the instruction is tried again. What L1's stage 2 refuses is L1's answer, with the
+//! status of L1's walk.
+//!
+//! `AT S1E2*` is about L1's own regime whatever it hosts. `AT S12*` goes through both stages; an IPA of L1's is a physical
+//! address, so what the hardware finds in the shadow is what L1 is to find.
+
+use core::cell::Cell;
 
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
-use syndrome::{SysReg, exception, vncr};
+use syndrome::{SysReg, exception, regs::par_el1, vncr};
 use vmsa::{
     GuestVa, Ipa, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
+    stage2::Stage2Fault,
 };
 
 use crate::{
@@ -22,32 +29,60 @@ use crate::{
     vcpu::{VCpu, context::El1Registers},
 };
 
+/// An AT of the EL1&0 regime.
+#[derive(Clone, Copy)]
+enum Kind {
+    Stage1(at::Stage1),
+    Both(at::Stage12),
+}
+
+impl Kind {
+    fn execute(self, va: u64) -> u64 {
+        match self {
+            Self::Stage1(instruction) => at::stage1(instruction, va),
+            Self::Both(instruction) => at::stage12(instruction, va),
+        }
+    }
+
+    /// The form that does stage 1 alone.
+    fn stage1(self) -> at::Stage1 {
+        match self {
+            Self::Stage1(instruction) => instruction,
+            Self::Both(at::Stage12::E1R) => at::Stage1::E1R,
+            Self::Both(at::Stage12::E1W) => at::Stage1::E1W,
+            Self::Both(at::Stage12::E0R) => at::Stage1::E0R,
+            Self::Both(at::Stage12::E0W) => at::Stage1::E0W,
+        }
+    }
+}
+
 /// Executes `instruction` on `va` for L1, result in `PAR_EL1`. Says whether it is an AT that L1 has.
+#[inline(never)]
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
-    let Some(stage1) = stage1_instruction(instruction) else {
-        return false;
+    let (kind, is_el2) = match instruction {
+        SysReg::AT_S1E1R => (Kind::Stage1(at::Stage1::E1R), false),
+        SysReg::AT_S1E1W => (Kind::Stage1(at::Stage1::E1W), false),
+        SysReg::AT_S1E0R => (Kind::Stage1(at::Stage1::E0R), false),
+        SysReg::AT_S1E0W => (Kind::Stage1(at::Stage1::E0W), false),
+        SysReg::AT_S1E1RP => (Kind::Stage1(at::Stage1::E1RP), false),
+        SysReg::AT_S1E1WP => (Kind::Stage1(at::Stage1::E1WP), false),
+        SysReg::AT_S12E1R => (Kind::Both(at::Stage12::E1R), false),
+        SysReg::AT_S12E1W => (Kind::Both(at::Stage12::E1W), false),
+        SysReg::AT_S12E0R => (Kind::Both(at::Stage12::E0R), false),
+        SysReg::AT_S12E0W => (Kind::Both(at::Stage12::E0W), false),
+        SysReg::AT_S1E2R => (Kind::Stage1(at::Stage1::E1R), true),
+        SysReg::AT_S1E2W => (Kind::Stage1(at::Stage1::E1W), true),
+        _ => return false,
     };
-    if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
-        at::stage1(stage1, va);
+    if is_el2 || exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
+        at::stage1(kind.stage1(), va);
     } else {
-        in_guest_regime(vcpu, stage1, va);
+        in_guest_regime(vcpu, kind, va);
     }
     true
 }
 
-fn stage1_instruction(instruction: SysReg) -> Option<at::Stage1> {
-    Some(match instruction {
-        SysReg::AT_S1E1R => at::Stage1::E1R,
-        SysReg::AT_S1E1W => at::Stage1::E1W,
-        SysReg::AT_S1E0R => at::Stage1::E0R,
-        SysReg::AT_S1E0W => at::Stage1::E0W,
-        SysReg::AT_S1E1RP => at::Stage1::E1RP,
-        SysReg::AT_S1E1WP => at::Stage1::E1WP,
-        _ => return None,
-    })
-}
-
-fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
+fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) {
     let mut l1 = El1Registers::default();
     l1.save();
     let guest = El1Registers::from_vncr(vcpu.vncr);
@@ -55,10 +90,14 @@ fn in_guest_regime(vcpu: &mut VCpu, stage1: at::Stage1, va: u64) {
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     controls::load_nested_translation(vcpu);
     barrier::isb();
-    let par = at::stage1(stage1, va);
+    let par = kind.execute(va);
     if par & (at::PAR_F | at::PAR_S) == at::PAR_F | at::PAR_S {
-        fill_shadow_for_walk(vcpu, &guest, l1.sctlr, va);
-        at::stage1(stage1, va);
+        match fill_shadow(vcpu, &guest, l1.sctlr, kind, va) {
+            Some(answer) => PAR_EL1.set(answer),
+            None => {
+                kind.execute(va);
+            }
+        }
     }
     l1.load();
     controls::load_host(vcpu);
@@ -84,8 +123,9 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
     Some(par)
 }
 
-/// Makes the guest's tables that a walk for `va` reads present in its shadow, as far as L1's stage 2 has them.
-fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u64) {
+/// Makes present in the shadow what the translation of `va` needs, as far as L1's stage 2 has it. If that has not, what L1
+/// finds in `PAR_EL1`.
+fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va: u64) -> Option<u64> {
     let registers = Stage1Registers {
         tcr: guest.tcr,
         ttbr0: guest.ttbr0,
@@ -95,19 +135,38 @@ fn fill_shadow_for_walk(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, va: u
         hcr: vcpu.vncr.get(vncr::HCR_EL2),
     };
     let config = Stage1Config::from_registers(Regime::El1And0, &registers, &features::stage1_limits());
-    // What the address translates to is the hardware's to say.
-    let _ = walk(
-        &config,
-        GuestVa::new(va),
-        AccessKind::Read,
-        &FaultIn { vcpu, sctlr_el2 },
-    );
+    let tables = FaultIn {
+        vcpu,
+        sctlr_el2,
+        refused: Cell::new(None),
+    };
+    let found = walk(&config, GuestVa::new(va), AccessKind::Read, &tables);
+    if let Some(fault) = tables.refused.get() {
+        return Some(par_el1::stage2_fault(fault.fsc(), true));
+    }
+    let Kind::Both(instruction) = kind else { return None };
+    let fault = ShadowFault {
+        ipa: found.ok()?.output,
+        access: match instruction {
+            at::Stage12::E1R | at::Stage12::E0R => Access::Read,
+            at::Stage12::E1W | at::Stage12::E0W => Access::Write,
+        },
+        kind: FaultKind::Translation,
+        is_s1ptw: false,
+    };
+    match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
+        FaultAction::Retry => None,
+        FaultAction::Inject(fault) => Some(par_el1::stage2_fault(fault.fsc(), false)),
+        FaultAction::NotMemory { l1 } => Some(par_el1::device(l1.bits())),
+    }
 }
 
 /// Memory of the guest, where each word that is read is first made present in the shadow.
 struct FaultIn<'a> {
     vcpu: &'a VCpu,
     sctlr_el2: u64,
+    /// What L1's stage 2 said to the last word that it does not let a walk read.
+    refused: Cell<Option<Stage2Fault>>,
 }
 
 impl ReadTable<L2> for FaultIn<'_> {
@@ -120,7 +179,11 @@ impl ReadTable<L2> for FaultIn<'_> {
         };
         match shadow_mmu::handle_fault(self.vcpu, self.sctlr_el2, &fault) {
             FaultAction::Retry => shadow_mmu::read_l2(self.vcpu, at).ok_or(Unreadable),
-            FaultAction::Inject(_) | FaultAction::NotMemory { .. } => Err(Unreadable),
+            FaultAction::Inject(fault) => {
+                self.refused.set(Some(fault));
+                Err(Unreadable)
+            }
+            FaultAction::NotMemory { .. } => Err(Unreadable),
         }
     }
 }

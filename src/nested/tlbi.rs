@@ -4,7 +4,8 @@
 //! does so too while L1 is a host (`{E2H,TGE}` = `{1,1}`); otherwise it means L1's guest, that is every shadow whose guest
 //! VMID is the one in L1's `VTTBR_EL2`. What names stage 2 removes entries from those shadows.
 //!
-//! Local forms are done for all CPUs: a guest cannot tell. The `nXS` forms are not offered.
+//! Local forms are done for all CPUs: a guest cannot tell. An `nXS` form need not wait for accesses with the XS attribute;
+//! it is done as the form that does.
 
 use ::trace::Event;
 use shadow::{InvalidationStats, IpaOperand, Origin, RangeOperand, vmid_of};
@@ -17,17 +18,15 @@ use crate::{
     vcpu::VCpu,
 };
 
-/// `CRn` of all TLBI instructions.
-const TLBI_CRN: u8 = 8;
-
 /// A stage-1 invalidation of the EL1&0 regime.
 type Stage1 = fn(u64);
 
 /// Executes `instruction` with operand `operand` for L1. Says whether it is a TLBI that L1 has.
 pub fn execute(vcpu: &mut VCpu, instruction: SysReg, operand: u64) -> bool {
-    if instruction.crn() != TLBI_CRN {
+    if !instruction.is_tlbi() {
         return false;
     }
+    let instruction = instruction.with_xs();
     trace::record(vcpu.cpu, || Event::Tlbi {
         reg: instruction,
         operand,

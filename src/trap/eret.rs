@@ -2,16 +2,20 @@
 
 use ::trace::Event;
 use syndrome::{
+    Esr,
+    esr::EretKind,
     exception::{self, Target},
+    pauth,
+    regs::{pstate, sctlr},
     vncr,
 };
 
 use super::Exit;
 use crate::{
-    arch::sysreg::*,
+    arch::{self, sysreg::*},
     nested::switch,
-    trace, unhandled,
-    vcpu::{VCpu, context::GuestFrame},
+    trace,
+    vcpu::{VCpu, context::GuestFrame, inject},
 };
 
 /// Emulates an ERET without authentication that stays in the host context, if it does: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with
@@ -33,13 +37,15 @@ pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame) -> bool {
 
 /// Emulates the ERET that `exit` reports. FEAT_NV2 has L1's `ELR_EL2` and `SPSR_EL2` in the hardware's EL1 registers.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    if !exit.esr.is_plain_eret() {
-        return unhandled::exception(vcpu, frame, exit);
-    }
+    let pc = match return_address(frame, exit.esr.eret()) {
+        Ok(pc) => pc,
+        Err(failure) => return inject::within_vel2(vcpu, frame, failure),
+    };
     if within_host(vcpu, frame) {
+        frame.elr = pc;
         return;
     }
-    let (pc, spsr) = (ELR_EL1.get(), SPSR_EL1.get());
+    let spsr = SPSR_EL1.get();
     let hcr = vcpu.vncr.get(vncr::HCR_EL2);
     if exception::check_eret(spsr, hcr).is_ok() {
         trace::record(vcpu.cpu, || Event::NestedEret { elr: pc, spsr, hcr });
@@ -50,4 +56,22 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
         frame.elr = pc;
         frame.spsr = exception::to_physical(exception::illegal_return_pstate(old, spsr));
     }
+}
+
+/// Where the ERET goes: L1's `ELR_EL2`, authenticated by L1's key where the instruction asks for that and L1 has switched
+/// it on, with L1's stack pointer as the modifier.
+fn return_address(frame: &GuestFrame, kind: EretKind) -> Result<u64, Esr> {
+    let (address, sctlr_el2) = (ELR_EL1.get(), SCTLR_EL1.get());
+    let is_key_b = match kind {
+        EretKind::Eretaa if sctlr_el2 & sctlr::EnIA != 0 => false,
+        EretKind::Eretab if sctlr_el2 & sctlr::EnIB != 0 => true,
+        _ => return Ok(address),
+    };
+    let is_own_stack = frame.spsr & pstate::M == pstate::EL1H;
+    let stack = if is_own_stack { SP_EL1.get() } else { SP_EL0.get() };
+    let tcr = TCR_EL1.get();
+    let signature = arch::pauth::signature(pauth::unsigned(address, tcr), stack, is_key_b);
+    let level = pauth::Level(arch::pauth::level());
+    pauth::authenticate(address, signature, tcr, level, is_key_b)
+        .ok_or(Esr::pointer_authentication_failure(false, is_key_b))
 }

@@ -148,8 +148,8 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ICH_ELRSR_EL2 => ich::elrsr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
         // Nothing implementation defined: RES0.
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
-        // The reset vector is gnomon's business.
-        SysReg::RVBAR_EL2 => 0,
+        // Reset is gnomon's business.
+        SysReg::RVBAR_EL2 | SysReg::RMR_EL2 => 0,
         _ => return mapped(reg).map(Mapped::read).or_else(|| id_register(vcpu, reg)),
     })
 }
@@ -176,7 +176,7 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
                 interrupts::timers_changed(vcpu);
             }
         }
-        SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => {}
+        SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 | SysReg::RMR_EL2 => {}
         _ => match mapped(reg) {
             Some(register) => register.write(value),
             None => return write_interrupt(vcpu, reg, value),

@@ -114,8 +114,9 @@ pub fn hvc_undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     undefined(vcpu, frame);
 }
 
-/// HVC at virtual EL2: an exception from EL2 to itself. The program counter is already behind it.
-pub fn hvc_in_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
+/// An exception from virtual EL2 to itself: an HVC, behind which the program counter already is, or a failed
+/// authentication.
+pub fn within_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
     synchronous(vcpu, frame, esr, None);
 }
 

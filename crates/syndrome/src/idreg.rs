@@ -130,7 +130,7 @@ const ISAR0: &[Field] = &[
     (60, "RNDR", Upto(1)),
 ];
 
-/// No 64-byte accesses, prediction restriction, XS (so no `nXS` forms).
+/// No 64-byte accesses, prediction restriction.
 const ISAR1: &[Field] = &[
     (0, "DPB", Upto(2)),
     (4, "APA", Upto(5)),
@@ -145,6 +145,7 @@ const ISAR1: &[Field] = &[
     (44, "BF16", Upto(2)),
     (48, "DGH", Upto(1)),
     (52, "I8MM", Upto(1)),
+    (56, "XS", Upto(1)),
 ];
 
 /// No memory copy instructions, `CLRBHB`.
@@ -323,7 +324,7 @@ mod tests {
         (SysReg::ID_AA64SMFR0_EL1, 0x80f1_00fd_0000_0000, 0),
         (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x1000_0000_1030_5608),
         (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),
-        (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0011_2011_1021_1502),
+        (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0111_2011_1021_1502),
         (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0010_0012),
         (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0222_0010_0125),
         (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0020_1031_2121),

@@ -19,6 +19,7 @@
 //! | [`merge`] | which controls are in force while L1's guest runs |
 //! | [`e2h0`] | how the hardware runs the registers of an L1 without VHE |
 //! | [`exception`] | how vEL2 is entered, and what its `ERET` asks for |
+//! | [`pauth`] | what becomes of an address to return to that is authenticated |
 //! | [`regs`] | the bits all of them are written in |
 //! | [`register`] | which registers has a vCPU, where is each kept, what does its value say |
 //!
@@ -32,6 +33,7 @@ pub mod exception;
 pub mod forward;
 pub mod idreg;
 pub mod merge;
+pub mod pauth;
 pub mod pmu;
 pub mod register;
 pub mod regs;

@@ -191,6 +191,19 @@ impl SysReg {
         matches!((self.op0(), self.crn()), (1 | 3, 11 | 15))
     }
 
+    /// Whether this instruction is a `TLBI`: `CRn` 8, or 9 with `nXS`.
+    #[must_use]
+    pub const fn is_tlbi(self) -> bool {
+        self.crn() & !1 == 8
+    }
+
+    /// This `TLBI` without its `nXS`.
+    #[must_use]
+    pub const fn with_xs(self) -> Self {
+        const NXS: u16 = 1 << 7;
+        Self(self.0 & !NXS)
+    }
+
     /// Whether this is a register of the trace unit, the space `CPTR_EL2.TTA`
     /// traps.
     #[must_use]

@@ -32,7 +32,7 @@ pub const GNOMON: &str = "gnomon";
 const IMAGE_BYTES_MAX: u64 = 512 << 10;
 
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
-pub const PAYLOADS: [&str; 3] = ["faulty", "features", BENCH];
+pub const PAYLOADS: [&str; 4] = ["faulty", "conform", "features", BENCH];
 
 /// The one of them that counts what operations cost.
 pub const BENCH: &str = "bench";

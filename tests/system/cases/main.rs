@@ -14,6 +14,7 @@ mod answers;
 mod bad_input;
 mod bench;
 mod boots;
+mod conform;
 mod console;
 mod console_pressure;
 mod console_state;
@@ -46,6 +47,7 @@ fn main() {
         bad_input::trials(),
         bench::trials(),
         boots::trials(),
+        conform::trials(),
         console::trials(),
         json::trials(),
         terminal::trials(),

@@ -52,3 +52,20 @@ fields! {
     /// The fault is of stage 2.
     S = 9;
 }
+
+/// RES1, in both.
+const RES1: u64 = 1 << 11;
+
+/// The answer when stage 2 refuses: the status of its walk, and whether it was a table of stage 1 that it kept back.
+#[must_use]
+pub const fn stage2_fault(fsc: u8, is_table: bool) -> u64 {
+    let table = if is_table { PTW } else { 0 };
+    RES1 | S | table | (fsc as u64) << 1 | F
+}
+
+/// The answer for what is no memory: Device-nGnRnE, outer shareable.
+#[must_use]
+pub const fn device(output: u64) -> u64 {
+    const OUTER_SHAREABLE: u64 = 2 << 7;
+    RES1 | OUTER_SHAREABLE | output & PA
+}

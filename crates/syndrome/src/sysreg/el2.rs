@@ -79,7 +79,7 @@ table! {
     MPAMVPM7_EL2 = (3, 4, 10, 6, 7) Absent if Mpam;
     VBAR_EL2 = (3, 4, 12, 0, 0) Mapped(0x250);
     RVBAR_EL2 = (3, 4, 12, 0, 1) Zero;
-    RMR_EL2 = (3, 4, 12, 0, 2) Absent;
+    RMR_EL2 = (3, 4, 12, 0, 2) Zero;
     VDISR_EL2 = (3, 4, 12, 1, 1) Page(0x500);
     ICH_AP0R0_EL2 = (3, 4, 12, 8, 0) Page(0x480);
     ICH_AP0R1_EL2 = (3, 4, 12, 8, 1) Page(0x488);

@@ -82,6 +82,17 @@ fn encodings_without_a_name_are_not_there_and_belong_to_their_space() {
 }
 
 #[test]
+fn each_nxs_form_is_done_as_the_form_of_its_name() {
+    for (reg, name) in SysReg::all().filter(|(_, name)| name.ends_with("nXS")) {
+        assert_eq!(reg.with_xs().name(), name.strip_suffix("nXS"));
+    }
+    assert_eq!(SysReg::TLBI_VAE1.with_xs(), SysReg::TLBI_VAE1);
+    for (reg, name) in SysReg::all().filter(|(reg, _)| reg.is_instruction()) {
+        assert_eq!(reg.is_tlbi(), name.starts_with("TLBI "), "{name}");
+    }
+}
+
+#[test]
 fn a_row_is_found_as_it_was_written() {
     for (row, name) in SysReg::rows() {
         assert_eq!(row.reg.row(), row, "{name}");

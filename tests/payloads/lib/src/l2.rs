@@ -192,6 +192,8 @@ pub struct L2 {
     pub pstate: u64,
     /// What `HCR_EL2` has for it besides stage 2: [`HCR_NESTED`], or nothing.
     pub hcr: u64,
+    /// `HCR_EL2` besides both: stage 2, and what traps.
+    pub controls: u64,
     /// Where it sees the programs.
     code_at: u64,
 }
@@ -206,7 +208,21 @@ impl L2 {
             pc: code_at,
             pstate: PSTATE_EL1H_MASKED,
             hcr: 0,
+            controls: HCR_VM,
             code_at,
+        }
+    }
+
+    /// One that runs without a stage 2, where it can write this payload's memory.
+    #[must_use]
+    pub fn without_stage2(stage2: Stage2) -> Self {
+        Self {
+            stage2,
+            x: [0; 32],
+            pc: programs(),
+            pstate: PSTATE_EL1H_MASKED,
+            controls: 0,
+            code_at: programs(),
         }
     }
 
@@ -224,7 +240,7 @@ impl L2 {
         VBAR_EL12.set(self.code_at + VECTORS_OFFSET);
         VTCR_EL2.set(self.stage2.vtcr());
         VTTBR_EL2.set(self.stage2.vttbr());
-        HCR_EL2.set(HCR_HOST | HCR_VM | self.hcr);
+        HCR_EL2.set(HCR_HOST | self.controls | self.hcr);
         ELR_EL2.set(self.pc);
         SPSR_EL2.set(self.pstate);
         // SAFETY: the registers are the L2's own, and its stage 2 gives it the programs to read and frames. A scenario

@@ -31,6 +31,9 @@ macro_rules! system_registers {
 
 system_registers! {
     HCR_EL2 = "S3_4_C1_C1_0";
+    SCTLR_EL2 = "S3_4_C1_C0_0";
+    MDCR_EL2 = "S3_4_C1_C1_1";
+    CPTR_EL2 = "S3_4_C1_C1_2";
     VTTBR_EL2 = "S3_4_C2_C1_0";
     VNCR_EL2 = "S3_4_C2_C2_0";
     VTCR_EL2 = "S3_4_C2_C1_2";
@@ -40,6 +43,11 @@ system_registers! {
     FAR_EL2 = "S3_4_C6_C0_0";
     HPFAR_EL2 = "S3_4_C6_C0_4";
     VBAR_EL2 = "S3_4_C12_C0_0";
+    VSESR_EL2 = "S3_4_C5_C2_3";
+    VDISR_EL2 = "S3_4_C12_C1_1";
+    ICH_HCR_EL2 = "S3_4_C12_C11_0";
+    CNTHCTL_EL2 = "S3_4_C14_C1_0";
+    MDSCR_EL1 = "S2_0_C0_C2_2";
     SCTLR_EL12 = "S3_5_C1_C0_0";
     ESR_EL12 = "S3_5_C5_C2_0";
     FAR_EL12 = "S3_5_C6_C0_0";

@@ -1,0 +1,257 @@
+//! Exceptions to EL2 from everywhere, and returns from them.
+
+use core::arch::asm;
+
+use bare::l2::{Exit, PSTATE_EL1H_MASKED, Program};
+use bare::memory::Frames;
+use bare::println;
+use bare::stage2::Perms;
+use bare::sysreg::{ESR_EL12, FAR_EL12, HCR_EL2, MDCR_EL2, MDSCR_EL1, SCTLR_EL2, VDISR_EL2, VSESR_EL2};
+
+use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
+use crate::vectors::El2Code;
+
+const NOP: u32 = 0xd503_201f;
+/// `LDR x0, [x0]`
+const LOAD: u32 = 0xf940_0000;
+/// `BR x0`
+const BRANCH: u32 = 0xd61f_0000;
+const SELECT_SP_EL0: u32 = 0xd500_40bf;
+const SELECT_SP_EL2: u32 = 0xd500_41bf;
+
+/// No RAM and no device.
+const HOLE: u64 = 0x2_0000_0000;
+/// Where an L2 sees it.
+const HOLE_IPA: u64 = 0x8040_0000;
+
+const HCR_TGE: u64 = 1 << 27;
+const DAIF: u64 = 0x3c0;
+const NZCV: u64 = 0xf << 28;
+const PSTATE_SS: u64 = 1 << 21;
+const PSTATE_IL: u64 = 1 << 20;
+const PSTATE_D: u64 = 1 << 9;
+
+/// Instructions that are exceptions, with what they find in `x0` and how far behind `ELR_EL2` the next one is.
+const CAUSES: [(&str, u32, u64, u64); 7] = [
+    ("svc", 0xd400_0021, 0, 0),
+    ("hvc", 0xd400_0042, 0, 0),
+    ("brk", 0xd420_0060, 0, 4),
+    ("udf", 0, 0, 4),
+    ("undefined-register", 0xd53e_1100, 0, 4),
+    ("load-unmapped", LOAD, 1 << 38, 4),
+    ("load-unaligned", LOAD, 0x0900_0001, 4),
+];
+
+pub(crate) fn run(frames: &mut Frames) {
+    probe::open();
+    at_el2(frames);
+    authenticated_returns();
+    let mut guest = Below::guest(frames);
+    guest.l2.stage2.map(HOLE_IPA, HOLE, 3, Perms::RWX, frames);
+    guest.l2.controls = HCR_OPEN | HCR_VM;
+    returns(&mut guest);
+    virtual_interrupts(&mut guest);
+    external_aborts(&mut guest);
+    debug(&mut guest);
+    host_el0(frames);
+}
+
+/// From EL2 itself, on either stack pointer, with `PSTATE.PAN` as `SCTLR_EL2.SPAN` says.
+fn at_el2(frames: &mut Frames) {
+    const SPAN: u64 = 1 << 23;
+    let code = El2Code::new(frames);
+    let sctlr = SCTLR_EL2.get();
+    for (name, word, x0, skip) in CAUSES {
+        if let (_, Some(taken)) = code.execute(&[word], x0, skip) {
+            println!("P EL2H {name} {taken} far {:#x}", far(taken.esr, taken.far));
+        }
+        let words = [SELECT_SP_EL0, word, SELECT_SP_EL2];
+        if let (_, Some(taken)) = code.execute(&words, x0, skip) {
+            println!("P EL2T {name} {taken}");
+        }
+    }
+    HCR_EL2.set(HCR_EL2.get() | HCR_TGE);
+    SCTLR_EL2.set(sctlr & !SPAN);
+    if let (_, Some(taken)) = code.execute(&[0], 0, 4) {
+        println!("P SPAN {taken}");
+    }
+    SCTLR_EL2.set(sctlr);
+    HCR_EL2.set(HCR_EL2.get() & !HCR_TGE);
+}
+
+/// `FAR_EL2`, of a class that has one.
+fn far(esr: u64, far: u64) -> u64 {
+    const ABORTS: core::ops::RangeInclusive<u64> = 0x20..=0x25;
+    if ABORTS.contains(&(esr >> 26)) { far } else { 0 }
+}
+
+/// `ERETAA` and `ERETAB`, with a good and a bad signature, with and without the key enabled.
+fn authenticated_returns() {
+    const EN_IA: u64 = 1 << 31;
+    const EN_IB: u64 = 1 << 30;
+    let sctlr = SCTLR_EL2.get();
+    for enabled in [0, EN_IA | EN_IB] {
+        SCTLR_EL2.set(sctlr & !(EN_IA | EN_IB) | enabled);
+        // Without the key nothing checks the signature, and a bad one is a bad address.
+        for flip in [0, 1 << 50].into_iter().filter(|flip| *flip == 0 || enabled != 0) {
+            let outcomes = [crate::vectors::eret_a(flip), crate::vectors::eret_b(flip)];
+            for (name, esr) in ["eretaa", "eretab"].iter().zip(outcomes) {
+                println!("P {name} keys {} flip {} esr {esr:#x}", enabled != 0, flip != 0);
+            }
+        }
+    }
+    SCTLR_EL2.set(sctlr);
+}
+
+/// `SPSR_EL2` without `ALLINT`, which belongs to a feature that is hidden; the hardware has it all the same.
+fn shown(spsr: u64) -> u64 {
+    spsr & !(1 << 13)
+}
+
+fn describe(what: &str, exit: &Exit) {
+    println!(
+        "P {what} {:?} esr {:#x} elr {:#x} spsr {:#x} far {:#x} el1 esr {:#x}",
+        exit.kind,
+        exit.esr,
+        exit.elr,
+        shown(exit.spsr),
+        far(exit.esr, exit.far),
+        ESR_EL12.get()
+    );
+}
+
+/// Every mode that an ERET can name, in AArch64.
+fn returns(guest: &mut Below) {
+    let host = HCR_EL2.get();
+    for tge in [0, HCR_TGE] {
+        guest.l2.controls = HCR_OPEN | HCR_VM | tge;
+        for mode in 0..16 {
+            for extra in [0, PSTATE_IL] {
+                guest.l2.pc = Program::Idle.address();
+                guest.l2.pstate = NZCV | DAIF | mode | extra;
+                let exit = guest.l2.resume();
+                println!(
+                    "P RETURN tge {} mode {mode:#x} il {} {:?} esr {:#x} spsr {:#x}",
+                    tge != 0,
+                    extra != 0,
+                    exit.kind,
+                    exit.esr,
+                    shown(exit.spsr)
+                );
+            }
+        }
+    }
+    guest.l2.controls = HCR_OPEN | HCR_VM;
+    HCR_EL2.set(host);
+}
+
+/// `HCR_EL2.{VI,VF,VSE}`, masked and not, and what an ESB makes of a virtual `SError`.
+fn virtual_interrupts(guest: &mut Below) {
+    const ESB: u32 = 0xd503_221f;
+    const READ_DISR: u32 = 0xd538_c120;
+    const READ_ISR: u32 = 0xd538_c100;
+    let kinds = [
+        ("vf", 1 << 6 | 1 << 3),
+        ("vi", 1 << 7 | 1 << 4),
+        ("vse", 1 << 8 | 1 << 5),
+    ];
+    for (name, bits) in kinds {
+        for masked in [DAIF, 0] {
+            VSESR_EL2.set(0x12_3456);
+            guest.l2.controls = HCR_OPEN | HCR_VM | bits;
+            let exit = guest.exit_of(&[READ_ISR, NOP], 0, masked | 0x5);
+            let pending = HCR_EL2.get() >> 6 & 7;
+            println!(
+                "P VIRTUAL {name} masked {} isr {:#x} left {pending:#x}",
+                masked != 0,
+                guest.l2.x[0]
+            );
+            describe("VIRTUAL", &exit);
+        }
+    }
+    VDISR_EL2.set(0);
+    guest.l2.controls = HCR_OPEN | HCR_VM | 1 << 8 | 1 << 5;
+    let exit = guest.exit_of(&[ESB, READ_DISR], 0, PSTATE_EL1H_MASKED);
+    println!("P ESB disr {:#x} vdisr {:#x}", guest.l2.x[0], VDISR_EL2.get());
+    describe("ESB", &exit);
+    guest.l2.controls = HCR_OPEN | HCR_VM;
+    VSESR_EL2.set(0);
+    VDISR_EL2.set(0);
+}
+
+/// Accesses to nothing: the guest's own affair.
+fn external_aborts(guest: &mut Below) {
+    let exit = guest.exit_of(&[LOAD], HOLE_IPA + 8, PSTATE_EL1H_MASKED);
+    describe("SEA load", &exit);
+    println!("P SEA el1 far {:#x}", FAR_EL12.get());
+    let exit = guest.exit_of(&[BRANCH], HOLE_IPA + 16, PSTATE_EL1H_MASKED);
+    describe("SEA fetch", &exit);
+}
+
+/// Debug exceptions that `MDCR_EL2.TDE` routes to EL2.
+fn debug(guest: &mut Below) {
+    const TDE: u64 = 1 << 8;
+    const MDSCR_SS: u64 = 1;
+    const MDSCR_KDE_MDE: u64 = 1 << 15 | 1 << 13;
+    let mdcr = MDCR_EL2.get();
+    // SAFETY: debug exceptions are masked at EL2.
+    unsafe { asm!("msr S2_0_C1_C0_4, xzr", "isb", options(nostack)) } // OSLAR_EL1
+    MDCR_EL2.set(mdcr | TDE);
+    for mdscr in [MDSCR_SS, MDSCR_SS | MDSCR_KDE_MDE, MDSCR_KDE_MDE] {
+        MDSCR_EL1.set(mdscr);
+        for ss in [PSTATE_SS, 0] {
+            let exit = guest.exit_of(&[NOP, NOP], 0, PSTATE_EL1H_MASKED & !PSTATE_D | ss);
+            describe("STEP", &exit);
+        }
+    }
+    breakpoint(PROBE_IPA + 4);
+    let exit = guest.exit_of(&[NOP, NOP], 0, PSTATE_EL1H_MASKED & !PSTATE_D);
+    describe("BREAKPOINT", &exit);
+    breakpoint(0);
+    watchpoint(DATA_IPA);
+    let exit = guest.exit_of(&[LOAD, NOP], DATA_IPA, PSTATE_EL1H_MASKED & !PSTATE_D);
+    describe("WATCHPOINT", &exit);
+    watchpoint(0);
+    MDSCR_EL1.set(0);
+    MDCR_EL2.set(mdcr);
+}
+
+/// Breakpoint 0 at `at`, for EL1 and EL0; none if that is 0.
+fn breakpoint(at: u64) {
+    const ENABLED: u64 = 0xf << 5 | 3 << 1 | 1;
+    let control = if at == 0 { 0 } else { ENABLED };
+    // SAFETY: debug exceptions are masked at EL2.
+    unsafe {
+        asm!("msr S2_0_C0_C0_4, {}", "msr S2_0_C0_C0_5, {}", "isb", in(reg) at, in(reg) control, options(nostack))
+    }
+}
+
+/// Watchpoint 0 of eight bytes at `at`, for EL1 and EL0; none if that is 0.
+fn watchpoint(at: u64) {
+    const ENABLED: u64 = 0xff << 5 | 3 << 3 | 3 << 1 | 1;
+    let control = if at == 0 { 0 } else { ENABLED };
+    // SAFETY: debug exceptions are masked at EL2.
+    unsafe {
+        asm!("msr S2_0_C0_C0_6, {}", "msr S2_0_C0_C0_7, {}", "isb", in(reg) at, in(reg) control, options(nostack))
+    }
+}
+
+/// EL0 of a host, `{E2H,TGE}` = `{1,1}`: it may execute this program's memory, and neither read nor write it.
+fn host_el0(frames: &mut Frames) {
+    const EL0: u64 = DAIF;
+    let mut user = Below::el1(frames);
+    user.l2.controls = HCR_OPEN | HCR_TGE;
+    for (name, word, x0, _) in CAUSES {
+        let exit = user.exit_of(&[word], x0, EL0);
+        describe(name, &exit);
+    }
+    for (name, word) in [
+        ("own-memory", LOAD),
+        ("fmov", 0x9e67_03e0),
+        ("wfi", 0xd503_207f),
+        ("cntvct", 0xd53b_e040),
+    ] {
+        let exit = user.exit_of(&[word], 0x4820_0000, EL0);
+        describe(name, &exit);
+    }
+}

@@ -1,0 +1,135 @@
+//! Each of L1's trap controls alone, and what of an L2 it traps.
+
+use bare::memory::Frames;
+use bare::println;
+use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
+use syndrome::SysReg;
+use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2};
+
+use crate::probe::{self, Below, CNTHCTL_OPEN, CPTR_OPEN, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of, write_of};
+
+/// A control register.
+#[derive(Clone, Copy)]
+enum Of {
+    Hcr,
+    Mdcr,
+    Cptr,
+    Cnthctl,
+    IchHcr,
+}
+
+/// A control: its name, its register, its bits, and whether it is in force when they are set.
+type Control = (&'static str, Of, u64, bool);
+
+const CONTROLS: [Control; 42] = [
+    ("open", Of::Hcr, 0, true),
+    ("HCR.TID1", Of::Hcr, hcr_el2::TID1, true),
+    ("HCR.TID2", Of::Hcr, hcr_el2::TID2, true),
+    ("HCR.TID3", Of::Hcr, hcr_el2::TID3, true),
+    ("HCR.TID4", Of::Hcr, hcr_el2::TID4, true),
+    ("HCR.TIDCP", Of::Hcr, hcr_el2::TIDCP, true),
+    ("HCR.TACR", Of::Hcr, hcr_el2::TACR, true),
+    ("HCR.TSW", Of::Hcr, hcr_el2::TSW, true),
+    ("HCR.TPCP", Of::Hcr, hcr_el2::TPCP, true),
+    ("HCR.TPU", Of::Hcr, hcr_el2::TPU, true),
+    ("HCR.TICAB", Of::Hcr, hcr_el2::TICAB, true),
+    ("HCR.TOCU", Of::Hcr, hcr_el2::TOCU, true),
+    ("HCR.TTLB", Of::Hcr, hcr_el2::TTLB, true),
+    ("HCR.TTLBIS", Of::Hcr, hcr_el2::TTLBIS, true),
+    ("HCR.TTLBOS", Of::Hcr, hcr_el2::TTLBOS, true),
+    ("HCR.TVM", Of::Hcr, hcr_el2::TVM, true),
+    ("HCR.TRVM", Of::Hcr, hcr_el2::TRVM, true),
+    ("HCR.TDZ", Of::Hcr, hcr_el2::TDZ, true),
+    ("HCR.TLOR", Of::Hcr, hcr_el2::TLOR, true),
+    ("HCR.TERR", Of::Hcr, hcr_el2::TERR, true),
+    ("HCR.TSC", Of::Hcr, hcr_el2::TSC, true),
+    ("HCR.TWI", Of::Hcr, hcr_el2::TWI, true),
+    ("HCR.TWE", Of::Hcr, hcr_el2::TWE, true),
+    ("HCR.APK", Of::Hcr, hcr_el2::APK, false),
+    ("HCR.API", Of::Hcr, hcr_el2::API, false),
+    ("HCR.IMO", Of::Hcr, hcr_el2::IMO, true),
+    ("HCR.FMO", Of::Hcr, hcr_el2::FMO, true),
+    ("MDCR.TDE", Of::Mdcr, mdcr_el2::TDE, true),
+    ("MDCR.TDA", Of::Mdcr, mdcr_el2::TDA, true),
+    ("MDCR.TDRA", Of::Mdcr, mdcr_el2::TDRA, true),
+    ("MDCR.TDOSA", Of::Mdcr, mdcr_el2::TDOSA, true),
+    ("MDCR.TDCC", Of::Mdcr, mdcr_el2::TDCC, true),
+    ("CPTR.TCPAC", Of::Cptr, cpacr::TCPAC, true),
+    ("CPTR.FPEN", Of::Cptr, cpacr::FPEN, false),
+    ("CNTHCTL.EL1PCTEN", Of::Cnthctl, cnthctl_el2::EL1PCTEN, false),
+    ("CNTHCTL.EL1PTEN", Of::Cnthctl, cnthctl_el2::EL1PTEN, false),
+    ("CNTHCTL.EL1TVT", Of::Cnthctl, cnthctl_el2::EL1TVT, true),
+    ("CNTHCTL.EL1TVCT", Of::Cnthctl, cnthctl_el2::EL1TVCT, true),
+    ("ICH_HCR.TC", Of::IchHcr, ich_hcr_el2::TC, true),
+    ("ICH_HCR.TALL0", Of::IchHcr, ich_hcr_el2::TALL0, true),
+    ("ICH_HCR.TALL1", Of::IchHcr, ich_hcr_el2::TALL1, true),
+    ("ICH_HCR.TDIR", Of::IchHcr, ich_hcr_el2::TDIR, true),
+];
+
+/// Instructions that trap with a syndrome of their own.
+const INSTRUCTIONS: [(&str, u32); 9] = [
+    ("WFI", 0xd503_207f),
+    ("WFE", 0xd503_205f),
+    ("SMC", 0xd400_0003),
+    ("HVC", 0xd400_0022),
+    ("SVC", 0xd400_0001),
+    ("BRK", 0xd420_0000),
+    ("UDF", 0),
+    ("FMOV", 0x9e67_03e0),
+    ("PACIA", 0xdac1_0020),
+];
+
+/// Prints a line for each control, with all that it traps.
+pub(crate) fn run(frames: &mut Frames) {
+    probe::open();
+    let mut guest = Below::guest(frames);
+    for control in CONTROLS {
+        apply(control, &mut guest);
+        for (name, word) in INSTRUCTIONS {
+            // It would sleep for ever.
+            if name == "WFI" && control.0 != "HCR.TWI" {
+                continue;
+            }
+            note(control, name, "x", guest.execute(word, 0).1);
+        }
+        for (row, name) in SysReg::rows().filter(|(row, _)| !row.is_hidden() && row.reg.op1() < 4) {
+            let operand = if row.reg.is_instruction() { DATA_IPA } else { 0 };
+            let (value, read) = match row.reg.is_instruction() {
+                true => (operand, Outcome::UNDEFINED),
+                false => guest.execute(read_of(row.reg), 0),
+            };
+            note(control, name, "r", read);
+            let value = if read == Outcome::Done { value } else { operand };
+            note(control, name, "w", guest.execute(write_of(row.reg), value).1);
+        }
+    }
+}
+
+/// Puts the control in force, and nothing else.
+fn apply((_, of, bits, when_set): Control, guest: &mut Below) {
+    let put = |open: u64| if when_set { open | bits } else { open & !bits };
+    let [mut hcr, mut mdcr, mut cptr, mut cnthctl, mut ich_hcr] =
+        [HCR_OPEN | HCR_VM, MDCR_EL2.get() & 0x1f, CPTR_OPEN, CNTHCTL_OPEN, 0];
+    match of {
+        Of::Hcr => hcr = put(hcr),
+        Of::Mdcr => mdcr = put(mdcr),
+        Of::Cptr => cptr = put(cptr),
+        Of::Cnthctl => cnthctl = put(cnthctl),
+        Of::IchHcr => {
+            ich_hcr = put(ich_hcr);
+            // Only the virtual interface has these traps.
+            hcr |= hcr_el2::IMO | hcr_el2::FMO;
+        }
+    }
+    guest.l2.controls = hcr;
+    MDCR_EL2.set(mdcr);
+    CPTR_EL2.set(cptr);
+    CNTHCTL_EL2.set(cnthctl);
+    ICH_HCR_EL2.set(ich_hcr);
+}
+
+fn note((control, ..): Control, what: &str, access: &str, outcome: Outcome) {
+    if matches!(outcome, Outcome::Trapped(_) | Outcome::Strange) {
+        println!("P TRAP {control} {what} {access} {outcome}");
+    }
+}

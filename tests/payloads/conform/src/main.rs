@@ -1,0 +1,34 @@
+//! A guest hypervisor that does everything one by one and prints what comes of it.
+//!
+//! The command line says which part of the architecture: `area=NAME`. A run at the real EL2 and one under gnomon print the
+//! same lines, but for those that begin with `P HIDDEN`, which are about what gnomon does not show its guest. `P OK` ends
+//! a run.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![cfg_attr(
+    target_os = "none",
+    expect(
+        unsafe_code,
+        reason = "what is tried are instructions; each use says why it is sound"
+    )
+)]
+
+#[cfg(target_os = "none")]
+mod areas;
+#[cfg(target_os = "none")]
+mod exceptions;
+#[cfg(target_os = "none")]
+mod forwarding;
+#[cfg(target_os = "none")]
+mod probe;
+#[cfg(target_os = "none")]
+mod sweep;
+#[cfg(target_os = "none")]
+mod vectors;
+
+#[cfg(target_os = "none")]
+bare::payload!(areas::main, areas::secondary);
+
+/// On the host this is nothing: it only keeps the workspace whole.
+#[cfg(not(target_os = "none"))]
+fn main() {}

@@ -1,0 +1,60 @@
+//! Every encoding of system registers, and every instruction with a name, from EL2, from EL1, and from an L2.
+
+use bare::memory::Frames;
+use bare::println;
+use syndrome::SysReg;
+use syndrome::sysreg::Place;
+
+use crate::probe::{self, Accesses, AtEl2, Below, DATA_IPA, HCR_OPEN, HCR_VM};
+use crate::vectors::El2Code;
+
+/// Prints a line for each that is shown, and one for each that is hidden and yet not undefined.
+pub(crate) fn run(frames: &mut Frames) {
+    probe::open();
+    let el2 = AtEl2(El2Code::new(frames));
+    let scratch = frames.page();
+    let (mut el1, mut l2) = (Below::el1(frames), Below::guest(frames));
+    el1.l2.controls = HCR_OPEN;
+    l2.l2.controls = HCR_OPEN | HCR_VM;
+    for bits in 0..=u16::MAX {
+        let reg = SysReg::from_bits(bits);
+        if reg.op0() == 0 || reg.op0() == 1 && reg.name().is_none() {
+            continue;
+        }
+        let places = [
+            Accesses::of(reg, scratch, |word, x0| el2.execute(word, x0)),
+            Accesses::of(reg, scratch, |word, x0| el1.execute(word, x0)),
+            Accesses::of(reg, DATA_IPA, |word, x0| l2.execute(word, x0)),
+        ];
+        print(reg, places);
+    }
+}
+
+fn print(reg: SysReg, [el2, el1, l2]: [Accesses; 3]) {
+    let row = reg.row();
+    let is_shown = (reg.name().is_some() || row.place == Place::Id) && !row.is_hidden();
+    if is_shown {
+        println!("P SWEEP {reg} el2 {el2} el1 {el1} l2 {l2}");
+        if must_be_there(row.place).is_some_and(|is_there| is_there == el2.is_undefined()) {
+            println!("P WRONG {reg} is {:?} in the table", row.place);
+        }
+    } else if [el2, el1, l2].iter().any(|place| !place.is_undefined()) {
+        println!("P HIDDEN {reg} el2 {el2} el1 {el1} l2 {l2}");
+    }
+}
+
+/// Whether EL2 reaches a register of such a place; `None` where that is the machine's affair.
+fn must_be_there(place: Place) -> Option<bool> {
+    match place {
+        Place::Absent | Place::Unnamed(_) => Some(false),
+        Place::Hardware | Place::Page(_) | Place::Guest(_) | Place::Twin(_) => None,
+        Place::Alias(_)
+        | Place::Redirected(_)
+        | Place::Mapped(_)
+        | Place::Timer
+        | Place::Emulated
+        | Place::Computed
+        | Place::Zero
+        | Place::Id => Some(true),
+    }
+}

@@ -1,0 +1,123 @@
+//! What the architecture does is the same with and without gnomon, area by area.
+//!
+//! The payload `conform` prints a line for each thing that it tries. It runs natively and under gnomon, and its lines are
+//! to be equal. Those about what gnomon hides are printed as well; each is one that the hardware does not let it hide.
+
+use anyhow::{Context, Result as AnyResult, ensure};
+use libtest_mimic::Trial;
+use xtask::machine::Builder;
+use xtask::memory::MemorySize;
+
+use crate::{Result, expect_none, line, trial};
+
+const PAYLOAD: &str = "conform";
+const RAM_MIB: u64 = 1024;
+
+/// Trials, and the areas of the payload.
+const AREAS: [(&str, &str); 3] = [
+    ("conform_registers_are_as_the_table_says", "sweep"),
+    ("conform_exceptions_and_returns", "exceptions"),
+    ("conform_trap_forwarding", "forwarding"),
+];
+
+/// What begins the line of something that is hidden, and yet there.
+const HIDDEN: &str = "P HIDDEN ";
+/// What begins the line of something that is not as the table has it.
+const WRONG: &str = "P WRONG ";
+
+/// Lines that differ, and why.
+const UNLIKE: [(&str, &str); 1] = [(
+    "P SWEEP CNTFRQ_EL0 ",
+    "only the highest level writes it, and an attempt of a lower one does not trap",
+)];
+
+/// Why a hidden register or instruction is there all the same.
+const UNHIDEABLE: [(&str, &[&str]); 4] = [
+    (
+        "FEAT_NV2 makes it a word of the VNCR page, whatever the machine has",
+        &[
+            "HFGRTR_EL2",
+            "HFGWTR_EL2",
+            "HFGITR_EL2",
+            "HDFGRTR_EL2",
+            "HDFGWTR_EL2",
+            "HAFGRTR_EL2",
+            "HCRX_EL2",
+            "SMPRIMAP_EL2",
+            "VNCR_EL2",
+            "CNTPOFF_EL2",
+            "ZCR_EL12",
+            "SMCR_EL12",
+            "SCXTNUM_EL12",
+        ],
+    ),
+    (
+        "no control traps it",
+        &["CFP", "DVP", "CPP", "DC", "ALLINT", "ICC_NMIAR1_EL1", "TCO"],
+    ),
+    ("only REVIDR_EL1 and AIDR_EL1 trap with it", &["SMIDR_EL1"]),
+    (
+        "the CPACR_EL1 of who uses it traps it first",
+        &["ZCR_EL1", "SMCR_EL1", "SVCR"],
+    ),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let conforms = |(name, area): (&'static str, &'static str)| trial(name, move |name| conforms(name, area));
+    AREAS.into_iter().map(conforms).collect()
+}
+
+fn conforms(name: &str, area: &str) -> Result {
+    let builder = Builder::new(name).payload(PAYLOAD)?;
+    let builder = builder
+        .memory(MemorySize::from_mib(RAM_MIB))
+        .append(&format!("area={area}"));
+    let native = lines_of(builder.clone().native()).context("natively")?;
+    let gnomon = lines_of(builder).context("under gnomon")?;
+    let mut complaints = differences(&native, &gnomon);
+    complaints.extend(gnomon.iter().filter(|line| is_bad(line)).cloned());
+    expect_none(&complaints)
+}
+
+/// What the payload prints, to its end.
+fn lines_of(builder: Builder) -> AnyResult<Vec<String>> {
+    let mut machine = builder.start()?;
+    machine.set_limit(line::LIMIT);
+    let outcome = machine.wait_until_off()?;
+    let lines: Vec<String> = machine
+        .console_lines()
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    let last = lines.last().map_or("nothing", String::as_str);
+    ensure!(last == "P OK", "{outcome}; last came {last}");
+    Ok(lines)
+}
+
+/// The lines that are in one run alone.
+fn differences(native: &[String], gnomon: &[String]) -> Vec<String> {
+    let compared =
+        |lines: &[String]| -> Vec<String> { lines.iter().filter(|line| is_compared(line)).cloned().collect() };
+    let (native, gnomon) = (compared(native), compared(gnomon));
+    let only = |who: &str, these: &[String], those: &[String]| -> Vec<String> {
+        let missing = these.iter().filter(|line| !those.contains(line));
+        missing.map(|line| format!("{who}: {line}")).collect()
+    };
+    let mut all = only("natively", &native, &gnomon);
+    all.extend(only("under gnomon", &gnomon, &native));
+    if all.is_empty() && native != gnomon {
+        all.push("the same lines in another order".to_owned());
+    }
+    all
+}
+
+fn is_compared(line: &str) -> bool {
+    !line.starts_with(HIDDEN) && !UNLIKE.iter().any(|(prefix, _)| line.starts_with(prefix))
+}
+
+/// Whether a line under gnomon says of itself that something is wrong.
+fn is_bad(line: &str) -> bool {
+    let name = line.strip_prefix(HIDDEN).and_then(|rest| rest.split(' ').next());
+    let is_known = |name: &str| UNHIDEABLE.iter().any(|(_, names)| names.contains(&name));
+    line.starts_with(WRONG) || name.is_some_and(|name| !is_known(name))
+}
