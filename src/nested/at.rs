@@ -15,7 +15,11 @@
 use core::cell::Cell;
 
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
-use syndrome::{SysReg, exception, regs::par_el1, vncr};
+use syndrome::{
+    SysReg, exception,
+    regs::{hcr_el2, par_el1},
+    vncr,
+};
 use vmsa::{
     GuestVa, Ipa, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
@@ -74,8 +78,12 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
         SysReg::AT_S1E2W => (Kind::Stage1(at::Stage1::E1W), true),
         _ => return false,
     };
-    if is_el2 || exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
+    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+    if is_el2 || exception::is_host(hcr) {
         at::stage1(kind.stage1(), va);
+    } else if hcr & (hcr_el2::VM | hcr_el2::DC) == 0 {
+        // The shadow is gnomon's own affair then.
+        in_guest_regime(vcpu, Kind::Stage1(kind.stage1()), va);
     } else {
         in_guest_regime(vcpu, kind, va);
     }

@@ -75,17 +75,24 @@ pub fn load_nested(vcpu: &mut VCpu) {
     if !is_offered(vcpu) {
         return;
     }
-    CPTR_EL2.set(CPTR_EL2.get() & !cptr_el2::TZ);
-    // The trap is also of what follows.
-    barrier::isb();
+    let cptr = CPTR_EL2.get() & !cptr_el2::TZ;
+    open(cptr);
     ZCR_EL2.set(ZCR_EL1.get() & LEN);
     ZCR_EL1.set(vcpu.vncr.get(vncr::ZCR_EL1));
+    CPTR_EL2.set(cptr);
     vcpu.is_sve_nested = true;
+}
+
+/// Lets EL2 reach the registers: L1's trap of floating point, which is of EL2 as well, would be of them, too.
+fn open(cptr: u64) {
+    CPTR_EL2.set(cptr & !cptr_el2::TFP);
+    barrier::isb();
 }
 
 /// Back in the host context, before its controls are loaded.
 #[cold]
 pub fn leave_nested(vcpu: &mut VCpu) {
+    open(CPTR_EL2.get());
     vcpu.vncr.set(vncr::ZCR_EL1, ZCR_EL1.get());
     ZCR_EL1.set(ZCR_EL2.get());
     ZCR_EL2.set(LEN);

@@ -14,10 +14,15 @@ const PAYLOAD: &str = "conform";
 const RAM_MIB: u64 = 1024;
 
 /// Trials, and the areas of the payload.
-const AREAS: [(&str, &str); 3] = [
+const AREAS: [(&str, &str); 8] = [
     ("conform_registers_are_as_the_table_says", "sweep"),
     ("conform_exceptions_and_returns", "exceptions"),
     ("conform_trap_forwarding", "forwarding"),
+    ("conform_stage_2_of_every_shape", "stage2"),
+    ("conform_tlbi", "tlbi"),
+    ("conform_at", "at"),
+    ("conform_virtual_cpu_interface", "gic"),
+    ("conform_timers", "timers"),
 ];
 
 /// What begins the line of something that is hidden, and yet there.

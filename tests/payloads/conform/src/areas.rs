@@ -4,13 +4,20 @@ use bare::memory::Frames;
 use bare::options::Options;
 use bare::{println, psci};
 
-use crate::{exceptions, forwarding, sweep};
+use crate::{at, exceptions, forwarding, gic, stage2, sweep, timers, tlbi};
 
-/// The areas by name.
-const AREAS: [(&str, fn(&mut Frames)); 3] = [
+/// A part of the architecture: its name, and what tries it.
+type Area = (&'static str, fn(&mut Frames));
+
+const AREAS: [Area; 8] = [
     ("sweep", sweep::run),
     ("forwarding", forwarding::run),
     ("exceptions", exceptions::run),
+    ("stage2", stage2::run),
+    ("tlbi", tlbi::run),
+    ("at", at::run),
+    ("gic", gic::run),
+    ("timers", timers::run),
 ];
 
 /// The payload's main function.

@@ -16,13 +16,23 @@
 #[cfg(target_os = "none")]
 mod areas;
 #[cfg(target_os = "none")]
+mod at;
+#[cfg(target_os = "none")]
 mod exceptions;
 #[cfg(target_os = "none")]
 mod forwarding;
 #[cfg(target_os = "none")]
+mod gic;
+#[cfg(target_os = "none")]
 mod probe;
 #[cfg(target_os = "none")]
+mod stage2;
+#[cfg(target_os = "none")]
 mod sweep;
+#[cfg(target_os = "none")]
+mod timers;
+#[cfg(target_os = "none")]
+mod tlbi;
 #[cfg(target_os = "none")]
 mod vectors;
 

@@ -202,6 +202,12 @@ impl L2 {
     /// An L2 on `stage2`, which maps the programs at the IPA `code_at` and is to map nothing of this payload's own.
     pub fn new(stage2: Stage2, code_at: u64, memory: &mut impl TableMemory) -> Self {
         stage2.map(code_at, programs(), 3, Perms::RX, memory);
+        Self::on(stage2, code_at)
+    }
+
+    /// An L2 on `stage2`, which has the programs at the IPA `code_at` already.
+    #[must_use]
+    pub fn on(stage2: Stage2, code_at: u64) -> Self {
         Self {
             stage2,
             x: [0; 32],
@@ -217,12 +223,8 @@ impl L2 {
     #[must_use]
     pub fn without_stage2(stage2: Stage2) -> Self {
         Self {
-            stage2,
-            x: [0; 32],
-            pc: programs(),
-            pstate: PSTATE_EL1H_MASKED,
             controls: 0,
-            code_at: programs(),
+            ..Self::on(stage2, programs())
         }
     }
 

@@ -142,6 +142,7 @@ pub mod desc {
 #[derive(Clone, Copy, Debug)]
 pub struct Stage2 {
     format: Format,
+    vtcr: u64,
     vmid: u16,
     root: u64,
 }
@@ -150,7 +151,18 @@ impl Stage2 {
     /// An empty one.
     pub fn new(format: Format, vmid: u16, memory: &mut impl TableMemory) -> Self {
         let root = memory.alloc(format.root_pages());
-        Self { format, vmid, root }
+        Self::at(root, format, vmid)
+    }
+
+    /// The one whose root is at `root`.
+    #[must_use]
+    pub fn at(root: u64, format: Format, vmid: u16) -> Self {
+        Self {
+            format,
+            vtcr: format.vtcr(),
+            vmid,
+            root,
+        }
     }
 
     /// The same tables under another VMID.
@@ -162,7 +174,13 @@ impl Stage2 {
     /// The same tables, read in another way.
     #[must_use]
     pub fn with_format(self, format: Format) -> Self {
-        Self { format, ..self }
+        Self::at(self.root, format, self.vmid)
+    }
+
+    /// The same tables, with another `VTCR_EL2`.
+    #[must_use]
+    pub fn with_vtcr(self, vtcr: u64) -> Self {
+        Self { vtcr, ..self }
     }
 
     /// `VTTBR_EL2`
@@ -174,7 +192,7 @@ impl Stage2 {
     /// `VTCR_EL2`
     #[must_use]
     pub fn vtcr(&self) -> u64 {
-        self.format.vtcr()
+        self.vtcr
     }
 
     /// The address of the (first) root table.

@@ -1,0 +1,287 @@
+//! Stage 2 of every shape: what an L2 may do, and the fault that it gets else.
+
+use bare::l2::{L2, PSTATE_EL1H_MASKED, programs};
+use bare::memory::{self, Frames};
+use bare::println;
+use bare::stage2::{Format, Stage2, TableMemory};
+use bare::sysreg::{ESR_EL12, FAR_EL12};
+
+use crate::probe::{HCR_OPEN, HCR_VM};
+use crate::vectors::put_code;
+
+/// `LDR x0, [x1]`, `STR x0, [x1]`, `BR x1`, `HVC #0`
+const LOAD: u32 = 0xf940_0020;
+const STORE: u32 = 0xf900_0020;
+const BRANCH: u32 = 0xd61f_0020;
+const HVC: u32 = 0xd400_0002;
+const EL0T_MASKED: u64 = 0x3c0;
+
+/// Where an L2 has its programs, its instruction and its data: pages of 64 KiB.
+const CODE: u64 = 0x1_0000;
+const PROBE: u64 = 0x2_0000;
+const DATA: u64 = 0x10_0000;
+/// No RAM and no device.
+const HOLE: u64 = 0x2_0000_0000;
+/// More than 40 bits.
+const FAR_AWAY: u64 = 1 << 44;
+
+/// Granule, bits of an input address, level of the first lookup.
+#[derive(Clone, Copy)]
+struct Shape(u32, u32, u32);
+
+const SHAPES: [Shape; 25] = [
+    Shape(12, 48, 0),
+    Shape(12, 44, 0),
+    Shape(12, 40, 0),
+    Shape(12, 39, 1),
+    Shape(12, 40, 1),
+    Shape(12, 43, 1),
+    Shape(12, 32, 1),
+    Shape(12, 30, 2),
+    Shape(12, 33, 2),
+    Shape(12, 34, 2),
+    Shape(14, 47, 1),
+    Shape(14, 40, 1),
+    Shape(14, 36, 2),
+    Shape(14, 40, 2),
+    Shape(14, 29, 3),
+    Shape(16, 48, 1),
+    Shape(16, 42, 2),
+    Shape(16, 45, 2),
+    Shape(16, 32, 3),
+    // Contradictions: the first lookup would need more than 16 tables, or less than one.
+    Shape(12, 44, 1),
+    Shape(12, 40, 2),
+    Shape(12, 36, 0),
+    Shape(14, 44, 2),
+    Shape(16, 40, 3),
+    Shape(12, 40, 3),
+];
+
+impl Shape {
+    fn shift(self, level: u32) -> u32 {
+        self.0 + (self.0 - 3) * (3 - level)
+    }
+
+    /// `VTCR_EL2` with 40-bit output.
+    fn vtcr(self) -> u64 {
+        let Self(granule, bits, start) = self;
+        let usual = Format {
+            ipa_bits: bits,
+            start_level: 0,
+        };
+        let (tg0, sl0) = match granule {
+            12 => (0, 2_u32.checked_sub(start).unwrap_or(3)),
+            14 => (2, 3 - start),
+            _ => (1, 3 - start),
+        };
+        usual.vtcr() & !(3 << 6) | tg0 << 14 | u64::from(sl0) << 6
+    }
+
+    fn table_pages(self) -> u64 {
+        1 << (self.0 - 12)
+    }
+
+    fn root_pages(self) -> u64 {
+        let index_bits = self.1.saturating_sub(self.shift(self.2));
+        self.table_pages() << index_bits.saturating_sub(self.0 - 3).min(4)
+    }
+
+    /// The entry of `level` for `ipa` below `root`. Tables on the way are made.
+    fn entry(self, root: u64, ipa: u64, level: u32, frames: &mut Frames) -> u64 {
+        let mut table = root;
+        let mut index = ipa >> self.shift(self.2);
+        for above in self.2..level {
+            let at = table + index * 8;
+            if memory::read(at) & 3 != 3 {
+                let next = frames.alloc(self.table_pages());
+                frames.write(at, next | 3);
+            }
+            table = memory::read(at) & 0xffff_ffff_f000;
+            index = ipa >> self.shift(above + 1) & ((1 << (self.0 - 3)) - 1);
+        }
+        table + index * 8
+    }
+}
+
+/// Normal write-back, inner shareable, Access flag, read and write.
+const RW: u64 = 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2;
+const READ: u64 = 1 << 6;
+const WRITE: u64 = 2 << 6;
+const AF: u64 = 1 << 10;
+const CONTIGUOUS: u64 = 1 << 52;
+const PAGE: u64 = 3;
+const BLOCK: u64 = 1;
+
+/// A guest of some shape.
+struct Guest {
+    shape: Shape,
+    root: u64,
+    l2: L2,
+    probe: u64,
+    /// 2 MiB of memory, aligned.
+    data: u64,
+}
+
+pub(crate) fn run(frames: &mut Frames) {
+    let data = frames.alloc(512);
+    memory::write(data, 0x1111_2222);
+    for shape in SHAPES {
+        let mut guest = Guest::new(shape, data, frames);
+        guest.accesses(frames);
+        guest.levels(frames);
+        guest.flags(frames);
+        guest.execution(frames);
+    }
+}
+
+impl Guest {
+    fn new(shape: Shape, data: u64, frames: &mut Frames) -> Self {
+        let root = frames.alloc(shape.root_pages());
+        let format = Format {
+            ipa_bits: shape.1,
+            start_level: shape.2,
+        };
+        let stage2 = Stage2::at(root, format, 3).with_vtcr(shape.vtcr());
+        let in_page = programs() & ((1 << shape.0) - 1);
+        let probe = frames.alloc(16);
+        let mut guest = Self {
+            shape,
+            root,
+            l2: L2::on(stage2, CODE + in_page),
+            probe,
+            data,
+        };
+        guest.l2.controls = HCR_OPEN | HCR_VM;
+        guest.map(CODE, 3, (programs() - in_page) | RW & !WRITE | PAGE, frames);
+        guest.map(PROBE, 3, probe | RW | PAGE, frames);
+        guest
+    }
+
+    /// Puts `desc` where it decides about `ipa`, and forgets what was there.
+    fn map(&mut self, ipa: u64, level: u32, desc: u64, frames: &mut Frames) -> u64 {
+        let at = self.shape.entry(self.root, ipa, level.max(self.shape.2), frames);
+        frames.write(at, desc);
+        bare::tlbi::alle1is();
+        at
+    }
+
+    /// Executes `word` with `x1`, and prints what comes of it.
+    fn try_it(&mut self, what: &str, word: u32, x1: u64, pstate: u64) {
+        let Shape(granule, bits, start) = self.shape;
+        put_code(self.probe, &[word, HVC]);
+        bare::tlbi::alle1is();
+        [self.l2.x[0], self.l2.x[1]] = [0x3333, x1];
+        self.l2.pc = PROBE;
+        self.l2.pstate = pstate;
+        let exit = self.l2.resume();
+        if exit.hvc() == Some(0) {
+            println!("P S2 {granule}/{bits}/{start} {what} ok {:#x}", self.l2.x[0]);
+        } else if exit.hvc().is_some() {
+            let (esr, far) = (ESR_EL12.get(), FAR_EL12.get());
+            println!("P S2 {granule}/{bits}/{start} {what} own esr {esr:#x} far {far:#x}");
+        } else {
+            println!(
+                "P S2 {granule}/{bits}/{start} {what} esr {:#x} far {:#x} ipa {:#x}",
+                exit.esr,
+                exit.far,
+                exit.ipa()
+            );
+        }
+    }
+
+    fn load(&mut self, what: &str, ipa: u64) {
+        self.try_it(what, LOAD, ipa, PSTATE_EL1H_MASKED);
+    }
+
+    fn store(&mut self, what: &str, ipa: u64) {
+        self.try_it(what, STORE, ipa, PSTATE_EL1H_MASKED);
+    }
+
+    /// What a page allows.
+    fn accesses(&mut self, frames: &mut Frames) {
+        for (name, bits) in [
+            ("rw", RW),
+            ("ro", RW & !WRITE),
+            ("wo", RW & !READ),
+            ("none", RW & !READ & !WRITE),
+        ] {
+            self.map(DATA, 3, self.data | bits | PAGE, frames);
+            self.load(name, DATA);
+            self.store(name, DATA + 0x108);
+        }
+    }
+
+    /// Nothing, blocks, and what is none, at each level; addresses that are too large.
+    fn levels(&mut self, frames: &mut Frames) {
+        for level in self.shape.2..=3 {
+            let ipa = 3_u64 << self.shape.shift(level);
+            if ipa >> self.shape.1 != 0 {
+                continue;
+            }
+            self.map(ipa, level, 0, frames);
+            self.load("empty", ipa + 0x18);
+            // With 52-bit addresses, which are hidden, this one would be a block.
+            if self.shape.0 == 16 && level == 1 {
+                continue;
+            }
+            let size = 1 << self.shape.shift(level);
+            self.map(ipa, level, self.data & !(size - 1) | RW | BLOCK, frames);
+            self.load("block", ipa + (self.data & (size - 1)));
+            self.map(ipa, level, HOLE & !(size - 1) | RW | BLOCK, frames);
+            self.load("block-of-nothing", ipa + 0x20);
+            if level < 3 {
+                self.map(ipa, level, HOLE | PAGE, frames);
+                self.load("table-in-nothing", ipa + 0x28);
+                self.map(ipa, level, FAR_AWAY | PAGE, frames);
+                self.load("table-too-far", ipa + 0x30);
+            }
+            self.map(ipa, level, 0, frames);
+        }
+        self.map(DATA, 3, FAR_AWAY | RW | PAGE, frames);
+        self.load("page-too-far", DATA);
+        self.map(DATA, 3, HOLE | RW | PAGE, frames);
+        self.load("page-of-nothing", DATA);
+        self.load("beyond", 1 << self.shape.1);
+        self.load("beyond-48", 1 << 48);
+    }
+
+    /// The Access flag, with and without its management by hardware, and the contiguous hint.
+    fn flags(&mut self, frames: &mut Frames) {
+        const HA: u64 = 1 << 21;
+        let stage2 = self.l2.stage2;
+        for vtcr in [0, HA] {
+            self.l2.stage2 = stage2.with_vtcr(self.shape.vtcr() | vtcr);
+            let at = self.map(DATA, 3, self.data | RW & !AF | PAGE, frames);
+            self.load(if vtcr == 0 { "af" } else { "af-ha" }, DATA);
+            println!("P S2 AF {}", memory::read(at) & AF != 0);
+        }
+        self.l2.stage2 = stage2;
+        let size = 1 << self.shape.0;
+        for page in 0..16 {
+            self.map(
+                DATA + page * size,
+                3,
+                (self.data + page * size) | RW | CONTIGUOUS | PAGE,
+                frames,
+            );
+        }
+        self.load("contiguous", DATA);
+        self.load("contiguous", DATA + 15 * size);
+    }
+
+    /// `XN[1:0]`, from EL1 and from EL0.
+    fn execution(&mut self, frames: &mut Frames) {
+        put_code(self.data + 0x200, &[HVC, HVC]);
+        for xn in 0..4 {
+            self.map(DATA, 3, self.data | RW | xn << 53 | PAGE, frames);
+            self.try_it(
+                ["x0", "x1", "x2", "x3"][xn as usize],
+                BRANCH,
+                DATA + 0x200,
+                PSTATE_EL1H_MASKED,
+            );
+            self.try_it(["u0", "u1", "u2", "u3"][xn as usize], BRANCH, DATA + 0x200, EL0T_MASKED);
+        }
+    }
+}
