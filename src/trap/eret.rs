@@ -37,10 +37,13 @@ pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame) -> bool {
 
 /// Emulates the ERET that `exit` reports. FEAT_NV2 has L1's `ELR_EL2` and `SPSR_EL2` in the hardware's EL1 registers.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    let pc = match return_address(frame, exit.esr.eret()) {
-        Ok(pc) => pc,
-        Err(failure) => return inject::within_vel2(vcpu, frame, failure),
-    };
+    let mut pc = ELR_EL1.get();
+    if !exit.esr.is_plain_eret() {
+        match authenticated(frame, exit.esr.eret(), pc) {
+            Ok(authentic) => pc = authentic,
+            Err(failure) => return inject::within_vel2(vcpu, frame, failure),
+        }
+    }
     if within_host(vcpu, frame) {
         frame.elr = pc;
         return;
@@ -58,10 +61,11 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     }
 }
 
-/// Where the ERET goes: L1's `ELR_EL2`, authenticated by L1's key where the instruction asks for that and L1 has switched
-/// it on, with L1's stack pointer as the modifier.
-fn return_address(frame: &GuestFrame, kind: EretKind) -> Result<u64, Esr> {
-    let (address, sctlr_el2) = (ELR_EL1.get(), SCTLR_EL1.get());
+/// Where an ERET of that kind goes: to `address`, authenticated by L1's key if L1 has switched it on, with L1's stack pointer
+/// as the modifier.
+#[cold]
+fn authenticated(frame: &GuestFrame, kind: EretKind, address: u64) -> Result<u64, Esr> {
+    let sctlr_el2 = SCTLR_EL1.get();
     let is_key_b = match kind {
         EretKind::Eretaa if sctlr_el2 & sctlr::EnIA != 0 => false,
         EretKind::Eretab if sctlr_el2 & sctlr::EnIB != 0 => true,

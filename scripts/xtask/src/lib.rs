@@ -27,6 +27,7 @@ pub mod apt;
 pub mod arm64_image;
 pub mod bench;
 pub mod browser;
+pub mod conformance;
 pub mod console;
 pub mod cpio;
 pub mod deb;

@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
-use xtask::{bench, doctor, firmware, golden, hotspots, payload, perfetto, run, selftests, setup, test, view};
+use xtask::{
+    bench, conformance, doctor, firmware, golden, hotspots, payload, perfetto, run, selftests, setup, test, view,
+};
 
 /// gnomon's host tool.
 #[derive(Parser)]
@@ -43,6 +45,8 @@ enum Command {
     View(ViewArgs),
     /// Record how Linux prints page tables, for the tests, and compare gnomon with it
     Golden(GoldenArgs),
+    /// Write docs/conformance.md, which says by what each piece of the architecture is shown
+    Conformance,
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -352,6 +356,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             };
             perfetto::run(&options).map(|()| 0)
         }
+        Command::Conformance => conformance::write(&project).map(|()| 0),
         Command::View(arguments) => view::run(&arguments.into_options()?).map(|()| 0),
         Command::Golden(arguments) => golden::run(&project, arguments.kernel).map(|()| 0),
         Command::Gdb => run::gdb(&project).map(|()| 0),
