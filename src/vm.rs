@@ -37,6 +37,8 @@ pub struct Vm {
     pub mdcr_hpmn: u64,
     /// Whether L1 is without VHE.
     pub is_e2h0: bool,
+    /// Whether L1 runs on FEAT_NV alone.
+    pub is_plain_nv: bool,
     /// What L1 is shown of the machine's features.
     pub offer: Offer,
     /// `HCR_EL2` of the host context.
@@ -79,8 +81,9 @@ impl Vm {
                 midr: MIDR_EL1.get(),
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
                 is_e2h0: options.e2h0,
+                is_plain_nv: options.plain_nv,
                 offer: Offer { e2h0: options.e2h0 },
-                hcr_host: controls::hcr_host(options.e2h0),
+                hcr_host: controls::hcr_host(options),
                 cptr_host: controls::cptr_host(options.e2h0),
                 cnthctl_host: controls::cnthctl_host(options.e2h0),
                 lr_count,

@@ -3,6 +3,7 @@
 //! gnomon runs with `HCR_EL2.E2H` = 0, so `CPTR_EL2` and `CNTHCTL_EL2` have their classic layout here, while L1's own,
 //! which is asked here, has the VHE layout.
 
+use machine::Options;
 use syndrome::{
     merge,
     regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, mdcr_el2},
@@ -51,9 +52,29 @@ const CNTHCTL_HOST: u64 = CNTHCTL_BASE | cnthctl_el2::EL1NVPCT | cnthctl_el2::EL
 const CNTHCTL_HOST_E2H0: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
 
 /// HCR_EL2 of the host context. With `NV1`, L1's EL1 names reach its guest's registers in the VNCR page, and its stage 1
-/// is that of an EL2 without VHE.
-pub const fn hcr_host(e2h0: bool) -> u64 {
-    HCR_HOST | if e2h0 { hcr_el2::NV1 } else { 0 }
+/// is that of an EL2 without VHE. Without `NV2`, what would be in that page traps.
+pub const fn hcr_host(options: &Options) -> u64 {
+    let nv1 = if options.e2h0 { hcr_el2::NV1 } else { 0 };
+    let nv2 = if options.plain_nv { hcr_el2::NV2 } else { 0 };
+    HCR_HOST & !nv2 | nv1
+}
+
+/// `HDFGRTR_EL2.MDSCR_EL1` and `HDFGWTR_EL2.MDSCR_EL1`: the one EL1 register that FEAT_NV2 keeps in memory and FEAT_NV
+/// does not trap.
+const FGT_MDSCR: u64 = 1 << 4;
+
+/// Traps MDSCR_EL1, or not. What else these registers trap stays.
+#[cold]
+fn trap_mdscr(is_trapped: bool) {
+    let with = |traps| {
+        if is_trapped {
+            traps | FGT_MDSCR
+        } else {
+            traps & !FGT_MDSCR
+        }
+    };
+    HDFGRTR_EL2.set(with(HDFGRTR_EL2.get()));
+    HDFGWTR_EL2.set(with(HDFGWTR_EL2.get()));
 }
 
 /// CNTHCTL_EL2 of the host context.
@@ -79,6 +100,9 @@ pub fn load_host(vcpu: &VCpu) {
     VMPIDR_EL2.set(vcpu.mpidr);
     VTTBR_EL2.set(vcpu.vm.host_vttbr);
     VNCR_EL2.set(vcpu.vncr.address().bits());
+    if vcpu.vm.is_plain_nv {
+        trap_mdscr(true);
+    }
 }
 
 /// Loads the controls of the nested context, except VTTBR_EL2.
@@ -98,6 +122,9 @@ pub fn load_nested(vcpu: &mut VCpu) {
     }
     if vcpu.is_guest_nesting() {
         l2_page::enter(vcpu);
+    }
+    if vcpu.vm.is_plain_nv {
+        trap_mdscr(false);
     }
 }
 

@@ -71,6 +71,22 @@ pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap
     finish(vcpu, frame, access, is_done);
 }
 
+/// A register that FEAT_NV2 keeps in the page, where plain FEAT_NV traps; or of the ID space.
+#[inline(never)]
+fn in_page_or_id(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
+    let word = reg.row().place.word_with_vhe();
+    word.map(|word| vcpu.vncr.get(word.offset()))
+        .or_else(|| id_register(vcpu, reg))
+}
+
+/// The same for a write: no side effect, as in memory.
+#[inline(never)]
+fn write_to_page(vcpu: &VCpu, reg: SysReg, value: u64) -> Option<()> {
+    let word = reg.row().place.word_with_vhe()?;
+    vcpu.vncr.set(word.offset(), value);
+    Some(())
+}
+
 #[inline(never)]
 fn id_register(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
     reg.is_id_group3()
@@ -118,6 +134,11 @@ fn mapped(reg: SysReg) -> Option<&'static dyn Mapped> {
         CPTR_EL2 => CPACR_EL1,
         CPACR_EL1 => CPACR_EL1,
         CONTEXTIDR_EL2 => CONTEXTIDR_EL1,
+        // With plain FEAT_NV alone: FEAT_NV2 redirects these.
+        ESR_EL2 => ESR_EL1,
+        FAR_EL2 => FAR_EL1,
+        ELR_EL2 => ELR_EL1,
+        SPSR_EL2 => SPSR_EL1,
     )
 }
 
@@ -150,7 +171,7 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
         // Reset is gnomon's business.
         SysReg::RVBAR_EL2 | SysReg::RMR_EL2 => 0,
-        _ => return mapped(reg).map(Mapped::read).or_else(|| id_register(vcpu, reg)),
+        _ => return mapped(reg).map(Mapped::read).or_else(|| in_page_or_id(vcpu, reg)),
     })
 }
 
@@ -179,7 +200,7 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
         SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 | SysReg::RMR_EL2 => {}
         _ => match mapped(reg) {
             Some(register) => register.write(value),
-            None => return write_interrupt(vcpu, reg, value),
+            None => return write_interrupt(vcpu, reg, value).or_else(|| write_to_page(vcpu, reg, value)),
         },
     }
     Some(())

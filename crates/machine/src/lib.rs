@@ -31,6 +31,6 @@ pub use error::MachineError;
 pub use image_header::ImageHeader;
 pub use machine::{Machine, RAM_BANKS_MAX};
 pub use nodes::{Module, Uart};
-pub use options::{Options, UnknownOption};
+pub use options::{OptionError, Options};
 pub use placement::{LoadError, Payload, Plan};
 pub use tree::{BLOB_ALIGN, HEADER_BYTES, Tree, blob_bytes};

@@ -5,7 +5,7 @@ use core::fmt;
 use log::LevelFilter;
 
 /// What there is to choose from.
-const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1";
+const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2";
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Options {
     pub log: LevelFilter,
     /// `e2h=0`: L1 is offered an EL2 without VHE.
     pub e2h0: bool,
+    /// `nv=1`: plain FEAT_NV, which traps every EL2 register of L1's, instead of FEAT_NV2.
+    pub plain_nv: bool,
 }
 
 impl Default for Options {
@@ -21,17 +23,26 @@ impl Default for Options {
         Self {
             log: LevelFilter::Info,
             e2h0: false,
+            plain_nv: false,
         }
     }
 }
 
-/// A word of the command line that means nothing.
+/// What is wrong with a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownOption<'a>(&'a str);
+pub enum OptionError<'a> {
+    /// A word that means nothing.
+    Unknown(&'a str),
+    /// With plain FEAT_NV the EL1 names of an L1 without VHE would reach registers of its own.
+    PlainNvWithoutVhe,
+}
 
-impl fmt::Display for UnknownOption<'_> {
+impl fmt::Display for OptionError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown option '{}': gnomon knows {KNOWN}", self.0)
+        match self {
+            Self::Unknown(word) => write!(f, "unknown option '{word}': gnomon knows {KNOWN}"),
+            Self::PlainNvWithoutVhe => f.write_str("nv=1 and e2h=0 do not go together"),
+        }
     }
 }
 
@@ -40,16 +51,21 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// The first word that is no option.
-    pub fn parse(line: &str) -> Result<Self, UnknownOption<'_>> {
+    /// The first word that is no option; options that exclude each other.
+    pub fn parse(line: &str) -> Result<Self, OptionError<'_>> {
         let mut options = Self::default();
         for word in line.split_ascii_whitespace() {
             match word.split_once('=') {
-                Some(("log", level)) => options.log = level.parse().map_err(|_| UnknownOption(word))?,
+                Some(("log", level)) => options.log = level.parse().map_err(|_| OptionError::Unknown(word))?,
                 Some(("e2h", "0")) => options.e2h0 = true,
                 Some(("e2h", "1")) => options.e2h0 = false,
-                _ => return Err(UnknownOption(word)),
+                Some(("nv", "1")) => options.plain_nv = true,
+                Some(("nv", "2")) => options.plain_nv = false,
+                _ => return Err(OptionError::Unknown(word)),
             }
+        }
+        if options.plain_nv && options.e2h0 {
+            return Err(OptionError::PlainNvWithoutVhe);
         }
         Ok(options)
     }
@@ -71,15 +87,24 @@ mod tests {
 
     #[test]
     fn the_last_of_two_counts() {
-        let options = Options::parse("log=off e2h=1  log=trace e2h=0").unwrap();
+        let options = Options::parse("log=off e2h=1  log=trace e2h=0 nv=1 nv=2").unwrap();
         assert_eq!(options.log, LevelFilter::Trace);
-        assert!(options.e2h0);
+        assert!(options.e2h0 && !options.plain_nv);
         assert!(!Options::parse("e2h=0 e2h=1").unwrap().e2h0);
+        assert!(Options::parse("nv=2 nv=1").unwrap().plain_nv);
+    }
+
+    #[test]
+    fn plain_nv_is_for_vhe_alone() {
+        let error = Options::parse("nv=1 e2h=0").unwrap_err();
+        assert_eq!(error, OptionError::PlainNvWithoutVhe);
     }
 
     #[test]
     fn the_message_quotes_the_first_unknown_word() {
-        for word in ["log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2"] {
+        for word in [
+            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0",
+        ] {
             let line = std::format!("log=debug {word} other");
             let message = Options::parse(&line).unwrap_err().to_string();
             let wanted = std::format!("unknown option '{word}': gnomon knows {KNOWN}");

@@ -256,7 +256,9 @@ impl SysReg {
     #[must_use]
     pub const fn is_in_place_of(self, twin: Self) -> bool {
         match (self.const_row().place, twin.const_row().place) {
-            (Place::Mapped(ours) | Place::Twin(ours), Place::Twin(its)) => ours.offset() == its.offset(),
+            (Place::Mapped(ours) | Place::Redirected(ours) | Place::Twin(ours), Place::Twin(its)) => {
+                ours.offset() == its.offset()
+            }
             _ => false,
         }
     }

@@ -205,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn without_nv2_each_word_is_reached_by_the_name_that_has_it_with_nv2() {
+        for slot in slots() {
+            for reg in [Some(slot.reg), slot.alias].into_iter().flatten() {
+                let place = reg.row().place;
+                let word = place.word_with_vhe();
+                assert_eq!(word.is_some(), place.is_memory(false), "{reg}");
+                assert!(word.is_none_or(|word| word.offset() == slot.offset()), "{reg}");
+            }
+        }
+    }
+
+    #[test]
     fn trapped_and_redirected_registers_have_no_slot() {
         for reg in [
             SysReg::SCTLR_EL2,

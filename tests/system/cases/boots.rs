@@ -30,6 +30,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             in_mode(name, &[], "nvhe", "Hyp nVHE mode initialized")
         }),
         trial("l2_boots_when_l1_is_protected", when_protected),
+        trial("l2_boots_on_plain_nv", |name| {
+            judge(&entry::run(name, &["--hyp", "nv=1"])?, 2)
+        }),
         trial("l2_boots_when_gnomon_is_started_as_an_elf", from_the_elf),
         trial("native_prints_the_same_lines", native_prints_the_same_lines),
     ]

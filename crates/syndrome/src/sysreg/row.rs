@@ -91,6 +91,16 @@ impl Place {
         }
     }
 
+    /// The word of the page that an access from virtual EL2 with VHE means. FEAT_NV2 makes it one to memory; with plain
+    /// FEAT_NV it traps.
+    #[must_use]
+    pub const fn word_with_vhe(self) -> Option<Word> {
+        match self {
+            Self::Page(word) | Self::Guest(word) | Self::Alias(word) => Some(word),
+            _ => None,
+        }
+    }
+
     /// Whether FEAT_NV2 makes an access from virtual EL2 one to the page, given `HCR_EL2.NV1`: with `NV1` = 1 L1 means its
     /// guest's registers by their own names, and has no aliases.
     #[must_use]
