@@ -15,7 +15,7 @@ use core::sync::atomic::{
 
 use syndrome::{SysReg, esr::ec};
 
-use crate::layout::CPU_COUNT_MAX;
+use crate::{layout::CPU_COUNT_MAX, trap::sysreg::short};
 
 /// Exception classes, and one more row for interrupts.
 const ROWS: usize = 65;
@@ -169,6 +169,8 @@ pub struct ExitCounters {
     /// [`GENERATION`] when counting began.
     generation: AtomicU64,
     rows: [[Row; ROWS]; Party::ALL.len()],
+    /// Accesses of L1's that are done at once, by the place of the register.
+    short: [Row; short::PLACES_MAX],
     registers: [RegisterRow; REGISTERS],
 }
 
@@ -192,6 +194,7 @@ impl ExitCounters {
         Self {
             generation: AtomicU64::new(0),
             rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()],
+            short: [const { Row::new() }; short::PLACES_MAX],
             registers: [const { RegisterRow::new() }; REGISTERS],
         }
     }
@@ -212,6 +215,24 @@ impl ExitCounters {
             self.clear();
         }
         if let Some(row) = self.rows[party as usize].get(usize::from(class)) {
+            row.add(ticks);
+        }
+    }
+
+    /// Counts one access of L1's that was done at once, to the register at `place`. On the vCPU's own CPU.
+    #[inline(always)]
+    pub fn record_short(&self, place: usize, ticks: u64) {
+        match self.short.get(place) {
+            Some(row) if self.is_current() => row.add(ticks),
+            _ => self.record_short_anew(place, ticks),
+        }
+    }
+
+    /// The same as the first after all was to begin anew.
+    #[cold]
+    fn record_short_anew(&self, place: usize, ticks: u64) {
+        self.clear();
+        if let Some(row) = self.short.get(place) {
             row.add(ticks);
         }
     }
@@ -253,31 +274,49 @@ impl ExitCounters {
     /// `None` is before all of them.
     pub fn next_register(&self, after: Option<(SysReg, Party)>) -> Option<(SysReg, Party)> {
         let after = after.map_or(0, |(reg, party)| register_key(reg, party));
-        let keys = self.registers.iter().map(|row| row.key.load(Acquire));
-        let key = keys.filter(|key| *key > after).min()?;
+        let key = self
+            .by_register()
+            .map(|(key, _)| key)
+            .filter(|key| *key > after)
+            .min()?;
         let party = Party::ALL.get(key as usize & 3)?;
         Some((SysReg::from_bits((key >> 2) as u16), *party))
     }
 
     /// The accesses to one register.
     pub fn of_register(&self, reg: SysReg, party: Party) -> Count {
-        let key = register_key(reg, party);
-        let row = self.registers.iter().find(|row| row.key.load(Acquire) == key);
-        let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
-        row.filter(|_| is_current).map_or(Count::ZERO, |row| row.row.get())
+        self.sum_of(register_key(reg, party), u64::MAX)
+    }
+
+    /// The rows of registers, each with its key, which is 0 where the row is free.
+    fn by_register(&self) -> impl Iterator<Item = (u64, &Row)> {
+        let short = self.short.iter().enumerate().map(|(place, row)| {
+            let key = short::register_at(place).map_or(0, |reg| register_key(reg, Party::L1));
+            (key, row)
+        });
+        short.chain(self.registers.iter().map(|row| (row.key.load(Acquire), &row.row)))
+    }
+
+    /// All rows of registers whose key is `key`, as far as `mask` goes; nothing when what was counted is over.
+    fn sum_of(&self, key: u64, mask: u64) -> Count {
+        let mut sum = Count::ZERO;
+        // Acquire: a cleared generation is seen only with its rows cleared.
+        if self.generation.load(Acquire) == GENERATION.load(Relaxed) {
+            let wanted = self.by_register().filter(|(of, _)| *of != 0 && of & mask == key & mask);
+            wanted.for_each(|(_, row)| sum.merge(&row.get()));
+        }
+        sum
     }
 
     /// The row of one party and class.
     pub fn get(&self, party: Party, class: u8) -> Count {
+        /// The bits of a register's key that say whose it is.
+        const PARTY: u64 = 3;
         let row = self.rows[party as usize].get(usize::from(class));
-        // Acquire: a cleared generation is seen only with its rows cleared.
         let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
         let mut count = row.filter(|_| is_current).map_or(Count::ZERO, Row::get);
-        if is_current && class == ec::SYS64 {
-            let is_of_party = |row: &&RegisterRow| row.key.load(Acquire) & 3 == party as u64;
-            for row in self.registers.iter().filter(is_of_party) {
-                count.merge(&row.row.get());
-            }
+        if class == ec::SYS64 {
+            count.merge(&self.sum_of(party as u64, PARTY));
         }
         count
     }
@@ -291,7 +330,7 @@ impl ExitCounters {
     #[cold]
     fn clear(&self) {
         let generation = GENERATION.load(Relaxed);
-        let registers = self.registers.iter().map(|row| &row.row);
+        let registers = self.by_register().map(|(_, row)| row);
         for row in self.rows.iter().flatten().chain(registers) {
             row.set(&Count::ZERO);
         }

@@ -9,7 +9,7 @@
 
 use ::trace::Event;
 use syndrome::{regs::hcr_el2, vncr};
-use vgic::{IchRegister, Interface, PhysicalGic, SgiRegister, Signal, Vgic, VirtualInterface, ich, nested};
+use vgic::{IchRegister, Interface, PhysicalGic, Ppis, SgiRegister, Signal, Vgic, VirtualInterface, hcr, ich, nested};
 
 use crate::{
     arch::sysreg::*,
@@ -79,12 +79,13 @@ pub struct ConsoleDue {
 }
 
 /// Takes every pending physical interrupt, and lets L1 have the CPU if one is for it while its guest runs.
+#[inline(never)]
 pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
     let mut due = ConsoleDue {
         is_uart: false,
         is_timer: false,
     };
-    with_vgic(vcpu, |vcpu, vgic, hw| {
+    with_folded_vgic(vcpu, |vcpu, vgic, hw| {
         while let Some(intid) = hw.acknowledge() {
             trace::record(vcpu.cpu, || Event::Irq {
                 intid,
@@ -198,7 +199,7 @@ fn refill(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 }
 
 /// Runs `f` on the emulated GIC with this vCPU's list registers folded in, and loads them again afterwards.
-pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &Gic) -> T) -> T {
+fn with_folded_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &Gic) -> T) -> T {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     fold(vcpu, &mut vgic, &mut hw);
@@ -207,18 +208,51 @@ pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &
     result
 }
 
+/// The same for an `f` that does without the rest of the interface: where L1's is in the hardware and empty, it stays there,
+/// unless `f` finds something for it.
+pub fn with_vgic<T>(vcpu: &mut VCpu, f: impl FnOnce(&mut VCpu, &mut Vgic, &mut &Gic) -> T) -> T {
+    let mut hw = &vcpu.vm.gic;
+    let mut vgic = vcpu.vm.vgic.lock();
+    let stays = !vcpu.is_nested_vif_loaded && vgic.is_settled(vcpu.cpu);
+    if !stays {
+        fold(vcpu, &mut vgic, &mut hw);
+    }
+    let result = f(vcpu, &mut vgic, &mut hw);
+    update_maintenance(vcpu, &mut vgic, &mut hw);
+    if !vcpu.is_nested_vif_loaded {
+        return_l1_interface(vcpu, &mut vgic, &mut hw, stays);
+    }
+    result
+}
+
+/// Puts L1's interface into the hardware, where it may have stayed, empty. Then that is little or nothing: what L1 has
+/// ended meanwhile (`EOIcount`) was in no list register because it was nowhere.
+#[inline(always)]
+fn return_l1_interface(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic, has_stayed: bool) {
+    if has_stayed {
+        if vgic.is_settled(vcpu.cpu) {
+            return;
+        }
+        read_interface(&mut vcpu.vif, 0);
+        vcpu.vif.hcr &= !hcr::EOICOUNT;
+    }
+    put_l1_interface(vcpu, vgic, hw);
+}
+
 /// Recomputes the lines of the emulated timers, after L1 changed one of them in the host context.
 #[inline(never)]
 pub fn timers_changed(vcpu: &mut VCpu) {
-    let is_done = timer::arm_if_right(vcpu, &vcpu.vm.vgic.lock());
+    let high = vcpu.vm.vgic.lock().high_ppis(vcpu.cpu);
+    let is_done = timer::arm_if_low(vcpu, vcpu.context, high);
     if !is_done {
         with_vgic(vcpu, |vcpu, vgic, hw| timer::update_emulated(vcpu, vgic, hw));
     }
 }
 
 /// Whether an interrupt would be signalled to L1, in the host context, if it had interrupts unmasked.
+#[inline(never)]
 pub fn is_pending_for_l1(vcpu: &mut VCpu) -> bool {
-    with_vgic(vcpu, |vcpu, vgic, hw| {
+    with_folded_vgic(vcpu, |vcpu, vgic, hw| {
         timer::update_emulated(vcpu, vgic, hw);
         vgic.has_deliverable(vcpu.cpu, &vcpu.vif)
     })
@@ -237,30 +271,43 @@ pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
 }
 
 /// Part of [`enter_nested`](crate::nested::switch::enter_nested): the timers' interrupts change their meaning, and the
-/// interface its owner. Returns the signal that L1 is due all the same.
+/// interface its owner, if L1 takes interrupts itself. Returns the signal that L1 is due all the same.
 #[must_use]
+#[inline(always)]
 pub fn switch_to_nested(vcpu: &mut VCpu) -> Option<Signal> {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
-    take_l1_interface(vcpu, &mut vgic, &mut hw);
-    map_timers(vcpu.cpu, Context::Nested, &mut vgic, hw);
     vcpu.is_nested_vif_loaded = vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::IMO | hcr_el2::FMO) != 0;
-    timer::update_emulated(vcpu, &mut vgic, &mut hw);
+    let stays = !vcpu.is_nested_vif_loaded && vgic.is_settled(vcpu.cpu);
+    if !stays {
+        take_l1_interface(vcpu, &mut vgic, &mut hw);
+    }
+    let high = map_timers(vcpu.cpu, Context::Nested, &mut vgic, hw);
+    let is_low = timer::arm_if_low(vcpu, Context::Nested, high);
+    if !is_low {
+        timer::change_lines(vcpu, &mut vgic, &mut hw);
+    }
     if vcpu.is_nested_vif_loaded {
         load_nested(vcpu, &vgic);
-        vgic.deliverable(vcpu.cpu, &vcpu.vif)
-    } else {
-        put_l1_interface(vcpu, &mut vgic, &mut hw);
-        None
+        return vgic.deliverable(vcpu.cpu, &vcpu.vif);
     }
+    // Otherwise nothing has changed.
+    if !(stays && is_low) {
+        return_l1_interface(vcpu, &mut vgic, &mut hw, stays);
+    }
+    None
 }
 
 /// Part of [`leave_nested`](crate::nested::switch::leave_nested): takes the guest's interface out of the hardware while the
 /// context is still nested, has `leave` make it the host's, timers included, and loads L1's interface.
+#[inline(always)]
 pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
-    fold(vcpu, &mut vgic, &mut hw);
+    let stays = !vcpu.is_nested_vif_loaded && vgic.is_settled(vcpu.cpu);
+    if !stays {
+        fold(vcpu, &mut vgic, &mut hw);
+    }
     leave(vcpu);
     if vcpu.is_maintenance_active {
         vcpu.is_maintenance_active = false;
@@ -268,22 +315,38 @@ pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
         vcpu.vm.gic.deactivate(MAINTENANCE);
     }
     vcpu.is_nested_vif_loaded = false;
-    map_timers(vcpu.cpu, Context::Host, &mut vgic, hw);
-    timer::update_emulated(vcpu, &mut vgic, &mut hw);
-    refill(vcpu, &mut vgic, &mut hw);
+    let high = map_timers(vcpu.cpu, Context::Host, &mut vgic, hw);
+    let is_low = high & 1 << MAINTENANCE == 0 && !is_maintenance_due(vcpu);
+    if !(timer::arm_if_low(vcpu, Context::Host, high) && is_low) {
+        change_lines(vcpu, &mut vgic, &mut hw);
+    } else if stays {
+        // Nothing has changed.
+        return;
+    }
+    return_l1_interface(vcpu, &mut vgic, &mut hw, stays);
+}
+
+/// Brings up to date the lines of all interrupts that are computed.
+#[inline(never)]
+fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
+    timer::change_lines(vcpu, vgic, hw);
+    update_maintenance(vcpu, vgic, hw);
 }
 
 /// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in `context`, which has just been
-/// entered, and makes the physical ones active exactly if those are: L1 has taken them and not finished.
-fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &Gic) {
+/// entered, and makes the physical ones active exactly if those are: L1 has taken them and not finished. Gives the private
+/// interrupts whose line is high, one bit each.
+#[inline(always)]
+fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &Gic) -> u32 {
     let (backed, unbacked) = match context {
         Context::Host => (Context::Host, Context::Nested),
         Context::Nested => (Context::Nested, Context::Host),
     };
-    let in_use = vgic.remap_ppis(cpu, timer_ppis(backed), timer_ppis(unbacked));
+    let Ppis { in_use, high } = vgic.remap_ppis(cpu, timer_ppis(backed), timer_ppis(unbacked));
     let is_active = |is_physical| in_use >> timer::hardware_intid(backed, is_physical) & 1;
     let active = is_active(true) << PHYSICAL_TIMER | is_active(false) << VIRTUAL_TIMER;
     hw.set_active_ppis(cpu, 1 << PHYSICAL_TIMER | 1 << VIRTUAL_TIMER, active);
+    high
 }
 
 /// The hardware's two timers below EL2: their interrupts, and which of them is the physical one.
@@ -352,9 +415,15 @@ impl Interface for L1Interface<'_> {
     }
 }
 
+/// Whether L1's registers for its guest ask for the maintenance interrupt.
+#[inline(always)]
+fn is_maintenance_due(vcpu: &VCpu) -> bool {
+    ich::maintenance_level(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count)
+}
+
+#[inline(never)]
 fn update_maintenance(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    let is_asserted = ich::maintenance_level(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count);
-    vgic.set_level(vcpu.cpu, MAINTENANCE, is_asserted, hw);
+    vgic.set_level(vcpu.cpu, MAINTENANCE, is_maintenance_due(vcpu), hw);
 }
 
 /// L1 writes one of the registers that generate SGIs.
@@ -385,15 +454,17 @@ macro_rules! list_registers {
             }
         }
 
-        /// Writes the hardware's interface. `lrs` has a bit for each list register that is not 0, and `in_hardware` for
-        /// each that was not until now.
+        /// Writes the hardware's interface. `lrs` has a bit for each list register that has an interrupt, and `in_hardware`
+        /// for each that had one until now.
         fn write_interface(vif: &VirtualInterface, lrs: u16, in_hardware: &mut u16) {
             ICH_VMCR_EL2.set(vif.vmcr);
             ICH_AP0R0_EL2.set(vif.ap0r0);
             ICH_AP1R0_EL2.set(vif.ap1r0);
             let changes = lrs | *in_hardware;
             if changes != 0 {
-                $(if changes & 1 << $index != 0 { $register.set(vif.lr[$index]); })*
+                $(if changes & 1 << $index != 0 {
+                    $register.set(if lrs & 1 << $index != 0 { vif.lr[$index] } else { 0 });
+                })*
                 *in_hardware = lrs;
             }
             ICH_HCR_EL2.set(vif.hcr);
@@ -414,6 +485,7 @@ pub fn lr_count() -> usize {
 }
 
 /// Prepares a vCPU that is about to be switched on: nothing pending for it, its timers unmapped.
+#[inline(never)]
 pub fn reset(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
@@ -427,7 +499,7 @@ pub fn reset(vcpu: &mut VCpu) {
         }
     }
     vgic.name_ppi(vcpu.cpu, MONITORS, MONITORS);
-    map_timers(vcpu.cpu, vcpu.context, &mut vgic, hw);
+    let _ = map_timers(vcpu.cpu, vcpu.context, &mut vgic, hw);
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);
 }

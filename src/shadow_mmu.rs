@@ -103,6 +103,7 @@ impl Mmu {
 }
 
 /// VTTBR_EL2 for the guest that L1's registers describe; takes a reference to its shadow, until [`release`].
+#[inline(always)]
 pub fn acquire(vcpu: &mut VCpu) -> u64 {
     let key = vcpu.shadow_key();
     vcpu.guest_stage2 = Some(key);

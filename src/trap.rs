@@ -7,7 +7,7 @@
 mod abort;
 mod eret;
 mod smc;
-mod sysreg;
+pub mod sysreg;
 
 use ::trace::Event;
 use syndrome::{
@@ -22,7 +22,7 @@ use crate::{
     arch::{percpu, sysreg::*},
     exits::{INTERRUPT, Party},
     interrupts,
-    nested::{l2_page, timer},
+    nested::{l2_page, switch, timer},
     trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
@@ -38,54 +38,138 @@ pub struct Exit {
     pub hpfar: u64,
 }
 
+impl Exit {
+    /// The one at hand.
+    #[inline(always)]
+    fn now(esr: Esr) -> Self {
+        Self {
+            esr,
+            far: FAR_EL2.get(),
+            hpfar: HPFAR_EL2.get(),
+        }
+    }
+}
+
 /// A synchronous exception from a guest in AArch64 state.
-///
-/// L1 returns from exceptions of its own more often than it does anything else here, and that needs next to nothing: so it
-/// is looked for first, by a function that is small enough to need no stack.
 pub extern "C" fn guest_sync(frame: &mut GuestFrame) {
     // SAFETY: an entry point from assembly; the vectors of a guest are only reached after the vCPU is installed.
     let vcpu = unsafe { percpu::vcpu() };
     let started = timer::now();
     let esr = Esr(ESR_EL2.get());
-    let may_be_short = vcpu.context == Context::Host && !trace::is_long_way();
-    if may_be_short && esr.is_plain_eret() && eret::within_host(vcpu, frame) {
+    if trace::is_long_way() {
+        long_sync(vcpu, frame, esr, started);
+    } else {
+        sync(vcpu, frame, esr, started);
+    }
+}
+
+/// While something is traced, or when L1 is without VHE, whose registers are not those that the short ways know.
+#[cold]
+fn long_sync(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    trace::record(vcpu.cpu, || Event::Exit {
+        esr: esr.0,
+        pc: frame.elr,
+        from: vcpu.context.into(),
+    });
+    match esr.ec() {
+        ec::ERET if vcpu.context == Context::Host && esr.is_plain_eret() => eret::record(vcpu),
+        ec::SYS64 if vcpu.context == Context::Host => sysreg::record(vcpu, frame, esr),
+        _ => {}
+    }
+    let was = vcpu.context;
+    if vcpu.vm.is_e2h0 && was == Context::Host && esr.ec() == ec::SYS64 {
+        any_sync(vcpu, frame, esr, started);
+    } else {
+        sync(vcpu, frame, esr, started);
+    }
+    if (was, vcpu.context) == (Context::Host, Context::Nested) {
+        switch::record_shadow(vcpu);
+    }
+    record_entry(vcpu, frame);
+}
+
+/// The most frequent exits are told apart first, and go to functions of their own: what is short needs no stack there.
+#[inline(always)]
+fn sync(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    match vcpu.context {
+        Context::Host if esr.is_plain_eret() => l1_eret(vcpu, frame, esr, started),
+        Context::Host => l1_sync(vcpu, frame, esr, started),
+        Context::Nested => match esr.ec() {
+            ec::HVC64 => l2_hypercall(vcpu, frame, esr, started),
+            ec::DABT_LOW | ec::IABT_LOW => l2_abort(vcpu, frame, esr, started),
+            _ => any_sync(vcpu, frame, esr, started),
+        },
+    }
+}
+
+/// Counts an exit that is not an access to a register.
+#[inline(always)]
+fn count(vcpu: &VCpu, party: Party, class: u8, started: u64) {
+    let ticks = timer::now().wrapping_sub(started);
+    vcpu.exits.record(party, class, ticks);
+}
+
+/// An ERET of L1's.
+#[inline(always)]
+fn l1_eret(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    let spsr = SPSR_EL1.get();
+    match eret::target(vcpu, spsr) {
+        Some(target) if target.is_host_context() => {
+            eret::within_host(vcpu, frame, spsr);
+            count(vcpu, Party::L1, ec::ERET, started);
+        }
+        Some(_) => l1_eret_to_guest(vcpu, frame, spsr, started),
+        None => any_sync(vcpu, frame, esr, started),
+    }
+}
+
+#[inline(never)]
+fn l1_eret_to_guest(vcpu: &mut VCpu, frame: &mut GuestFrame, spsr: u64, started: u64) {
+    eret::to_guest(vcpu, frame, ELR_EL1.get(), spsr);
+    count(vcpu, Party::L1, ec::ERET, started);
+}
+
+/// A hypercall of L1's guest.
+#[inline(never)]
+fn l2_hypercall(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    let party = if forward::hvc_is_undefined(vcpu.vncr.get(vncr::HCR_EL2)) {
+        inject::hvc_undefined(vcpu, frame);
+        Party::L2
+    } else {
+        inject::hvc_to_vel2(vcpu, frame, esr);
+        Party::L2Forwarded
+    };
+    count(vcpu, party, ec::HVC64, started);
+}
+
+/// An abort of L1's guest.
+#[inline(never)]
+fn l2_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    let exit = Exit::now(esr);
+    let party = abort::from_nested(vcpu, frame, &exit);
+    count(vcpu, party, esr.ec(), started);
+}
+
+/// Other exits of L1: registers that take a few instructions are next.
+#[inline(never)]
+fn l1_sync(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
+    if let Some(place) = sysreg::short::access(vcpu, frame, esr) {
         let ticks = timer::now().wrapping_sub(started);
-        vcpu.exits.record(Party::L1, ec::ERET, ticks);
-    } else if may_be_short && esr.ec() == ec::SYS64 {
-        l1_sysreg(vcpu, frame, esr, started);
+        vcpu.exits.record_short(place, ticks);
     } else {
         any_sync(vcpu, frame, esr, started);
     }
 }
 
-/// L1 uses one of its registers, while nothing is traced. L1 has VHE.
-#[inline(never)]
-fn l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
-    let access = esr.sysreg();
-    sysreg::handle(vcpu, frame, access);
-    let ticks = timer::now().wrapping_sub(started);
-    vcpu.exits.record_register(Party::L1, access.reg, ticks);
-}
-
 #[inline(never)]
 fn any_sync(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, started: u64) {
-    let exit = Exit {
-        esr,
-        far: FAR_EL2.get(),
-        hpfar: HPFAR_EL2.get(),
-    };
-    trace::record(vcpu.cpu, || Event::Exit {
-        esr: exit.esr.0,
-        pc: frame.elr,
-        from: vcpu.context.into(),
-    });
+    let exit = Exit::now(esr);
     let party = dispatch(vcpu, frame, &exit);
-    record_entry(vcpu, frame);
-    let ticks = timer::now().wrapping_sub(started);
     if esr.ec() == ec::SYS64 {
+        let ticks = timer::now().wrapping_sub(started);
         vcpu.exits.record_register(party, esr.sysreg().reg, ticks);
     } else {
-        vcpu.exits.record(party, esr.ec(), ticks);
+        count(vcpu, party, esr.ec(), started);
     }
 }
 
@@ -124,11 +208,6 @@ fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
 
 /// L1 uses one of its registers, whatever kind of L1 it is.
 fn any_l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
-    trace::record(vcpu.cpu, || Event::SysAccess {
-        reg: access.reg,
-        is_write: !access.is_read,
-        pc: frame.elr,
-    });
     if vcpu.vm.is_e2h0 {
         sysreg::e2h0::handle(vcpu, frame, access);
     } else {
@@ -139,8 +218,6 @@ fn any_l1_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
 /// Anything below virtual EL2. Says who dealt with it.
 fn from_l2(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     match exit.esr.ec() {
-        ec::HVC64 => hypercall(vcpu, frame, exit),
-        ec::DABT_LOW | ec::IABT_LOW => abort::from_nested(vcpu, frame, exit),
         ec::DABT_CUR => l2_page_fault(vcpu, frame, exit),
         ec::SYS64 => l2_sysreg(vcpu, frame, exit),
         // A feature that L1 is not shown, whatever its controls say.
@@ -176,16 +253,6 @@ fn l2_page_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party 
             Party::L2Forwarded
         }
     }
-}
-
-/// An HVC of L1's guest.
-fn hypercall(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
-    if forward::hvc_is_undefined(vcpu.vncr.get(vncr::HCR_EL2)) {
-        inject::hvc_undefined(vcpu, frame);
-        return Party::L2;
-    }
-    inject::hvc_to_vel2(vcpu, frame, exit.esr);
-    Party::L2Forwarded
 }
 
 /// L1's guest uses a register.

@@ -9,9 +9,10 @@ pub mod context;
 pub mod inject;
 pub mod vncr;
 
-use shadow::{ShadowKey, SlotId};
+use shadow::{ShadowFault, ShadowKey, SlotId};
 use syndrome::{
     forward::L1Controls,
+    merge::LastMerged,
     regs::{cnthctl_el2, hcr_el2},
     vncr as offset,
 };
@@ -20,7 +21,7 @@ use vgic::VirtualInterface;
 use crate::{
     arch::sysreg::*,
     exits::{self, ExitCounters},
-    nested::{pmu::Monitors, timer::Timers},
+    nested::{controls, pmu::Monitors, timer::Timers},
     vm::Vm,
 };
 use context::El1Registers;
@@ -113,8 +114,12 @@ pub struct VCpu {
     pub is_sve_nested: bool,
     /// L1's performance monitors.
     pub monitors: Monitors,
+    /// The controls that its guest was entered with.
+    pub nested_controls: LastMerged,
     /// Timers of the context that does not run.
     pub timers: Timers,
+    /// The last access of its guest that L1 has refused, with the instruction, until the guest goes on.
+    pub refused: Option<(u64, ShadowFault)>,
     /// The shadow stage 2 in use, referenced so that nobody recycles it; only in the nested context.
     pub shadow: Option<SlotId>,
     /// The one that was in use last. It may be another guest's by now.
@@ -147,7 +152,9 @@ impl VCpu {
             is_maintenance_active: false,
             is_sve_nested: false,
             monitors: Monitors::default(),
+            nested_controls: LastMerged::new(&controls::NESTED),
             timers: Timers::default(),
+            refused: None,
             shadow: None,
             last_shadow: None,
             guest_stage2: None,

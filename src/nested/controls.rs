@@ -5,7 +5,7 @@
 
 use machine::Options;
 use syndrome::{
-    merge,
+    merge::{self, Claims, Controls},
     regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, mdcr_el2},
     vncr,
 };
@@ -105,16 +105,29 @@ pub fn load_host(vcpu: &VCpu) {
     }
 }
 
+/// gnomon's own part of the controls of the nested context, without what is about the counters.
+pub const NESTED: Controls = Controls {
+    hcr: HCR_BASE | HCR_ENABLES,
+    mdcr: MDCR_BASE,
+    cptr: CPTR_BASE,
+    cnthctl: CNTHCTL_BASE,
+};
+
 /// Loads the controls of the nested context, except VTTBR_EL2.
+#[inline(always)]
 pub fn load_nested(vcpu: &mut VCpu) {
     let page = vcpu.vncr;
-    load_nested_translation(vcpu);
-    MDCR_EL2.set(merge::mdcr_for_nested(
-        vcpu.monitors.mdcr | MDCR_BASE,
-        vcpu.emulated.mdcr,
-    ));
-    CPTR_EL2.set(merge::cptr_for_nested(CPTR_BASE, vcpu.vel2.cpacr));
-    CNTHCTL_EL2.set(merge::cnthctl_for_nested(CNTHCTL_BASE, vcpu.emulated.cnthctl));
+    let claims = Claims {
+        hcr: hcr_of_l1(vcpu),
+        mdcr: vcpu.emulated.mdcr,
+        cptr: vcpu.vel2.cpacr,
+        cnthctl: vcpu.emulated.cnthctl,
+    };
+    let controls = vcpu.nested_controls.merged(&NESTED, &claims);
+    HCR_EL2.set(controls.hcr);
+    MDCR_EL2.set(vcpu.monitors.mdcr | controls.mdcr);
+    CPTR_EL2.set(controls.cptr);
+    CNTHCTL_EL2.set(controls.cnthctl);
     VPIDR_EL2.set(page.get(vncr::VPIDR_EL2));
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
     if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
@@ -150,9 +163,16 @@ pub fn load_guest_translation() {
 
 /// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
 pub fn load_nested_translation(vcpu: &VCpu) {
-    let mut l1 = vcpu.vncr.get(vncr::HCR_EL2);
-    if !vcpu.is_guest_nesting() {
-        l1 &= !hcr_el2::NV;
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr_of_l1(vcpu)));
+}
+
+/// L1's HCR_EL2 as far as it counts for its guest.
+#[inline(always)]
+fn hcr_of_l1(vcpu: &VCpu) -> u64 {
+    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+    if vcpu.is_guest_nesting() {
+        hcr
+    } else {
+        hcr & !hcr_el2::NV
     }
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, l1));
 }

@@ -49,10 +49,17 @@ pub fn enter(vcpu: &VCpu) {
     VNCR_EL2.set(stage1::window(vcpu.cpu));
 }
 
-/// L1 has executed a TLBI for its own stage 1, which a DSB has completed: that orders the load as well.
+/// Whether any window may lead anywhere. After a TLBI for L1's own stage 1, the DSB that completes it orders the load as
+/// well.
+#[inline(always)]
+pub fn is_any_open() -> bool {
+    OPEN.load(Ordering::Relaxed) != 0
+}
+
+/// L1 has executed a TLBI for its own stage 1, which a DSB has completed.
 #[inline(always)]
 pub fn invalidate(instruction: SysReg, operand: u64) {
-    if OPEN.load(Ordering::Relaxed) != 0 {
+    if is_any_open() {
         invalidate_open(instruction, operand);
     }
 }

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// Enters the nested context at `pc` with processor state `pstate`, as L1's ERET asked.
+#[inline(always)]
 pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u64) {
     let page = vcpu.vncr;
     vcpu.vel2.save();
@@ -44,7 +45,6 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
         pmu::exchange(vcpu, Context::Nested);
     }
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
-    record_shadow(vcpu);
     let due = interrupts::switch_to_nested(vcpu);
     frame.elr = pc;
     frame.spsr = pstate;
@@ -55,7 +55,7 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
 }
 
 /// Records which shadow L1's guest runs on.
-fn record_shadow(vcpu: &VCpu) {
+pub fn record_shadow(vcpu: &VCpu) {
     if let Some(slot) = vcpu.shadow {
         trace::record(vcpu.cpu, || Event::ShadowSwitch {
             shadow: slot.number(),
@@ -65,7 +65,9 @@ fn record_shadow(vcpu: &VCpu) {
     }
 }
 
-/// Leaves the nested context: afterwards the hardware holds L1's registers, and `frame` is still where its guest was.
+/// Leaves the nested context, for an exception: afterwards the hardware holds L1's registers but for those that say where
+/// that came from, which the caller writes.
+#[inline(always)]
 pub fn leave_nested(vcpu: &mut VCpu) {
     debug_assert_eq!(vcpu.context, Context::Nested);
     let page = vcpu.vncr;
@@ -84,7 +86,7 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     if vcpu.is_sve_nested {
         sve::leave_nested(vcpu);
     }
-    vcpu.vel2.load();
+    vcpu.vel2.load_for_exception();
     if !vcpu.vm.is_e2h0 {
         vcpu.emulated.cntkctl_el12 = CNTKCTL_EL1.get();
         vcpu.emulated.load_cntkctl();

@@ -10,7 +10,7 @@
 use ::trace::Event;
 use syndrome::{SysReg, vncr};
 use vgic::Vgic;
-use vtimer::{ENABLE, Timer, WRITABLE};
+use vtimer::{ENABLE, NEVER, Timer, WRITABLE};
 
 use crate::{
     arch::sysreg::*,
@@ -172,11 +172,11 @@ struct Emulated {
 }
 
 impl Emulated {
-    /// The two in the context that runs.
+    /// The two in `context`, which runs.
     #[inline(always)]
-    fn of(vcpu: &VCpu) -> [Self; 2] {
+    fn of(vcpu: &VCpu, context: Context) -> [Self; 2] {
         let timer = |intid, timer, offset| Self { intid, timer, offset };
-        match vcpu.context {
+        match context {
             Context::Host => [
                 timer(intid::PHYSICAL, guest_physical(vcpu), 0),
                 timer(intid::VIRTUAL, guest_virtual(vcpu), vcpu.vncr.get(vncr::CNTVOFF_EL2)),
@@ -188,49 +188,42 @@ impl Emulated {
         }
     }
 
-    /// The level of its line at `now`.
+    /// Ticks until its line rises, by any counter: all advance alike.
     #[inline(always)]
-    const fn level(&self, now: u64) -> bool {
-        self.timer.is_asserted(now.wrapping_sub(self.offset))
-    }
-
-    /// When that changes by itself, by the physical counter.
-    #[inline(always)]
-    fn deadline(&self, now: u64) -> Option<u64> {
-        let deadline = self.timer.deadline(now.wrapping_sub(self.offset))?;
-        Some(deadline.wrapping_add(self.offset))
+    const fn ticks_to_go(&self, now: u64) -> u64 {
+        self.timer.ticks_to_go(now.wrapping_sub(self.offset))
     }
 }
 
 /// Recomputes the interrupt lines of the two timers that are not in the hardware, and arms the EL2 timer for the next
 /// change.
-#[inline]
 pub fn update_emulated(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
-    if !arm_if_right(vcpu, vgic) {
+    if !arm_if_low(vcpu, vcpu.context, vgic.high_ppis(vcpu.cpu)) {
         change_lines(vcpu, vgic, gic);
     }
 }
 
-/// Arms the EL2 timer for the next change of the lines, if these are right; says whether they are.
-#[inline]
-pub fn arm_if_right(vcpu: &VCpu, vgic: &Vgic) -> bool {
-    let (timers, now) = (Emulated::of(vcpu), now());
-    let is_right = |timer: &Emulated| vgic.is_high(vcpu.cpu, timer.intid) == timer.level(now);
-    // As a loop it would stay one, and the timers an array in memory.
-    let [physical, virt] = &timers;
-    let are_right = is_right(physical) && is_right(virt);
-    if are_right {
-        arm_for(physical, virt, now);
+/// Arms the EL2 timer for the next change of the two lines, if they are low and are to be; says whether that is so.
+/// `context` is the one that runs, and `high` has a bit for each private interrupt whose line is high.
+#[inline(always)]
+pub fn arm_if_low(vcpu: &VCpu, context: Context, high: u32) -> bool {
+    let ([physical, virt], now) = (Emulated::of(vcpu, context), now());
+    let ticks = physical.ticks_to_go(now).min(virt.ticks_to_go(now));
+    let is_low = ticks != 0 && high & (1 << physical.intid | 1 << virt.intid) == 0;
+    if is_low {
+        arm(now, ticks);
     }
-    are_right
+    is_low
 }
 
-/// [`update_emulated`] when a line changes.
-#[cold]
-fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
-    let ([physical, virt], now) = (Emulated::of(vcpu), now());
-    for timer in [&physical, &virt] {
-        let level = timer.level(now);
+/// [`update_emulated`] when a line is high, or is to be.
+#[inline(never)]
+pub fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
+    let (timers, now) = (Emulated::of(vcpu, vcpu.context), now());
+    let mut ticks = NEVER;
+    for timer in &timers {
+        let to_go = timer.ticks_to_go(now);
+        let level = to_go == 0;
         if vgic.set_level(vcpu.cpu, timer.intid, level, gic) {
             // Neither number is larger.
             trace::record(vcpu.cpu, || Event::TimerIrq {
@@ -239,21 +232,19 @@ fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, gic: &mut &Gic) {
                 level,
             });
         }
+        if !level {
+            ticks = ticks.min(to_go);
+        }
     }
-    arm_for(&physical, &virt, now);
+    arm(now, ticks);
 }
 
+/// Arms the EL2 timer for `ticks` from `now` on. A moment that no counter reaches stays one.
 #[inline(always)]
-fn arm_for(physical: &Emulated, virt: &Emulated, now: u64) {
-    let next = match (physical.deadline(now), virt.deadline(now)) {
-        (Some(physical), Some(virt)) => Some(physical.min(virt)),
-        (physical, virt) => physical.or(virt),
-    };
-    match next {
-        Some(deadline) => {
-            CNTHP_CVAL_EL2.set(deadline);
-            CNTHP_CTL.set(ENABLE);
-        }
-        None => disarm(),
+fn arm(now: u64, ticks: u64) {
+    if ticks == NEVER {
+        return disarm();
     }
+    CNTHP_CVAL_EL2.set(now.saturating_add(ticks));
+    CNTHP_CTL.set(ENABLE);
 }

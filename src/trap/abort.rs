@@ -21,7 +21,7 @@ use crate::{
     dev::gicv3::REDISTRIBUTOR_BYTES,
     exits::Party,
     interrupts, shadow_mmu, trace, unhandled,
-    vcpu::{VCpu, context::GuestFrame, inject},
+    vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
 /// PAR_EL1.PA of a successful 48-bit translation.
@@ -64,6 +64,7 @@ pub fn vncr_fault(vcpu: &VCpu, exit: &Exit) -> ! {
 }
 
 /// L1's guest touched what its shadow does not allow.
+#[inline(always)]
 pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     let abort = Abort::decode(exit, frame);
     let Some(kind) = shadow_fault_kind(abort.status) else {
@@ -87,8 +88,9 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
     record_outcome(vcpu, ipa, &action);
     match action {
         FaultAction::Retry => Party::L2,
-        FaultAction::Inject(fault) => {
-            inject::stage2_fault(vcpu, frame, exit, fault.fsc(), ipa);
+        FaultAction::Inject(by_l1) => {
+            vcpu.refused = Some((frame.elr, fault));
+            inject::stage2_fault(vcpu, frame, exit, by_l1.fsc(), ipa);
             Party::L2Forwarded
         }
         FaultAction::NotMemory { l1 } => {
@@ -98,6 +100,21 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
     }
 }
 
+/// L1 has let its guest go on after it refused it an access. If that is at the same instruction, L1 has probably mapped what
+/// it lacked, and the guest would fault once more for its shadow alone: so the leaf is fetched now, if there is one. Any
+/// translation may be fetched at any time (DDI 0487, "Speculative translation"): whether it was, a guest cannot tell.
+#[inline(never)]
+pub fn try_again(vcpu: &mut VCpu, frame: &GuestFrame) {
+    if let Some((pc, fault)) = vcpu.refused.take()
+        && vcpu.context == Context::Nested
+        && frame.elr == pc
+    {
+        let action = shadow_mmu::handle_fault(vcpu, vcpu.vel2.sctlr, &fault);
+        record_outcome(vcpu, fault.ipa.bits(), &action);
+    }
+}
+
+#[inline(always)]
 fn record_outcome(vcpu: &VCpu, ipa: u64, action: &FaultAction) {
     trace::record(vcpu.cpu, || Event::ShadowFault {
         ipa,
@@ -118,6 +135,7 @@ struct Abort {
 }
 
 impl Abort {
+    #[inline(always)]
     fn decode(exit: &Exit, frame: &GuestFrame) -> Self {
         if exit.esr.ec() == ec::IABT_LOW {
             let abort = exit.esr.instruction_abort();
@@ -188,6 +206,7 @@ fn stage2_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
 }
 
 /// An access to the L1 IPA `ipa`, where no memory is: an emulated device, or an external abort.
+#[inline(never)]
 fn access_device(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, ipa: u64) {
     let machine = &vcpu.vm.machine;
     let device = if machine.gicd.contains(&ipa) {

@@ -10,7 +10,7 @@ use syndrome::{
     vncr,
 };
 
-use super::Exit;
+use super::{Exit, abort};
 use crate::{
     arch::{self, sysreg::*},
     nested::switch,
@@ -18,24 +18,33 @@ use crate::{
     vcpu::{VCpu, context::GuestFrame, inject},
 };
 
-/// Emulates an ERET without authentication that stays in the host context, if it does: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with
-/// nothing to switch. Says whether it did.
-#[inline]
-pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame) -> bool {
-    let spsr = SPSR_EL1.get();
-    let target = exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2));
-    if !target.is_ok_and(Target::is_host_context) {
-        return false;
-    }
+/// Where the ERET at hand goes, by L1's `SPSR_EL2` and `HCR_EL2`. FEAT_NV2 has the former in the hardware's `SPSR_EL1`.
+#[inline(always)]
+pub fn target(vcpu: &VCpu, spsr: u64) -> Option<Target> {
+    exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2)).ok()
+}
+
+/// Emulates an ERET that stays in the host context: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with nothing to
+/// switch.
+#[inline(always)]
+pub fn within_host(vcpu: &VCpu, frame: &mut GuestFrame, spsr: u64) {
     // FEAT_NV2 keeps L1's MDSCR_EL1 in memory. Where its single-stepping begins is an ERET, so here is the place to bring it
     // into force.
     MDSCR_EL1.set(vcpu.vncr.get(vncr::MDSCR_EL1));
     frame.elr = ELR_EL1.get();
     frame.spsr = exception::to_physical(spsr);
-    true
 }
 
-/// Emulates the ERET that `exit` reports. FEAT_NV2 has L1's `ELR_EL2` and `SPSR_EL2` in the hardware's EL1 registers.
+/// An ERET to L1's guest, at `pc`.
+#[inline(always)]
+pub fn to_guest(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, spsr: u64) {
+    switch::enter_nested(vcpu, frame, pc, spsr);
+    if vcpu.refused.is_some() {
+        abort::try_again(vcpu, frame);
+    }
+}
+
+/// Emulates the ERET that `exit` reports, which is illegal, or one with authentication.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
     let mut pc = ELR_EL1.get();
     if !exit.esr.is_plain_eret() {
@@ -43,21 +52,31 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
             Ok(authentic) => pc = authentic,
             Err(failure) => return inject::within_vel2(vcpu, frame, failure),
         }
-    }
-    if within_host(vcpu, frame) {
-        frame.elr = pc;
-        return;
+        record(vcpu);
     }
     let spsr = SPSR_EL1.get();
+    match target(vcpu, spsr) {
+        Some(target) if target.is_host_context() => {
+            within_host(vcpu, frame, spsr);
+            frame.elr = pc;
+        }
+        Some(_) => to_guest(vcpu, frame, pc, spsr),
+        None => {
+            let old = exception::to_virtual(frame.spsr);
+            frame.elr = pc;
+            frame.spsr = exception::to_physical(exception::illegal_return_pstate(old, spsr));
+        }
+    }
+}
+
+/// Records the ERET at hand, unless it stays in the host context.
+pub fn record(vcpu: &VCpu) {
+    let (elr, spsr) = (ELR_EL1.get(), SPSR_EL1.get());
     let hcr = vcpu.vncr.get(vncr::HCR_EL2);
-    if exception::check_eret(spsr, hcr).is_ok() {
-        trace::record(vcpu.cpu, || Event::NestedEret { elr: pc, spsr, hcr });
-        switch::enter_nested(vcpu, frame, pc, spsr);
-    } else {
-        trace::record(vcpu.cpu, || Event::IllegalEret { elr: pc, spsr, hcr });
-        let old = exception::to_virtual(frame.spsr);
-        frame.elr = pc;
-        frame.spsr = exception::to_physical(exception::illegal_return_pstate(old, spsr));
+    match target(vcpu, spsr) {
+        Some(target) if target.is_host_context() => {}
+        Some(_) => trace::record(vcpu.cpu, || Event::NestedEret { elr, spsr, hcr }),
+        None => trace::record(vcpu.cpu, || Event::IllegalEret { elr, spsr, hcr }),
     }
 }
 

@@ -1,27 +1,47 @@
 //! Trapped system registers and instructions.
 //!
 //! From virtual EL2 these are L1's EL2 registers that FEAT_NV2 does not keep in memory. Most of them live in the EL1
-//! register of the hardware that stands for them, because with `E2H` = 1 the layouts agree.
+//! register of the hardware that stands for them, because with `E2H` = 1 the layouts agree. They, and whatever else is done
+//! in a few instructions, are in [`short`].
 
 pub mod e2h0;
+pub mod short;
 
-use syndrome::{SysReg, esr::SysRegTrap, idreg};
+use ::trace::Event;
+use syndrome::{Esr, SysReg, esr::SysRegTrap, idreg};
 use vgic::{SgiRegister, ich};
 
 use crate::{
     arch::sysreg::{self, *},
     interrupts::{self, L1Interface},
     nested::{at, pmu, sve, timer, tlbi},
-    unhandled,
+    trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
-/// ICC_SRE_EL2 as L1 sees it: system registers only, for EL1 too.
-const ICC_SRE_EL2: u64 = 0xf;
 /// ICC_SRE_EL1 as L1 sees it.
 const ICC_SRE_EL1: u64 = 0x7;
 
-/// An access from the host context, by an L1 with VHE.
+/// Records an access from the host context.
+pub fn record(vcpu: &VCpu, frame: &GuestFrame, esr: Esr) {
+    let access = esr.sysreg();
+    trace::record(vcpu.cpu, || Event::SysAccess {
+        reg: access.reg,
+        is_write: !access.is_read,
+        pc: frame.elr,
+    });
+}
+
+/// An access by an L1 with VHE, wherever it is done.
+#[cold]
+fn any(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    let is_done = !access.reg.is_instruction() && short::access(vcpu, frame, Esr::sysreg_trap(access)).is_some();
+    if !is_done {
+        handle(vcpu, frame, access);
+    }
+}
+
+/// An access by an L1 with VHE that [`short`] has left.
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
     let is_done = if reg.is_instruction() {
@@ -93,77 +113,15 @@ fn id_register(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
         .then(|| idreg::visible(reg, sysreg::read_id_register(reg.crm(), reg.op2()), vcpu.vm.offer))
 }
 
-/// Which register of the hardware is meant; by the table of registers, it stands for what it is said to stand for.
-macro_rules! mapped {
-    ($reg:expr, $($name:ident => $hardware:ident),* $(,)?) => {{
-        $(const { assert!(SysReg::$name.is_in_place_of(SysReg::$hardware)) };)*
-        match $reg {
-            $(SysReg::$name => Some(&$hardware as &dyn Mapped),)*
-            _ => None,
-        }
-    }};
-}
-
-/// A register of the hardware that stands for one of L1's.
-trait Mapped {
-    fn read(&self) -> u64;
-    fn write(&self, value: u64);
-}
-
-impl<T: Readable<T = u64> + Writeable<T = u64>> Mapped for T {
-    fn read(&self) -> u64 {
-        self.get()
-    }
-    fn write(&self, value: u64) {
-        self.set(value);
-    }
-}
-
-/// EL2 registers of L1 with the layout, and in the place, of the EL1 register of the hardware.
-fn mapped(reg: SysReg) -> Option<&'static dyn Mapped> {
-    mapped!(reg,
-        SCTLR_EL2 => SCTLR_EL1,
-        TCR_EL2 => TCR_EL1,
-        TTBR0_EL2 => TTBR0_EL1,
-        TTBR1_EL2 => TTBR1_EL1,
-        MAIR_EL2 => MAIR_EL1,
-        AMAIR_EL2 => AMAIR_EL1,
-        AFSR0_EL2 => AFSR0_EL1,
-        AFSR1_EL2 => AFSR1_EL1,
-        VBAR_EL2 => VBAR_EL1,
-        CPTR_EL2 => CPACR_EL1,
-        CPACR_EL1 => CPACR_EL1,
-        CONTEXTIDR_EL2 => CONTEXTIDR_EL1,
-        // With plain FEAT_NV alone: FEAT_NV2 redirects these.
-        ESR_EL2 => ESR_EL1,
-        FAR_EL2 => FAR_EL1,
-        ELR_EL2 => ELR_EL1,
-        SPSR_EL2 => SPSR_EL1,
-    )
-}
-
+/// What is not in [`short`], or is more there than a few instructions.
 fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
     let now = timer::now;
     Some(match reg {
-        SysReg::MDCR_EL2 => vcpu.emulated.mdcr,
-        SysReg::HPFAR_EL2 => vcpu.emulated.hpfar,
-        SysReg::CNTHCTL_EL2 => vcpu.emulated.cnthctl(),
-        SysReg::CNTKCTL_EL12 => vcpu.emulated.cntkctl_el12,
-        SysReg::CNTHP_CTL_EL2 => CNTP_CTL_EL0.get(),
-        SysReg::CNTHP_CVAL_EL2 => CNTP_CVAL_EL0.get(),
         SysReg::CNTHP_TVAL_EL2 => CNTP_TVAL_EL0.get(),
-        SysReg::CNTHV_CTL_EL2 => CNTV_CTL_EL0.get(),
-        SysReg::CNTHV_CVAL_EL2 => CNTV_CVAL_EL0.get(),
         SysReg::CNTHV_TVAL_EL2 => CNTV_TVAL_EL0.get(),
-        SysReg::CNTP_CTL_EL02 => timer::guest_physical(vcpu).read_ctl(now()),
-        SysReg::CNTP_CVAL_EL02 => timer::guest_physical(vcpu).cval,
         SysReg::CNTP_TVAL_EL02 => timer::guest_physical(vcpu).read_tval(now()),
-        SysReg::CNTV_CTL_EL02 => timer::guest_virtual(vcpu).read_ctl(timer::guest_virtual_now(vcpu)),
-        SysReg::CNTV_CVAL_EL02 => timer::guest_virtual(vcpu).cval,
         SysReg::CNTV_TVAL_EL02 => timer::guest_virtual(vcpu).read_tval(timer::guest_virtual_now(vcpu)),
-        SysReg::ICC_SRE_EL2 => ICC_SRE_EL2,
         SysReg::ICC_SRE_EL1 => ICC_SRE_EL1,
-        SysReg::ICH_VTR_EL2 => ich::vtr(vcpu.vm.lr_count),
         SysReg::ICH_MISR_EL2 => ich::misr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
         SysReg::ICH_EISR_EL2 => ich::eisr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
         SysReg::ICH_ELRSR_EL2 => ich::elrsr(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count),
@@ -171,21 +129,15 @@ fn read(vcpu: &mut VCpu, reg: SysReg) -> Option<u64> {
         SysReg::ACTLR_EL2 | SysReg::HACR_EL2 => 0,
         // Reset is gnomon's business.
         SysReg::RVBAR_EL2 | SysReg::RMR_EL2 => 0,
-        _ => return mapped(reg).map(Mapped::read).or_else(|| in_page_or_id(vcpu, reg)),
+        _ => return in_page_or_id(vcpu, reg),
     })
 }
 
+/// The same for writing.
 fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
     match reg {
         SysReg::MDCR_EL2 => pmu::write_mdcr(vcpu, value),
-        SysReg::HPFAR_EL2 => vcpu.emulated.hpfar = value,
-        SysReg::CNTHCTL_EL2 => vcpu.emulated.set_cnthctl(value),
-        SysReg::CNTKCTL_EL12 => vcpu.emulated.cntkctl_el12 = value,
-        SysReg::CNTHP_CTL_EL2 => CNTP_CTL_EL0.set(value),
-        SysReg::CNTHP_CVAL_EL2 => CNTP_CVAL_EL0.set(value),
         SysReg::CNTHP_TVAL_EL2 => CNTP_TVAL_EL0.set(value),
-        SysReg::CNTHV_CTL_EL2 => CNTV_CTL_EL0.set(value),
-        SysReg::CNTHV_CVAL_EL2 => CNTV_CVAL_EL0.set(value),
         SysReg::CNTHV_TVAL_EL2 => CNTV_TVAL_EL0.set(value),
         SysReg::CNTP_CTL_EL02
         | SysReg::CNTP_CVAL_EL02
@@ -197,11 +149,8 @@ fn write(vcpu: &mut VCpu, reg: SysReg, value: u64) -> Option<()> {
                 interrupts::timers_changed(vcpu);
             }
         }
-        SysReg::ICC_SRE_EL2 | SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 | SysReg::RMR_EL2 => {}
-        _ => match mapped(reg) {
-            Some(register) => register.write(value),
-            None => return write_interrupt(vcpu, reg, value).or_else(|| write_to_page(vcpu, reg, value)),
-        },
+        SysReg::ICC_SRE_EL1 | SysReg::ACTLR_EL2 | SysReg::HACR_EL2 | SysReg::RMR_EL2 => {}
+        _ => return write_interrupt(vcpu, reg, value).or_else(|| write_to_page(vcpu, reg, value)),
     }
     Some(())
 }

@@ -48,6 +48,17 @@ impl GuestFrame {
 }
 
 macro_rules! el1_registers {
+    (exception { $($goes:ident = $taken:ident, $slot:path;)* } $($stays:ident = $kept:ident, $at:path;)*) => {
+        el1_registers!($($stays = $kept, $at;)* $($goes = $taken, $slot;)*);
+
+        impl El1Registers {
+            /// [`load`](Self::load), but for what the exception that is about to be taken writes.
+            #[inline(always)]
+            pub fn load_for_exception(&self) {
+                $($kept.set(self.$stays);)*
+            }
+        }
+    };
     ($($field:ident = $register:ident, $offset:path;)*) => {
         /// The EL1 registers of the hardware that belong to one context: L1's EL2 registers or its guest's EL1 registers.
         #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +69,8 @@ macro_rules! el1_registers {
         impl El1Registers {
             /// Takes them from the hardware.
             pub fn save(&mut self) {
-                $(self.$field = $register.get();)*
+                // All are read before any is stored, so that they are stored in pairs.
+                *self = Self { $($field: $register.get(),)* };
             }
 
             /// Puts them into the hardware; in force after the next context synchronisation.
@@ -101,6 +113,10 @@ macro_rules! el1_registers {
 }
 
 el1_registers! {
+    exception {
+        elr = ELR_EL1, vncr::ELR_EL1;
+        spsr = SPSR_EL1, vncr::SPSR_EL1;
+    }
     sctlr = SCTLR_EL1, vncr::SCTLR_EL1;
     cpacr = CPACR_EL1, vncr::CPACR_EL1;
     tcr = TCR_EL1, vncr::TCR_EL1;
@@ -114,7 +130,5 @@ el1_registers! {
     afsr1 = AFSR1_EL1, vncr::AFSR1_EL1;
     esr = ESR_EL1, vncr::ESR_EL1;
     far = FAR_EL1, vncr::FAR_EL1;
-    elr = ELR_EL1, vncr::ELR_EL1;
-    spsr = SPSR_EL1, vncr::SPSR_EL1;
     sp = SP_EL1, vncr::SP_EL1;
 }

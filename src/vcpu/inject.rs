@@ -76,7 +76,7 @@ fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u6
 /// An exception of L1's guest into virtual EL2. The nested context is left; `frame` goes on in L1.
 ///
 /// `esr` is what L1 finds in its `ESR_EL2`; an interrupt leaves that alone.
-#[inline]
+#[inline(never)]
 fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>) {
     trace::record(vcpu.cpu, || Event::InjectNested {
         kind: match kind {
@@ -94,7 +94,8 @@ fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>
     if let Some(esr) = esr {
         ESR_EL1.set(esr.0);
     }
-    let old = frame.spsr;
+    // It was at EL1 or EL0, which decides the vector. This says so to the compiler, too.
+    let old = frame.spsr & !pstate::EL2T;
     enter(vcpu, frame, Target::Vel2, old, kind);
 }
 

@@ -65,6 +65,18 @@ impl Esr {
         (self.0 >> EC_SHIFT) as u8 & 0x3f
     }
 
+    /// The general register of a trapped register access: [`SysRegTrap::rt`] without the rest.
+    #[must_use]
+    pub const fn rt(self) -> u8 {
+        (self.0 >> 5) as u8 & 0x1f
+    }
+
+    /// Whether a trapped register access is a read: [`SysRegTrap::is_read`] without the rest.
+    #[must_use]
+    pub const fn is_read(self) -> bool {
+        self.0 & 1 != 0
+    }
+
     /// The instruction specific syndrome, bits 24 to 0.
     #[must_use]
     pub const fn iss(self) -> u32 {
@@ -117,6 +129,7 @@ impl Esr {
 
     /// The ISS as a data abort. For [`ec::DABT_LOW`] and [`ec::DABT_CUR`].
     #[must_use]
+    #[inline(always)]
     pub const fn data_abort(self) -> DataAbort {
         DataAbort::decode(self.iss())
     }
@@ -316,7 +329,9 @@ mod tests {
         #[test]
         fn sysreg_trap_survives_its_encoding(bits: u16, rt in 0u8..32, is_read: bool) {
             let trap = SysRegTrap { reg: SysReg::from_bits(bits), rt, is_read };
-            prop_assert_eq!(Esr::sysreg_trap(trap).sysreg(), trap);
+            let esr = Esr::sysreg_trap(trap);
+            prop_assert_eq!(esr.sysreg(), trap);
+            prop_assert_eq!((esr.rt(), esr.is_read()), (rt, is_read));
         }
     }
 }

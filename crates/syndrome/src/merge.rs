@@ -165,6 +165,87 @@ pub const fn cnthctl_for_nested(l0: u64, l1: u64) -> u64 {
     (l0 & !denied) | (l1 & CNTHCTL_FROM_L1)
 }
 
+/// What L1 has in the registers that are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `HCR_EL2`
+    pub hcr: u64,
+    /// `MDCR_EL2`
+    pub mdcr: u64,
+    /// `CPTR_EL2`, in the layout of `E2H` = 1.
+    pub cptr: u64,
+    /// `CNTHCTL_EL2`, in the layout of `E2H` = 1.
+    pub cnthctl: u64,
+}
+
+/// The registers of the hardware for a nested context, in the layout of `E2H` = 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// `HCR_EL2`
+    pub hcr: u64,
+    /// `MDCR_EL2`
+    pub mdcr: u64,
+    /// `CPTR_EL2`
+    pub cptr: u64,
+    /// `CNTHCTL_EL2`
+    pub cnthctl: u64,
+}
+
+impl Controls {
+    /// The controls of `l0` merged with the claims of L1.
+    #[must_use]
+    pub const fn merged(l0: &Self, l1: &Claims) -> Self {
+        Self {
+            hcr: hcr_for_nested(l0.hcr, l1.hcr),
+            mdcr: mdcr_for_nested(l0.mdcr, l1.mdcr),
+            cptr: cptr_for_nested(l0.cptr, l1.cptr),
+            cnthctl: cnthctl_for_nested(l0.cnthctl, l1.cnthctl),
+        }
+    }
+}
+
+/// Controls as they were merged last, with the claims they were made from. L1 changes these without being seen, but seldom:
+/// to compare them takes less than to merge them.
+#[derive(Clone, Copy, Debug)]
+pub struct LastMerged {
+    from: Claims,
+    to: Controls,
+}
+
+impl LastMerged {
+    /// With no claim of L1's.
+    #[must_use]
+    pub const fn new(l0: &Controls) -> Self {
+        let from = Claims {
+            hcr: 0,
+            mdcr: 0,
+            cptr: 0,
+            cnthctl: 0,
+        };
+        Self {
+            to: Controls::merged(l0, &from),
+            from,
+        }
+    }
+
+    /// [`Controls::merged`]. `l0` is always the same.
+    #[inline(always)]
+    pub fn merged(&mut self, l0: &Controls, l1: &Claims) -> &Controls {
+        if self.from != *l1 {
+            self.merge(l0, l1);
+        }
+        &self.to
+    }
+
+    #[cold]
+    fn merge(&mut self, l0: &Controls, l1: &Claims) {
+        *self = Self {
+            from: *l1,
+            to: Controls::merged(l0, l1),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +308,28 @@ mod tests {
         assert_eq!(mdcr_for_nested(6, u64::MAX), 6 | MDCR_FROM_L1);
     }
 
+    const L0_CONTROLS: Controls = Controls {
+        hcr: L0,
+        mdcr: mdcr_el2::TPM,
+        cptr: cptr_el2::RES1,
+        cnthctl: cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN,
+    };
+
     proptest! {
+        /// A change of one bit of any of the claims, too.
+        #[test]
+        fn what_was_merged_last_is_never_stale(claims: [u64; 4], bits in prop::collection::vec(0_usize..256, 1..20)) {
+            let mut last = LastMerged::new(&L0_CONTROLS);
+            let mut claims = claims;
+            for bit in bits {
+                claims[bit / 64] ^= 1 << (bit % 64);
+                let [hcr, mdcr, cptr, cnthctl] = claims;
+                let l1 = Claims { hcr, mdcr, cptr, cnthctl };
+                prop_assert_eq!(*last.merged(&L0_CONTROLS, &l1), Controls::merged(&L0_CONTROLS, &l1));
+                prop_assert_eq!(*last.merged(&L0_CONTROLS, &l1), Controls::merged(&L0_CONTROLS, &l1));
+            }
+        }
+
         /// Whatever L1 writes: it stays contained, and L0 keeps its traps.
         #[test]
         fn no_value_of_l1_escapes(l1: u64) {

@@ -25,10 +25,6 @@ pub const MISR_VGRP1E: u64 = 1 << 6;
 /// `ICH_MISR_EL2.VGrp1D`: Group 1 is disabled.
 pub const MISR_VGRP1D: u64 = 1 << 7;
 
-/// What of `ICH_HCR_EL2` asks for a reason of the maintenance interrupt.
-const HCR_ASKS: u64 =
-    hcr::UIE | hcr::LRENPIE | hcr::NPIE | hcr::VGRP0EIE | hcr::VGRP0DIE | hcr::VGRP1EIE | hcr::VGRP1DIE;
-
 /// What L1 may set in `ICH_HCR_EL2`: no GICv4 (`vSGIEOICount`, `DVIM`), no SEIs (`TSEI`).
 const HCR_ALLOWED: u64 = 0xff | hcr::TC | hcr::TALL0 | hcr::TALL1 | hcr::TDIR | hcr::EOICOUNT;
 
@@ -65,12 +61,20 @@ pub fn vtr(lr_count: usize) -> u64 {
 }
 
 /// One bit for each of the first `lr_count` list registers that satisfies `wanted`.
-fn which(vif: &impl Interface, lr_count: usize, wanted: impl Fn(ListRegister) -> bool) -> u64 {
+fn which(vif: &dyn Interface, lr_count: usize, wanted: impl Fn(ListRegister) -> bool) -> u64 {
     let mut bits = 0;
     for number in 0..lr_count.min(MAX_LIST_REGISTERS) {
         bits |= u64::from(wanted(ListRegister(vif.get(IchRegister::Lr(number))))) << number;
     }
     bits
+}
+
+/// Whether a list register is free to use, as `ICH_ELRSR_EL2` says.
+#[must_use]
+#[inline(always)]
+pub const fn is_free(lr: u64) -> bool {
+    let lr = ListRegister(lr);
+    !lr.is_valid() && !lr.has_eoi()
 }
 
 /// `ICH_EISR_EL2`: list registers whose interrupt has ended and that asked for an interrupt then.
@@ -89,31 +93,60 @@ const fn has_ended(lr: ListRegister) -> bool {
 /// `ICH_ELRSR_EL2`: list registers free to use, without loss of an interrupt or of an `EISR` bit.
 #[must_use]
 pub fn elrsr(vif: &impl Interface, lr_count: usize) -> u64 {
-    which(vif, lr_count, |lr| !lr.is_valid() && !lr.has_eoi())
+    which(vif, lr_count, |lr| is_free(lr.0))
 }
 
 /// `ICH_MISR_EL2`: the reasons for the maintenance interrupt, whether or not `ICH_HCR_EL2.En` is set.
 #[must_use]
+#[inline(always)]
 pub fn misr(vif: &impl Interface, lr_count: usize) -> u64 {
-    let hcr = vif.get(IchRegister::Hcr);
-    let has_eoi =
-        (0..lr_count.min(MAX_LIST_REGISTERS)).any(|number| has_ended(ListRegister(vif.get(IchRegister::Lr(number)))));
-    let eoi = if has_eoi { MISR_EOI } else { 0 };
-    // Most of the time nothing is asked for but that.
-    eoi | if hcr & HCR_ASKS == 0 {
-        0
-    } else {
-        reasons_asked_for(vif, hcr, lr_count)
+    match misr_at_once(vif, lr_count) {
+        Some(reasons) => reasons,
+        None => misr_by_each(vif, lr_count),
     }
 }
 
-/// The reasons that have an enable bit in `ICH_HCR_EL2`, each in the same place.
-fn reasons_asked_for(vif: &impl Interface, hcr: u64, lr_count: usize) -> u64 {
-    let vmcr = vif.get(IchRegister::Vmcr);
-    let group = |enable, on, off| if vmcr & enable != 0 { on } else { off };
-    let mut reasons = group(vmcr::VENG0, MISR_VGRP0E, MISR_VGRP0D) | group(vmcr::VENG1, MISR_VGRP1E, MISR_VGRP1D);
-    if hcr & hcr::EOICOUNT != 0 {
-        reasons |= MISR_LRENP;
+/// [`misr`], if that takes no look at each list register.
+#[must_use]
+#[inline(always)]
+pub fn misr_at_once(vif: &impl Interface, lr_count: usize) -> Option<u64> {
+    let hcr = vif.get(IchRegister::Hcr);
+    let takes_more = hcr & HCR_COUNTS_LRS != 0 || lr_count > FEW || may_have_ended(vif);
+    (!takes_more).then(|| reasons_in_hcr(hcr, vif.get(IchRegister::Vmcr)))
+}
+
+/// As many list registers as most machines have: they are looked at without a loop.
+const FEW: usize = 4;
+
+/// What of `ICH_HCR_EL2` asks for a reason that depends on how many list registers are in which state.
+const HCR_COUNTS_LRS: u64 = hcr::UIE | hcr::NPIE;
+
+/// What is set in any of the first [`FEW`] list registers. Those that a machine lacks are 0.
+#[inline(always)]
+fn any_of_few(vif: &impl Interface) -> ListRegister {
+    let lr = |number| vif.get(IchRegister::Lr(number));
+    ListRegister(lr(0) | lr(1) | lr(2) | lr(3))
+}
+
+/// Whether one of the first [`FEW`] may have ended and ask for an interrupt. Where one is linked, it may also be a bit of
+/// its `pINTID`.
+#[inline(always)]
+fn may_have_ended(vif: &impl Interface) -> bool {
+    any_of_few(vif).0 & LR_EOI != 0
+}
+
+/// Whether there are few list registers, and none of them has an interrupt.
+#[inline(always)]
+pub(crate) fn are_few_and_empty(vif: &impl Interface, lr_count: usize) -> bool {
+    lr_count <= FEW && !any_of_few(vif).is_valid()
+}
+
+#[cold]
+fn misr_by_each(vif: &dyn Interface, lr_count: usize) -> u64 {
+    let hcr = vif.get(IchRegister::Hcr);
+    let mut reasons = reasons_in_hcr(hcr, vif.get(IchRegister::Vmcr));
+    if which(vif, lr_count, has_ended) != 0 {
+        reasons |= MISR_EOI;
     }
     if hcr & hcr::UIE != 0 && which(vif, lr_count, ListRegister::is_valid).count_ones() <= 1 {
         reasons |= MISR_U;
@@ -121,7 +154,24 @@ fn reasons_asked_for(vif: &impl Interface, hcr: u64, lr_count: usize) -> u64 {
     if hcr & hcr::NPIE != 0 && which(vif, lr_count, |lr| lr.state() == State::Pending) == 0 {
         reasons |= MISR_NP;
     }
-    reasons & hcr
+    reasons
+}
+
+/// The reasons that have an enable bit in `ICH_HCR_EL2`, each in the same place, and take no list register.
+#[inline(always)]
+const fn reasons_in_hcr(hcr: u64, vmcr: u64) -> u64 {
+    let group0 = if vmcr & vmcr::VENG0 != 0 {
+        MISR_VGRP0E
+    } else {
+        MISR_VGRP0D
+    };
+    let group1 = if vmcr & vmcr::VENG1 != 0 {
+        MISR_VGRP1E
+    } else {
+        MISR_VGRP1D
+    };
+    let left_out = if hcr & hcr::EOICOUNT != 0 { MISR_LRENP } else { 0 };
+    (group0 | group1 | left_out) & hcr
 }
 
 /// A reason has the place of the bit that asks for it.
@@ -139,6 +189,7 @@ const _: () = assert!(
 ///
 /// [`Vgic::set_level`]: crate::Vgic::set_level
 #[must_use]
+#[inline(always)]
 pub fn maintenance_level(vif: &impl Interface, lr_count: usize) -> bool {
     vif.get(IchRegister::Hcr) & hcr::EN != 0 && misr(vif, lr_count) != 0
 }

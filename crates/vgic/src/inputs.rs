@@ -15,6 +15,15 @@ pub enum SgiRegister {
     Asgi1,
 }
 
+/// Private interrupts of a CPU, one bit each, as [`Vgic::remap_ppis`] found them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ppis {
+    /// Those with a physical one behind them that are pending or active, so that the physical one is to be active.
+    pub in_use: u32,
+    /// All whose line is high as last known.
+    pub high: u32,
+}
+
 impl Vgic {
     /// L1 on vCPU `from` wrote `value` to one of the SGI registers (IHI 0069, `ICC_SGI1R_EL1`).
     pub fn send_sgi(&mut self, from: usize, register: SgiRegister, value: u64, hw: &mut impl PhysicalGic) {
@@ -115,19 +124,31 @@ impl Vgic {
     }
 
     /// From now on the virtual PPIs of `cpu` in `backed`, one bit each, have the physical PPIs behind them that were
-    /// [named](Self::name_ppi), and those in `unbacked` have none. Returns those of `backed` whose physical PPI must be
-    /// active: the caller sets the active states to the answer before entering the guest. Without a physical PPI a link is
-    /// dropped with no effect on that, which gets a new master; the line is then [`Self::set_level`]'s.
+    /// [named](Self::name_ppi), and those in `unbacked` have none. Says which of `backed` must have an active physical PPI:
+    /// the caller sets the active states so before entering the guest. Without a physical PPI a link is dropped with no
+    /// effect on that, which gets a new master; the line is then [`Self::set_level`]'s.
     ///
     /// To be called after [`Self::save`], when nothing is resident on `cpu`.
     #[must_use = "the physical PPIs' active state must be set to it"]
-    #[inline]
-    pub fn remap_ppis(&mut self, cpu: usize, backed: u32, unbacked: u32) -> u32 {
-        let Some(state) = self.cpus.get_mut(cpu) else { return 0 };
+    #[inline(always)]
+    pub fn remap_ppis(&mut self, cpu: usize, backed: u32, unbacked: u32) -> Ppis {
+        let Some(state) = self.cpus.get_mut(cpu) else {
+            return Ppis::default();
+        };
         let bank = &mut state.private;
         let in_use = (bank.pending() | bank.active | bank.resident) & backed;
         bank.linked = bank.linked & !(backed | unbacked) | in_use;
-        in_use
+        Ppis {
+            in_use,
+            high: bank.line,
+        }
+    }
+
+    /// The lines of the private interrupts of `cpu` that are high as last known, one bit each.
+    #[inline(always)]
+    #[must_use]
+    pub fn high_ppis(&self, cpu: usize) -> u32 {
+        self.cpus.get(cpu).map_or(0, |cpu| cpu.private.line)
     }
 
     /// Whether interrupt `intid` of `cpu` is pending or active, in a list register or not.

@@ -93,7 +93,7 @@ mod view;
 
 pub use bits::access_needs_lists;
 pub use config::{ConfigError, VgicConfig};
-pub use inputs::SgiRegister;
+pub use inputs::{Ppis, SgiRegister};
 pub use interface::{IchRegister, Interface, Signal, VirtualInterface, hcr, vmcr};
 pub use lr::ListRegister;
 pub use physical::PhysicalGic;

@@ -93,6 +93,14 @@ impl Vgic {
         self.cpus.get(cpu).is_some_and(|cpu| cpu.attention)
     }
 
+    /// Whether nothing of `cpu` is in a list register, nor is to be: its interface may stay in the hardware as it is while
+    /// something else is looked at or changed here.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_settled(&self, cpu: usize) -> bool {
+        self.cpus.get(cpu).is_none_or(|cpu| cpu.used == 0 && !cpu.attention)
+    }
+
     /// The list registers of `cpu` in use, one bit each: the only ones [`Self::save`] reads.
     #[must_use]
     pub fn used(&self, cpu: usize) -> u16 {

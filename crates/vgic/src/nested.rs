@@ -11,7 +11,8 @@ const STATE_MASK: u64 = 3 << 62;
 
 /// Makes `hardware` the interface to put into hardware for L1's guest: L1's `page`, sanitised,
 /// hardware links translated by `physical` as in [`ich::translate_for_hardware`]. Says which list
-/// registers have an interrupt, one bit each; the others are 0, and those beyond `lr_count` are left alone.
+/// registers have an interrupt, one bit each; the others are not to be looked at.
+#[inline(always)]
 pub fn load(
     page: &impl Interface,
     hardware: &mut VirtualInterface,
@@ -22,10 +23,23 @@ pub fn load(
     hardware.vmcr = ich::sanitise_vmcr(page.get(IchRegister::Vmcr));
     hardware.ap0r0 = page.get(IchRegister::Ap0r0) & u64::from(u32::MAX);
     hardware.ap1r0 = page.get(IchRegister::Ap1r0) & u64::from(u32::MAX);
+    if ich::are_few_and_empty(page, lr_count) {
+        0
+    } else {
+        load_lists(page, hardware, lr_count, physical)
+    }
+}
+
+#[inline(never)]
+fn load_lists(
+    page: &impl Interface,
+    hardware: &mut VirtualInterface,
+    lr_count: usize,
+    physical: impl Fn(u32) -> Option<u32>,
+) -> u16 {
     let mut valid = 0;
     for (number, to) in hardware.lr.iter_mut().take(lr_count).enumerate() {
         let from = page.get(IchRegister::Lr(number));
-        *to = 0;
         if ListRegister(from).is_valid() {
             *to = ich::translate_for_hardware(from, &physical);
             valid |= 1 << number;

@@ -242,13 +242,13 @@ mod timer {
     fn enter_nested(machine: &mut Machine) {
         machine.save(0);
         let active = machine.vgic.remap_ppis(0, 1 << 27, 1 << 28);
-        machine.hw.ppis[0][27].active = active == 1 << 27;
+        machine.hw.ppis[0][27].active = active.in_use == 1 << 27;
     }
 
     /// And on the way back.
     fn leave_nested(machine: &mut Machine) {
         let active = machine.vgic.remap_ppis(0, 1 << 28, 1 << 27);
-        machine.hw.ppis[0][27].active = active == 1 << 28;
+        machine.hw.ppis[0][27].active = active.in_use == 1 << 28;
     }
 
     /// L1's guest timer has fired in L2 and L1 has taken it, without deactivation.

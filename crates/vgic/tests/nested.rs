@@ -91,6 +91,63 @@ fn the_maintenance_line_needs_the_interface_enabled() {
     assert!(!ich::maintenance_level(&page(hcr::EN, 0, &[]), 4));
 }
 
+/// The reasons for the maintenance interrupt, one after the other (IHI 0069, "ICH_MISR_EL2").
+fn reasons(page: &VirtualInterface, lr_count: usize) -> u64 {
+    let lrs: Vec<ListRegister> = page.lr[..lr_count].iter().copied().map(ListRegister).collect();
+    let asks = |bit| page.hcr & bit != 0;
+    let has = |bit| page.vmcr & bit != 0;
+    let pending = |lr: &ListRegister| lr.state() == vgic::lr::State::Pending;
+    [
+        (lrs.iter().any(|lr| !lr.is_valid() && lr.has_eoi()), ich::MISR_EOI),
+        (
+            asks(hcr::UIE) && lrs.iter().filter(|lr| lr.is_valid()).count() <= 1,
+            ich::MISR_U,
+        ),
+        (asks(hcr::LRENPIE) && page.hcr & hcr::EOICOUNT != 0, ich::MISR_LRENP),
+        (asks(hcr::NPIE) && !lrs.iter().any(pending), ich::MISR_NP),
+        (asks(hcr::VGRP0EIE) && has(vmcr::VENG0), ich::MISR_VGRP0E),
+        (asks(hcr::VGRP0DIE) && !has(vmcr::VENG0), ich::MISR_VGRP0D),
+        (asks(hcr::VGRP1EIE) && has(vmcr::VENG1), ich::MISR_VGRP1E),
+        (asks(hcr::VGRP1DIE) && !has(vmcr::VENG1), ich::MISR_VGRP1D),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, reason)| is_so.then_some(reason))
+    .sum()
+}
+
+proptest! {
+    /// With and without a look at each list register; those that a machine lacks are 0.
+    #[test]
+    fn the_short_way_to_the_reasons_and_the_long_one_agree(
+        hcr in prop_oneof![Just(hcr::EN), 0..0x100_u64, any::<u64>()],
+        vmcr: u64,
+        lrs in prop::collection::vec(
+            (0..16_u64, prop_oneof![Just(0_u64), Just(EOI), any::<u64>()]).prop_map(|(state, low)| state << 60 | low >> 4),
+            0..=8,
+        ),
+    ) {
+        let (page, count) = (page(hcr, vmcr, &lrs), lrs.len());
+        prop_assert_eq!(ich::misr(&page, count), reasons(&page, count));
+        if let Some(at_once) = ich::misr_at_once(&page, count) {
+            prop_assert_eq!(at_once, reasons(&page, count));
+        }
+        let free = |number: &usize| ich::is_free(page.lr[*number]);
+        let bits: u64 = (0..count).filter(free).map(|number| 1 << number).sum();
+        prop_assert_eq!(ich::elrsr(&page, count), bits);
+    }
+
+    /// However many there are, loaded are those that have an interrupt.
+    #[test]
+    fn valid_list_registers_are_the_ones_that_are_loaded(states in prop::collection::vec(0..4_u64, 0..=8)) {
+        let lrs: Vec<u64> = states.iter().map(|state| state << 62 | 7).collect();
+        let (hardware, valid) = loaded(&page(1, 0, &lrs), lrs.len(), |_| None);
+        for (number, lr) in lrs.iter().enumerate() {
+            prop_assert_eq!(valid >> number & 1 != 0, lr >> 62 != 0);
+            prop_assert!(lr >> 62 == 0 || hardware.lr[number] == *lr);
+        }
+    }
+}
+
 #[test]
 fn reserved_bits_are_dropped() {
     assert_eq!(ich::sanitise_hcr(u64::MAX), 0xf800_5cff);

@@ -19,6 +19,9 @@ pub const ISTATUS: u64 = 1 << 2;
 /// What software can write of a control register.
 pub const WRITABLE: u64 = ENABLE | IMASK;
 
+/// More ticks than there ever are.
+pub const NEVER: u64 = u64::MAX;
+
 /// Control register and compare value of a timer. Counts are in ticks of the timer's own counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timer {
@@ -41,13 +44,14 @@ impl Timer {
         self.is_due(count) && self.ctl & IMASK == 0
     }
 
-    /// The count at which it will assert its interrupt; `None` if it does already, or never will.
+    /// Ticks until it asserts its interrupt when it is `count`: 0 if it does already, and [`NEVER`] if nothing comes of it.
     #[must_use]
-    pub const fn deadline(self, count: u64) -> Option<u64> {
-        if self.ctl & WRITABLE == ENABLE && count < self.cval {
-            Some(self.cval)
+    #[inline(always)]
+    pub const fn ticks_to_go(self, count: u64) -> u64 {
+        if self.ctl & WRITABLE == ENABLE {
+            self.cval.saturating_sub(count)
         } else {
-            None
+            NEVER
         }
     }
 
@@ -93,14 +97,14 @@ mod tests {
         };
         assert!(!masked.is_asserted(100));
         assert_eq!(masked.read_ctl(100), ENABLE | IMASK | ISTATUS);
-        assert_eq!(masked.deadline(0), None);
+        assert_eq!(masked.ticks_to_go(0), NEVER);
     }
 
     #[test]
-    fn a_timer_that_is_off_has_no_status_and_no_deadline() {
+    fn a_timer_that_is_off_has_no_status_and_no_ticks_to_go() {
         let off = Timer { ctl: 0, ..ON };
         assert_eq!(off.read_ctl(100), 0);
-        assert_eq!(off.deadline(0), None);
+        assert_eq!(off.ticks_to_go(0), NEVER);
     }
 
     #[test]
@@ -122,13 +126,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_asserted_exactly_from_its_deadline_on(ctl in 0..8u64, cval: u64, count: u64) {
+        fn it_is_asserted_exactly_when_no_ticks_are_to_go(ctl in 0..8u64, cval: u64, count: u64) {
             let timer = Timer { ctl, cval };
-            if let Some(deadline) = timer.deadline(count) {
-                prop_assert!(deadline > count && !timer.is_asserted(count));
-                prop_assert!(timer.is_asserted(deadline) && !timer.is_asserted(deadline - 1));
-            } else if timer.ctl & WRITABLE == ENABLE {
-                prop_assert!(timer.is_asserted(count));
+            match timer.ticks_to_go(count) {
+                0 => prop_assert!(timer.is_asserted(count)),
+                NEVER => prop_assert!(!timer.is_asserted(u64::MAX - 1)),
+                ticks => prop_assert!(!timer.is_asserted(count + ticks - 1) && timer.is_asserted(count + ticks)),
             }
         }
 

@@ -29,7 +29,7 @@ pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
         if reg.is_instruction() {
             frame.set(rt, e2h0::operand(reg, value));
         }
-        super::handle(vcpu, frame, SysRegTrap { reg, ..access });
+        super::any(vcpu, frame, SysRegTrap { reg, ..access });
         if reg.is_instruction() {
             frame.set(rt, value);
         }

@@ -91,7 +91,9 @@ pub struct DataAbort {
 
 impl DataAbort {
     /// Decodes an ISS (25 bits).
+    // Nobody looks at all of it.
     #[must_use]
+    #[inline(always)]
     pub const fn decode(iss: u32) -> Self {
         Self {
             isv: iss & 1 << 24 != 0,
