@@ -18,6 +18,10 @@ fn counts_are_as_recorded() -> Result {
     let path = baseline::path(&project);
     let recorded = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let measured = bench::bare_under_gnomon(&project)?;
+    let growth = baseline::growth(&measured);
+    if !growth.is_empty() {
+        return Err(format!("what costs more with more around it:\n{}", growth.join("\n")).into());
+    }
     let differences = baseline::differences(&recorded, &measured);
     if differences.is_empty() {
         return Ok(());

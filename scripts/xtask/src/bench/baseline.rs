@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::project::Project;
 
+use super::operations::OPERATIONS;
 use super::samples::Measured;
 
 /// How far a count may be from the recorded one, in percent.
@@ -49,6 +50,19 @@ pub fn differences(recorded: &str, measured: &Measured) -> Vec<String> {
     missing.chain(others).collect()
 }
 
+/// What costs more with more around it, a line each.
+#[must_use]
+pub fn growth(measured: &Measured) -> Vec<String> {
+    let pairs = OPERATIONS.iter().filter_map(|one| {
+        let alone = measured.get(one.like?)?.mean;
+        Some((one, measured.get(one.name)?.mean, alone))
+    });
+    pairs
+        .filter(|(_, count, alone)| count * 100 > alone * (100 + TOLERANCE))
+        .map(|(one, count, alone)| format!("{}: {count}, and {alone} without", one.description))
+        .collect()
+}
+
 /// The counts by name. A line that is none is passed over: its name is then missed.
 fn parse(text: &str) -> BTreeMap<&str, u64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -87,6 +101,16 @@ mod tests {
             let differences = differences("smc 1000", &measured(&[("smc", count)]));
             assert_eq!(!differences.is_empty(), differs, "{count}");
         }
+    }
+
+    #[test]
+    fn what_costs_more_among_others_grows() {
+        let counts = |more| measured(&[("l2-hvc", 1000), ("l2-hvc-64-vms", more), ("smc", 1)]);
+        assert!(growth(&counts(1020)).is_empty() && growth(&counts(900)).is_empty());
+        assert_eq!(
+            growth(&counts(1021)),
+            ["HVC L2 to L1, 64 VMs alive: 1021, and 1000 without"]
+        );
     }
 
     #[test]

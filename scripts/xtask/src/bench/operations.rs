@@ -36,6 +36,8 @@ pub struct Operation {
     pub program: Program,
     /// The most instructions it may take under gnomon on average, where that is laid down.
     pub budget: Option<u64>,
+    /// The operation of which this is one with more around it: it is to cost the same.
+    pub like: Option<&'static str>,
     /// Instructions under Linux 7.2's KVM as L0 on the same QEMU, from and to, where that is known.
     pub kvm: Option<(u64, u64)>,
 }
@@ -61,6 +63,7 @@ impl Operation {
             description,
             program,
             budget: None,
+            like: None,
             kvm: None,
         }
     }
@@ -68,6 +71,13 @@ impl Operation {
     const fn budget(self, instructions: u64) -> Self {
         Self {
             budget: Some(instructions),
+            ..self
+        }
+    }
+
+    const fn like(self, name: &'static str) -> Self {
+        Self {
+            like: Some(name),
             ..self
         }
     }
@@ -81,7 +91,7 @@ impl Operation {
 }
 
 /// All of them, as reports have them.
-pub const OPERATIONS: [Operation; 28] = [
+pub const OPERATIONS: [Operation; 40] = [
     Operation::bare("reset", "reset to L1's main").budget(10_000_000),
     Operation::bare("smc", "SMC, PSCI_VERSION"),
     Operation::bare("hvc-self", "HVC at vEL2, to itself and back"),
@@ -110,6 +120,18 @@ pub const OPERATIONS: [Operation; 28] = [
     Operation::bare("tlbi-vm-100", "TLBI VMALLS12E1IS, 100 live pages"),
     Operation::bare("tlbi-vm-10000", "TLBI VMALLS12E1IS, 10 000 live pages"),
     Operation::bare("at", "AT S1E1R in L2's regime, stage 1 off"),
+    Operation::bare("l2-hvc-10000-pages", "HVC L2 to L1, 10 000 pages mapped").like("l2-hvc"),
+    Operation::bare("l2-hvc-16-vms", "HVC L2 to L1, 16 VMs alive").like("l2-hvc"),
+    Operation::bare("l2-hvc-64-vms", "HVC L2 to L1, 64 VMs alive").like("l2-hvc"),
+    Operation::bare("shadow-miss-10000-pages", "L2 load, shadow miss, 10 000 pages mapped").like("shadow-miss"),
+    Operation::bare("shadow-miss-16-vms", "L2 load, shadow miss, 16 VMs alive").like("shadow-miss"),
+    Operation::bare("shadow-miss-64-vms", "L2 load, shadow miss, 64 VMs alive").like("shadow-miss"),
+    Operation::bare("tlbi-ipa-10000-pages", "TLBI IPAS2E1IS, 10 000 pages mapped").like("tlbi-ipa"),
+    Operation::bare("tlbi-vm-1-16-vms", "TLBI VMALLS12E1IS, 1 live page, 16 VMs").like("tlbi-vm-1"),
+    Operation::bare("tlbi-vm-1-64-vms", "TLBI VMALLS12E1IS, 1 live page, 64 VMs").like("tlbi-vm-1"),
+    Operation::bare("vm-turn-1", "an L2's turn, until its HVC, of 1 VM"),
+    Operation::bare("vm-turn-16", "an L2's turn, until its HVC, of 16 VMs"),
+    Operation::bare("vm-turn-64", "an L2's turn, until its HVC, of 64 VMs").like("vm-turn-16"),
     Operation::linux("hvc", "L2 HVC, answered by KVM")
         .budget(3_000)
         .kvm(50_900, 54_400),
@@ -151,6 +173,16 @@ mod tests {
     fn a_name_stands_for_one_operation() {
         let names: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
         assert_eq!(names.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn what_is_alike_is_counted_by_the_same_program() {
+        for operation in OPERATIONS {
+            if let Some(name) = operation.like {
+                let other = OPERATIONS.iter().find(|other| other.name == name).unwrap();
+                assert_eq!(other.program, operation.program, "{}", operation.name);
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Operations of an L2, and those of L1 that are about it.
 
 use core::arch::{asm, global_asm};
+use core::fmt;
 
 use bare::l2::{Exit, L2};
 use bare::memory::Frames;
@@ -8,6 +9,7 @@ use bare::stage2::{Format, PAGE_BYTES, Perms, Stage2};
 use bare::sysreg::HCR_EL2;
 
 use crate::samples::{Samples, count};
+use crate::scale;
 use crate::vectors::while_returning;
 
 /// Where L2 sees the library's programs, this module's, and its data.
@@ -70,27 +72,28 @@ unsafe extern "C" {
 ///
 /// The L2's exit, when it is not its last.
 pub(crate) fn run(frames: &mut Frames) -> Result<(), Exit> {
-    let mut guest = Guest::new(frames);
-    while_returning(|| guest.hypercalls("l2-hvc"))?;
-    guest.shadow_misses("shadow-miss")?;
-    guest.page_invalidations("tlbi-ipa")?;
-    guest.vm_invalidations("tlbi-vm-1", 1, 10)?;
-    guest.vm_invalidations("tlbi-vm-100", 100, 10)?;
-    guest.vm_invalidations("tlbi-vm-10000", PAGES_MAX, 2)?;
+    let mut guest = Guest::new(1, PAGES_MAX, frames);
+    while_returning(|| guest.hypercalls(format_args!("l2-hvc")))?;
+    guest.shadow_misses(format_args!("shadow-miss"))?;
+    guest.page_invalidations(format_args!("tlbi-ipa"))?;
+    guest.vm_invalidations(format_args!("tlbi-vm-1"), 1, 10)?;
+    guest.vm_invalidations(format_args!("tlbi-vm-100"), 100, 10)?;
+    guest.vm_invalidations(format_args!("tlbi-vm-10000"), PAGES_MAX, 2)?;
     guest.address_translations("at");
-    Ok(())
+    guest.read(PAGES_MAX)?;
+    scale::run(&mut guest, frames)
 }
 
 /// An L2 and its pages.
-struct Guest(L2);
+pub(crate) struct Guest(L2);
 
 impl Guest {
-    /// One with [`PAGES_MAX`] pages of data. All are the same page of L1's, so that no two make a block.
-    fn new(frames: &mut Frames) -> Self {
-        let stage2 = Stage2::new(Format::USUAL, 1, frames);
+    /// One with `pages` pages of data. All are the same page of L1's, so that no two make a block.
+    pub(crate) fn new(vmid: u16, pages: u64, frames: &mut Frames) -> Self {
+        let stage2 = Stage2::new(Format::USUAL, vmid, frames);
         stage2.map(LOOPS_IPA, (&raw const l2_loops) as u64, 3, Perms::RX, frames);
         let page = bare::stage2::TableMemory::alloc(frames, 1);
-        for index in 0..PAGES_MAX {
+        for index in 0..pages {
             stage2.map(DATA_IPA + index * PAGE_BYTES, page, 3, Perms::RW, frames);
         }
         Self(L2::new(stage2, CODE_IPA, frames))
@@ -110,28 +113,37 @@ impl Guest {
     }
 
     /// Reads the first `pages` pages.
-    fn read(&mut self, pages: u64) -> Result<Samples, Exit> {
+    pub(crate) fn read(&mut self, pages: u64) -> Result<Samples, Exit> {
         let end = DATA_IPA + pages * PAGE_BYTES;
         self.count(&raw const l2_load_loop, [DATA_IPA, end], pages)
     }
 
     /// HVC to an L1 that only returns.
-    fn hypercalls(&mut self, name: &str) -> Result<(), Exit> {
+    pub(crate) fn hypercalls(&mut self, name: fmt::Arguments<'_>) -> Result<(), Exit> {
         self.count(&raw const l2_hvc_loop, [1, 0], 1)?;
         self.count(&raw const l2_hvc_loop, [COUNT, 0], COUNT)?.print(name);
         Ok(())
     }
 
     /// Loads from pages that L1 maps, and that L2 has not touched since L1's last TLBI.
-    fn shadow_misses(&mut self, name: &str) -> Result<(), Exit> {
+    pub(crate) fn shadow_misses(&mut self, name: fmt::Arguments<'_>) -> Result<(), Exit> {
         self.read(COUNT)?;
         tlbi_vm();
         self.read(COUNT)?.print(name);
         Ok(())
     }
 
+    /// The same while L2 has all its other pages.
+    pub(crate) fn shadow_misses_among_others(&mut self, name: fmt::Arguments<'_>) -> Result<(), Exit> {
+        for index in 0..COUNT {
+            tlbi_ipa(DATA_IPA + index * PAGE_BYTES);
+        }
+        self.read(COUNT)?.print(name);
+        Ok(())
+    }
+
     /// `TLBI IPAS2E1IS` of pages that L2 has.
-    fn page_invalidations(&mut self, name: &str) -> Result<(), Exit> {
+    pub(crate) fn page_invalidations(&mut self, name: fmt::Arguments<'_>) -> Result<(), Exit> {
         self.read(COUNT)?;
         let mut samples = Samples::new();
         for index in 0..COUNT {
@@ -142,7 +154,7 @@ impl Guest {
     }
 
     /// `TLBI VMALLS12E1IS` when L2 has `pages` pages, and those of its code.
-    fn vm_invalidations(&mut self, name: &str, pages: u64, count: u64) -> Result<(), Exit> {
+    pub(crate) fn vm_invalidations(&mut self, name: fmt::Arguments<'_>, pages: u64, count: u64) -> Result<(), Exit> {
         tlbi_vm();
         let mut samples = Samples::new();
         for _ in 0..count {
@@ -163,7 +175,7 @@ impl Guest {
             samples.add(translate(DATA_IPA));
         }
         HCR_EL2.set(host);
-        samples.print(name);
+        samples.print(format_args!("{name}"));
     }
 }
 

@@ -25,7 +25,7 @@ fn repeat(name: &str, operation: fn() -> u64) {
     for _ in 0..COUNT {
         samples.add(operation());
     }
-    samples.print(name);
+    samples.print(format_args!("{name}"));
 }
 
 /// `PSCI_VERSION`, by SMC.

@@ -21,6 +21,8 @@ mod host;
 #[cfg(target_os = "none")]
 mod samples;
 #[cfg(target_os = "none")]
+mod scale;
+#[cfg(target_os = "none")]
 mod vectors;
 
 #[cfg(target_os = "none")]
@@ -40,7 +42,7 @@ mod run {
     pub(crate) fn main(_: Options<'_>) -> ! {
         let mut reset = Samples::new();
         reset.add(CNTVCT_EL0.get());
-        reset.print("reset");
+        reset.print(format_args!("reset"));
         host::run();
         match guest::run(&mut Frames::all()) {
             Ok(()) => println!("P OK"),

@@ -1,5 +1,7 @@
 //! What was counted.
 
+use core::fmt;
+
 use bare::println;
 
 /// The numbers of one operation, in instructions.
@@ -33,7 +35,7 @@ impl Samples {
     }
 
     /// Prints the line about them, if there are any.
-    pub(crate) fn print(&self, name: &str) {
+    pub(crate) fn print(&self, name: fmt::Arguments<'_>) {
         if let Some(mean) = self.sum.checked_div(self.count) {
             println!("P BENCH {name} min {} mean {mean} count {}", self.min, self.count);
         }
