@@ -43,6 +43,8 @@ pub struct Vm {
     pub offer: Offer,
     /// `HCR_EL2` of the host context.
     pub hcr_host: u64,
+    /// What of L1's `HCR_EL2` counts for its guest.
+    pub hcr_of_l1: u64,
     /// `CPTR_EL2` of the host context.
     pub cptr_host: u64,
     /// `CNTHCTL_EL2` of the host context.
@@ -84,6 +86,7 @@ impl Vm {
                 is_plain_nv: options.plain_nv,
                 offer: Offer { e2h0: options.e2h0 },
                 hcr_host: controls::hcr_host(options),
+                hcr_of_l1: controls::hcr_of_l1(options),
                 cptr_host: controls::cptr_host(options.e2h0),
                 cnthctl_host: controls::cnthctl_host(options.e2h0),
                 lr_count,

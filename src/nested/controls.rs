@@ -10,7 +10,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{l2_page, sve};
+use super::{l2_page, pmu, sve};
 use crate::{
     arch::{barrier, sysreg::*},
     vcpu::VCpu,
@@ -59,31 +59,26 @@ pub const fn hcr_host(options: &Options) -> u64 {
     HCR_HOST & !nv2 | nv1
 }
 
-/// `HDFGRTR_EL2.MDSCR_EL1` and `HDFGWTR_EL2.MDSCR_EL1`: the one EL1 register that FEAT_NV2 keeps in memory and FEAT_NV
-/// does not trap.
-const FGT_MDSCR: u64 = 1 << 4;
-
-/// Traps MDSCR_EL1, or not. What else these registers trap stays.
-#[cold]
-fn trap_mdscr(is_trapped: bool) {
-    let with = |traps| {
-        if is_trapped {
-            traps | FGT_MDSCR
-        } else {
-            traps & !FGT_MDSCR
-        }
-    };
-    HDFGRTR_EL2.set(with(HDFGRTR_EL2.get()));
-    HDFGWTR_EL2.set(with(HDFGWTR_EL2.get()));
+/// What of L1's HCR_EL2 counts for its guest. Without VHE, L1 is not shown how that could be a hypervisor.
+pub const fn hcr_of_l1(options: &Options) -> u64 {
+    if options.e2h0 { !hcr_el2::NV } else { u64::MAX }
 }
+
+/// `HDFGRTR_EL2.MDSCR_EL1` and `HDFGWTR_EL2.MDSCR_EL1`: the one EL1 register that FEAT_NV2 keeps in memory and FEAT_NV
+/// does not trap. Its guest's accesses are carried out.
+const FGT_MDSCR: u64 = 1 << 4;
 
 /// CNTHCTL_EL2 of the host context.
 pub const fn cnthctl_host(e2h0: bool) -> u64 {
     if e2h0 { CNTHCTL_HOST_E2H0 } else { CNTHCTL_HOST }
 }
 
-/// Sets what stays the same for both contexts, once per CPU.
+/// Sets what stays the same for both contexts, once per CPU, after what [`pmu`] traps.
 pub fn init_cpu(vcpu: &VCpu) {
+    if vcpu.vm.is_plain_nv && pmu::has_fine_grained_traps() {
+        HDFGRTR_EL2.set(HDFGRTR_EL2.get() | FGT_MDSCR);
+        HDFGWTR_EL2.set(HDFGWTR_EL2.get() | FGT_MDSCR);
+    }
     HCRX_EL2.set(0);
     HSTR_EL2.set(0);
     VTCR_EL2.set(vcpu.vm.vtcr);
@@ -100,9 +95,6 @@ pub fn load_host(vcpu: &VCpu) {
     VMPIDR_EL2.set(vcpu.mpidr);
     VTTBR_EL2.set(vcpu.vm.host_vttbr);
     VNCR_EL2.set(vcpu.vncr.address().bits());
-    if vcpu.vm.is_plain_nv {
-        trap_mdscr(true);
-    }
 }
 
 /// gnomon's own part of the controls of the nested context, without what is about the counters.
@@ -118,7 +110,7 @@ pub const NESTED: Controls = Controls {
 pub fn load_nested(vcpu: &mut VCpu) {
     let page = vcpu.vncr;
     let claims = Claims {
-        hcr: hcr_of_l1(vcpu),
+        hcr: page.get(vncr::HCR_EL2) & vcpu.vm.hcr_of_l1,
         mdcr: vcpu.emulated.mdcr,
         cptr: vcpu.vel2.cpacr,
         cnthctl: vcpu.emulated.cnthctl,
@@ -133,11 +125,8 @@ pub fn load_nested(vcpu: &mut VCpu) {
     if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
         sve::load_nested(vcpu);
     }
-    if vcpu.is_guest_nesting() {
+    if claims.hcr & hcr_el2::NV != 0 {
         l2_page::enter(vcpu);
-    }
-    if vcpu.vm.is_plain_nv {
-        trap_mdscr(false);
     }
 }
 
@@ -163,16 +152,6 @@ pub fn load_guest_translation() {
 
 /// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
 pub fn load_nested_translation(vcpu: &VCpu) {
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr_of_l1(vcpu)));
-}
-
-/// L1's HCR_EL2 as far as it counts for its guest.
-#[inline(always)]
-fn hcr_of_l1(vcpu: &VCpu) -> u64 {
-    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
-    if vcpu.is_guest_nesting() {
-        hcr
-    } else {
-        hcr & !hcr_el2::NV
-    }
+    let hcr = vcpu.vncr.get(vncr::HCR_EL2) & vcpu.vm.hcr_of_l1;
+    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr));
 }

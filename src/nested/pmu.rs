@@ -54,7 +54,7 @@ fn is_there() -> bool {
 }
 
 /// Whether the CPU can trap single registers (`ID_AA64MMFR0_EL1.FGT`).
-fn has_fine_grained_traps() -> bool {
+pub fn has_fine_grained_traps() -> bool {
     sysreg::read_id_register(7, 0) >> 56 & 0xf != 0
 }
 

@@ -83,10 +83,15 @@ fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
 /// An access from the nested context that L1 did not ask to see.
 pub fn handle_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
+    // With plain FEAT_NV it traps in both contexts, for L1's sake.
+    let is_mdscr = reg == SysReg::MDSCR_EL1;
     let is_done = if is_read {
-        id_register(vcpu, reg).map(|value| frame.set(rt, value)).is_some()
+        let value = id_register(vcpu, reg).or_else(|| is_mdscr.then(|| MDSCR_EL1.get()));
+        value.map(|value| frame.set(rt, value)).is_some()
     } else {
-        write_interrupt(vcpu, reg, frame.get(rt)).is_some()
+        let value = frame.get(rt);
+        let done = write_interrupt(vcpu, reg, value).or_else(|| is_mdscr.then(|| MDSCR_EL1.set(value)));
+        done.is_some()
     };
     finish(vcpu, frame, access, is_done);
 }

@@ -114,7 +114,7 @@ impl<const N: usize> ShadowPool<N> {
     /// it ran last. Gives [`vttbr`](Self::vttbr).
     #[inline]
     pub fn acquire_again(&mut self, slot: SlotId, key: ShadowKey) -> Option<u64> {
-        let now = self.clock + 1;
+        let now = self.clock.wrapping_add(1);
         let shadow = self.slots.get_mut(slot.index())?.as_mut()?;
         if shadow.key != key {
             return None;

@@ -1,8 +1,8 @@
 //! `xtask selftests`: KVM's own selftests, run by L1's Linux natively and under gnomon.
 //!
-//! They come from Debian's kernel source, built static for arm64 ([`programs`]). Which ones run, and with what arguments,
-//! is a [`list`] in the project. A small init (`payload/selftests/init`) runs them one after the other and says how each
-//! ended ([`side`]). What both sides said becomes a [`report`].
+//! They come from Debian's kernel source, built static for arm64 (`programs`). Which ones run, and with what arguments,
+//! is a `list` in the project. A small init (`payload/selftests/init`) runs them one after the other and says how each
+//! ended (`side`). What both sides said becomes a `report`.
 
 mod list;
 mod programs;
