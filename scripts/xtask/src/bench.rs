@@ -9,7 +9,6 @@ pub mod operations;
 pub mod report;
 pub mod samples;
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::firmware;
+use crate::machine::Side;
 use crate::machine::builder::Request;
 use crate::machine::config::{Console, DebugUart};
 use crate::machine::running::{Machine, Watch};
@@ -108,22 +108,6 @@ pub fn bare_under_gnomon(project: &Project) -> Result<Measured> {
 fn prepare(project: &Project) -> Result<()> {
     qemu::ensure(project)?;
     toolchain::ensure(project)
-}
-
-/// What is below L1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Native,
-    Gnomon,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Gnomon => "gnomon",
-        })
-    }
 }
 
 /// What the program is booted from; a Linux from `kernel` if there is one.

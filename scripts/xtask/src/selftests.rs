@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::machine::Side;
 use crate::project::Project;
 use crate::setup::{qemu, toolchain};
 use report::Row;
-use side::Side;
 
 /// How long one test may take.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(10);

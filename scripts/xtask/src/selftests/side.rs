@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::list::Test;
+use crate::machine::Side;
 use crate::machine::builder::Request;
 use crate::machine::config::{Console, DebugUart};
 use crate::machine::running::{Machine, Watch};
@@ -22,22 +23,6 @@ const RAM_MIB: u64 = 4096;
 
 /// How long L1 may take to boot, and beyond a test's own limit to say that it was over.
 const SLACK: Duration = Duration::from_mins(5);
-
-/// What is below L1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Native,
-    Gnomon,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Gnomon => "gnomon",
-        })
-    }
-}
 
 /// How a test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
