@@ -338,19 +338,16 @@ fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 /// interrupts whose line is high, one bit each.
 #[inline(always)]
 fn map_timers(cpu: usize, context: Context, vgic: &mut Vgic, hw: &Gic) -> u32 {
-    let (backed, unbacked) = match context {
-        Context::Host => (Context::Host, Context::Nested),
-        Context::Nested => (Context::Nested, Context::Host),
+    let other = match context {
+        Context::Host => Context::Nested,
+        Context::Nested => Context::Host,
     };
-    let Ppis { in_use, high } = vgic.remap_ppis(cpu, timer_ppis(backed), timer_ppis(unbacked));
-    let is_active = |is_physical| in_use >> timer::hardware_intid(backed, is_physical) & 1;
+    let Ppis { in_use, high } = vgic.remap_ppis(cpu, timer_ppis(context), timer_ppis(other));
+    let is_active = |is_physical| in_use >> timer::hardware_intid(context, is_physical) & 1;
     let active = is_active(true) << PHYSICAL_TIMER | is_active(false) << VIRTUAL_TIMER;
     hw.set_active_ppis(cpu, 1 << PHYSICAL_TIMER | 1 << VIRTUAL_TIMER, active);
     high
 }
-
-/// The hardware's two timers below EL2: their interrupts, and which of them is the physical one.
-const TIMER_PPIS: [(u32, bool); 2] = [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)];
 
 /// L1's interrupts that they stand for in a context, one bit each.
 const fn timer_ppis(context: Context) -> u32 {
@@ -385,9 +382,13 @@ fn write_back_nested(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
 /// The hardware's virtual interface of this CPU.
 pub fn hardware_interface(lr_count: usize) -> VirtualInterface {
     let mut vif = VirtualInterface::EMPTY;
-    let all = (1u32 << lr_count) - 1;
-    read_interface(&mut vif, all as u16);
+    read_interface(&mut vif, all_lrs(lr_count));
     vif
+}
+
+/// A bit for each of so many list registers, of which there are 1 to 16.
+const fn all_lrs(lr_count: usize) -> u16 {
+    u16::MAX >> (u16::BITS as usize - lr_count)
 }
 
 /// L1's `ICH_*` registers, which it has for its guest in its VNCR page.
@@ -492,9 +493,9 @@ pub fn reset(vcpu: &mut VCpu) {
     vcpu.is_nested_vif_loaded = false;
     vcpu.vif = VirtualInterface::EMPTY;
     // Whatever is in there.
-    vcpu.lrs_in_hardware = u16::MAX >> (u16::BITS as usize - vcpu.vm.lr_count);
+    vcpu.lrs_in_hardware = all_lrs(vcpu.vm.lr_count);
     for context in [Context::Host, Context::Nested] {
-        for (pintid, is_physical) in TIMER_PPIS {
+        for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
             vgic.name_ppi(vcpu.cpu, timer::hardware_intid(context, is_physical), pintid);
         }
     }
