@@ -125,8 +125,8 @@ pub fn acquire(vcpu: &mut VCpu) -> u64 {
 fn acquire_other(mmu: &mut Mmu, key: ShadowKey) -> (SlotId, u64) {
     mmu.with_shadows(|shadows, env| match shadows.acquire(key, env) {
         Ok(slot) => (slot, shadows.vttbr(slot)),
-        // More slots than vCPUs, each of which holds one reference; and a root takes one page, which dropping any
-        // unreferenced shadow gives. What L1 does cannot bring this about.
+        // More slots than vCPUs, each of which holds one reference; and as many roots in reserve. What L1 does cannot bring
+        // this about.
         Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
     })
 }
@@ -232,6 +232,10 @@ macro_rules! table_memory {
 
             fn alloc_table(&mut self) -> Option<Pa> {
                 frames::alloc()
+            }
+
+            fn alloc_root(&mut self) -> Option<Pa> {
+                frames::alloc_root()
             }
 
             fn free_table(&mut self, at: Pa) {

@@ -2,6 +2,9 @@
 //!
 //! Free frames form a list through their own first words. Invariant I3 rests on the two counters here: every frame
 //! is on the list or in exactly one table, and the sum never changes.
+//!
+//! The last frames are for roots. Each CPU runs on one shadow at most, so with as many roots in reserve as there are CPUs
+//! there is a root for every CPU, or a shadow that no CPU runs on.
 
 use core::{
     ops::Range,
@@ -12,6 +15,7 @@ use spin::Mutex;
 use vmsa::Pa;
 
 use super::{PAGE_BYTES, phys};
+use crate::layout::CPU_COUNT_MAX;
 
 /// End of the free list: no frame has this address, because address 0 is a device on the board.
 const END: u64 = 0;
@@ -49,11 +53,21 @@ pub unsafe fn init(range: Range<u64>) {
     frames.total_count = frames.free_count;
 }
 
-/// Takes a zeroed frame; `None` when all are in use.
+/// Takes a zeroed frame; `None` when all are in use but those for roots.
 pub fn alloc() -> Option<Pa> {
+    take(CPU_COUNT_MAX)
+}
+
+/// Takes a zeroed frame for a root; `None` when all are in use.
+pub fn alloc_root() -> Option<Pa> {
+    take(0)
+}
+
+/// Takes a frame if more than `reserve` are free.
+fn take(reserve: usize) -> Option<Pa> {
     let frame = {
         let mut frames = FRAMES.lock();
-        if frames.head == END {
+        if frames.free_count <= reserve {
             return None;
         }
         let frame = Pa::new(frames.head);

@@ -309,31 +309,8 @@ fn is_prefix(prefix: &str, key: ShadowKey) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Access, FaultAction,
-        testing::{BLOCK, GuestTables, K4, World, touch},
-    };
+    use crate::testing::{IPA, World, fill, guests};
     use std::{string::ToString, vec::Vec};
-    use vmsa::Level;
-
-    const IPA: u64 = 0x4000_0000;
-
-    fn guests(count: u16, world: &mut World) -> Vec<GuestTables> {
-        (0..count)
-            .map(|n| {
-                let root = 0x1000_0000 + 0x100_0000 * u64::from(n);
-                let mut tables = GuestTables::new(K4, n, root, world);
-                let output = 0x8000_0000 + 0x1000 * u64::from(n);
-                tables.map(IPA, output, Level::THREE, BLOCK, world);
-                tables
-            })
-            .collect()
-    }
-
-    fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
-        assert_eq!(touch(pool, slot, IPA, Access::Read, world), FaultAction::Retry);
-        world.fill_tlbs(pool);
-    }
 
     #[test]
     fn one_key_has_one_shadow() {
@@ -411,67 +388,6 @@ mod tests {
         world.assert_fresh(&pool);
         assert_eq!(pool.acquire(guests[4].key(), &mut world), Ok(slots[2]));
         assert_eq!(pool.acquire(guests[1].key(), &mut world), Err(AcquireError::NoFreeSlot));
-    }
-
-    #[test]
-    fn out_of_tables_takes_the_contents_of_others_first() {
-        // Two roots and two times three tables would be eight.
-        let mut world = World::with_ram(6);
-        let mut pool = ShadowPool::<2>::new();
-        let guests = guests(2, &mut world);
-        let slots = [0, 1].map(|n: usize| pool.acquire(guests[n].key(), &mut world).unwrap());
-        for round in 0..3 {
-            let (slot, other) = (slots[round % 2], slots[(round + 1) % 2]);
-            fill(&mut pool, slot, &mut world);
-            assert!(world.shadow_of(&pool, slot, IPA).is_some());
-            assert!(world.shadow_of(&pool, other, IPA).is_none());
-            world.assert_fresh(&pool);
-        }
-    }
-
-    #[test]
-    fn out_of_tables_takes_its_own_contents_last() {
-        let mut world = World::with_ram(4);
-        let mut pool = ShadowPool::<1>::new();
-        let mut guest = guests(1, &mut world)[0];
-        let far = 0x80_0000_0000;
-        guest.map(far, 0x9000_0000, Level::THREE, BLOCK, &mut world);
-        let slot = pool.acquire(guest.key(), &mut world).unwrap();
-        fill(&mut pool, slot, &mut world);
-        assert_eq!(
-            touch(&mut pool, slot, far, Access::Read, &mut world),
-            FaultAction::Retry
-        );
-        assert!(world.shadow_of(&pool, slot, far).is_some());
-        assert!(world.shadow_of(&pool, slot, IPA).is_none());
-        world.assert_fresh(&pool);
-    }
-
-    #[test]
-    fn too_few_pages_for_one_leaf_ends_in_a_retry() {
-        let mut world = World::with_ram(3);
-        let mut pool = ShadowPool::<1>::new();
-        let guests = guests(1, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
-        assert_eq!(
-            touch(&mut pool, slot, IPA, Access::Read, &mut world),
-            FaultAction::Retry
-        );
-        world.assert_fresh(&pool);
-    }
-
-    #[test]
-    fn no_page_for_a_root_recycles_or_fails() {
-        let mut world = World::with_ram(1);
-        let mut pool = ShadowPool::<2>::new();
-        let guests = guests(2, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
-        assert_eq!(
-            pool.acquire(guests[1].key(), &mut world),
-            Err(AcquireError::OutOfTables)
-        );
-        pool.release(slot);
-        assert_eq!(pool.acquire(guests[1].key(), &mut world), Ok(slot));
     }
 
     #[test]

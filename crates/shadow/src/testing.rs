@@ -24,6 +24,8 @@ pub(crate) const GUEST: GuestStage2 = GuestStage2 { limits: LIMITS };
 /// The environment of the pool.
 pub(crate) struct World {
     pub(crate) arena: Arena,
+    /// Pages of it that are for roots.
+    pub(crate) reserve: usize,
     pub(crate) l1: Words,
     host_arena: Arena,
     pub(crate) host: Stage2Table,
@@ -41,6 +43,7 @@ impl World {
         let host = Stage2Table::new(&mut host_arena).unwrap();
         Self {
             arena: Arena::new(pages),
+            reserve: 0,
             l1: Words::default(),
             host_arena,
             host,
@@ -126,6 +129,11 @@ impl TableMemory for World {
     }
 
     fn alloc_table(&mut self) -> Option<Pa> {
+        let is_left = self.arena.available() > self.reserve;
+        is_left.then(|| self.arena.alloc_table())?
+    }
+
+    fn alloc_root(&mut self) -> Option<Pa> {
         self.arena.alloc_table()
     }
 
@@ -271,4 +279,26 @@ pub(crate) fn touch<const N: usize>(
     world: &mut World,
 ) -> FaultAction {
     pool.handle_fault(slot, &fault(ipa, access), &GUEST, world)
+}
+
+/// What each of [`guests`] has mapped.
+pub(crate) const IPA: u64 = 0x4000_0000;
+
+/// Guests with the VMIDs 0 and on, each of which has one page.
+pub(crate) fn guests(count: u16, world: &mut World) -> std::vec::Vec<GuestTables> {
+    (0..count)
+        .map(|n| {
+            let root = 0x1000_0000 + 0x100_0000 * u64::from(n);
+            let mut tables = GuestTables::new(K4, n, root, world);
+            let output = 0x8000_0000 + 0x1000 * u64::from(n);
+            tables.map(IPA, output, Level::THREE, BLOCK, world);
+            tables
+        })
+        .collect()
+}
+
+/// Has the shadow in `slot` filled with that page, and TLBs with the shadow.
+pub(crate) fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
+    assert_eq!(touch(pool, slot, IPA, Access::Read, world), FaultAction::Retry);
+    world.fill_tlbs(pool);
 }

@@ -21,6 +21,12 @@ pub trait TableMemory: ReadTable<Phys> {
     /// A zeroed, 4 KiB aligned page, `None` when there is no more.
     fn alloc_table(&mut self) -> Option<Pa>;
 
+    /// The same, for a root. It may come out of a reserve that other tables are not taken from: without a root nothing can
+    /// be done, while the contents of another table can be thrown away.
+    fn alloc_root(&mut self) -> Option<Pa> {
+        self.alloc_table()
+    }
+
     /// Takes back a page from [`alloc_table`](Self::alloc_table). No TLB or walk cache refers to it
     /// any more; its contents are arbitrary.
     fn free_table(&mut self, at: Pa);

@@ -62,7 +62,7 @@ impl Stage2Table {
     ///
     /// `OutOfTables` when there is no page for the root.
     pub fn new(mem: &mut impl TableMemory) -> Result<Self, OutOfTables> {
-        let root = mem.alloc_table().ok_or(OutOfTables)?;
+        let root = mem.alloc_root().ok_or(OutOfTables)?;
         Ok(Self {
             root: TableRef::empty(root).desc(),
             table_pages: 1,
