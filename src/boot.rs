@@ -1,23 +1,11 @@
-//! Glues `boot/*.S` to Rust: constants in, entry points out.
+//! Glues `boot/vectors.S` to Rust: constants in, entry points out.
 
 use core::{
     arch::global_asm,
     mem::{offset_of, size_of},
 };
 
-use crate::{mm::stage1, trap, vcpu::context::GuestFrame};
-
-global_asm!(
-    include_str!("../boot/entry.S"),
-    tcr = const stage1::TCR,
-    mair = const stage1::MAIR,
-    sctlr = const stage1::SCTLR,
-    device_block = const stage1::BOOT_DEVICE_BLOCK,
-    memory_block = const stage1::BOOT_MEMORY_BLOCK,
-    secondary_ttbr0 = sym stage1::SECONDARY_TTBR0,
-    primary_main = sym crate::primary_main,
-    secondary_main = sym crate::secondary_main,
-);
+use crate::{trap, vcpu::context::GuestFrame};
 
 global_asm!(
     include_str!("../boot/vectors.S"),
@@ -38,7 +26,6 @@ const _: () = assert!(size_of::<GuestFrame>().is_multiple_of(16));
 unsafe extern "C" {
     fn enter_guest(frame: *const GuestFrame, stack_end: u64) -> !;
     fn run_on_stack(function: extern "C" fn(usize) -> !, argument: usize, stack_end: u64) -> !;
-    static secondary_entry: u8;
 }
 
 /// Starts the guest described by `frame` on this CPU, whose stack is abandoned.
@@ -60,9 +47,4 @@ pub unsafe fn start_guest(frame: &GuestFrame, cpu: usize) -> ! {
 pub unsafe fn restart(function: extern "C" fn(usize) -> !, cpu: usize) -> ! {
     // SAFETY: the caller vouches for the stack.
     unsafe { run_on_stack(function, cpu, crate::layout::stack(cpu).end) }
-}
-
-/// Where PSCI starts a secondary CPU.
-pub fn secondary_entry_point() -> u64 {
-    core::ptr::addr_of!(secondary_entry) as u64
 }

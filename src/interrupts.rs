@@ -15,7 +15,6 @@ use crate::{
     arch::sysreg::*,
     console,
     dev::gicv3::Gic,
-    inspect,
     nested::timer,
     shadow_mmu, trace,
     vcpu::{Context, VCpu, context::GuestFrame, inject, vncr::VncrPage},
@@ -103,10 +102,9 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
     due
 }
 
-/// What a CPU does for gnomon itself before it goes back to its guest: serves the console and answers what it asks, stays
-/// as long as `stop` is in force, and gives up shadows that nobody uses. `frame` is the guest's, `None` while the vCPU is
-/// off.
-pub fn do_own_work(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>, due: ConsoleDue) {
+/// What a CPU does for gnomon itself before it goes back to its guest: serves the console, attends to it if called, and
+/// gives up shadows that nobody uses. `frame` is the guest's, `None` while the vCPU is off.
+pub fn do_own_work(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, due: ConsoleDue) {
     if due.is_uart || due.is_timer {
         console::receive(vcpu);
     }
@@ -116,8 +114,7 @@ pub fn do_own_work(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>, due: Con
     if due.is_timer {
         vcpu.vm.gic.deactivate(CONSOLE_TIMER);
     }
-    inspect::serve(vcpu, frame.as_deref_mut());
-    console::wait_while_stopped(vcpu, frame);
+    console::attend_if_called(vcpu, frame);
     sweep_shadows_if_due(vcpu);
 }
 

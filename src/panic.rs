@@ -12,11 +12,12 @@ use core::{
 use crate::{
     arch::sysreg::{ELR_EL2, ESR_EL2, FAR_EL2, Readable, SPSR_EL2},
     console, dev, psci,
+    vm::Vm,
 };
 
 static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether some CPU has panicked; the others then stop at their next exit.
+/// Whether some CPU has panicked; the others then rest from their next exit on.
 pub fn has_panicked() -> bool {
     HAS_PANICKED.load(Ordering::Acquire)
 }
@@ -37,6 +38,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         };
     }
     if is_first {
+        // The others come to rest at their next exit, which this brings about.
+        if let Some(vm) = Vm::get() {
+            (0..vm.machine.cpus.len()).for_each(|cpu| console::call(vm, cpu));
+        }
         console::after_panic();
     }
     psci::park();

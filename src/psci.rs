@@ -40,7 +40,7 @@ pub struct CpuPower {
 
 impl CpuPower {
     /// Off.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             state: AtomicU8::new(OFF),
             entry: AtomicU64::new(0),
@@ -236,9 +236,9 @@ pub extern "C" fn run_vcpu(cpu: usize) -> ! {
     unsafe { boot::start_guest(&frame, cpu) }
 }
 
-/// Starts physical CPU `cpu`, which goes to `secondary_main`.
-pub fn start_cpu(mpidr: u64, cpu: usize) -> Result<(), psci::Error> {
-    psci::cpu_on::<Smc>(mpidr, boot::secondary_entry_point(), cpu as u64)
+/// Starts physical CPU `cpu` at `entry`, with its number in `x0`.
+pub fn start_cpu(mpidr: u64, entry: u64, cpu: usize) -> Result<(), psci::Error> {
+    psci::cpu_on::<Smc>(mpidr, entry, cpu as u64)
 }
 
 /// Says why and switches the machine off.

@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{interrupts, layout::CPU_COUNT_MAX, vm::Vm};
+use hyp::{console, layout::CPU_COUNT_MAX, vm::Vm};
 
 /// Odd while `stop` is in force.
 static EPOCH: AtomicU64 = AtomicU64::new(0);
@@ -35,7 +35,7 @@ pub fn release(vm: &Vm) {
     if is_requested() {
         EPOCH.fetch_add(1, Ordering::AcqRel);
         for cpu in 0..vm.machine.cpus.len() {
-            vm.gic.send_sgi(cpu, interrupts::KICK);
+            console::call(vm, cpu);
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn is_complete(vm: &Vm) -> bool {
     for (cpu, at_rest) in AT_REST.iter().enumerate().take(vm.machine.cpus.len()) {
         if at_rest.load(Ordering::Acquire) != epoch {
             is_complete = false;
-            vm.gic.send_sgi(cpu, interrupts::KICK);
+            console::call(vm, cpu);
         }
     }
     is_complete

@@ -1,12 +1,12 @@
 //! A vCPU's state, for the console, which runs on another CPU.
 //!
 //! While a vCPU runs, its registers are in its CPU's hardware, and nobody else can read them. So they are asked for: each
-//! CPU has a [mailbox](console_core::mailbox). The console posts a [`Request`] there and calls the CPU with a
-//! [kick](interrupts::KICK); the CPU answers at its next exit, or where it waits with its vCPU switched off, stopped, or at
-//! rest after another CPU's panic. The console's task looks for the answer at each of its steps, and nobody waits for
-//! anybody: a CPU that never answers costs a message, and a user who gives up costs nothing.
+//! CPU has a [mailbox](console_core::mailbox). The console posts a [`Request`] there and [calls](console::call) the CPU,
+//! which answers at its next exit, or where it waits with its vCPU switched off, stopped, or at rest after another CPU's
+//! panic. The console's task looks for the answer at each of its steps, and nobody waits for anybody: a CPU that never
+//! answers costs a message, and a user who gives up costs nothing.
 //!
-//! An exit that brings no request reads one flag. Nothing else here runs unless the console asks.
+//! Nothing here runs unless the console asks.
 
 mod assign;
 mod at;
@@ -14,23 +14,22 @@ mod snapshot;
 
 use core::fmt;
 
+pub use assign::AssignError;
 use console_core::{Mailbox, Ticket};
-use syndrome::register::Register;
-
-use crate::{
+use hyp::{
     arch::{
         at::Stage12,
         sysreg::{CNTFRQ_EL0, Readable},
     },
-    interrupts,
+    console,
     layout::CPU_COUNT_MAX,
     nested::timer,
     panic,
     vcpu::{Context, VCpu, context::GuestFrame},
     vm::Vm,
 };
-pub use assign::AssignError;
 pub use snapshot::Snapshot;
+use syndrome::register::Register;
 
 /// How long a CPU may take to answer, in seconds. It is microseconds where the host gives it its share.
 const PATIENCE: u64 = 5;
@@ -195,7 +194,7 @@ impl Inquiry {
         if self.ticket.is_none() {
             self.ticket = mailbox.post(self.request);
         }
-        self.call(vm);
+        console::call(vm, self.cpu);
         Ok(())
     }
 
@@ -231,12 +230,5 @@ impl Inquiry {
             _ => None,
         })?;
         Ok(answer.flatten())
-    }
-
-    /// Makes the CPU leave its guest. The console's own CPU has left it, and looks before it goes back.
-    fn call(&self, vm: &Vm) {
-        if !vm.gic.is_this_cpu(self.cpu) {
-            vm.gic.send_sgi(self.cpu, interrupts::KICK);
-        }
     }
 }

@@ -9,9 +9,10 @@
 //! Locks: the session's is taken first, then that of the snapshots, then either the MMU's or the UART's, never both of
 //! these, and nothing that is called with the MMU lock held comes back here.
 //!
-//! There are three ways in besides boot. [`receive`] serves the interrupts. [`wait_while_stopped`] keeps a CPU here while
-//! `stop` is in force; CPU 0 goes on serving. [`after_panic`] gives the CPU that panicked a session of its own, which
-//! waits for no lock.
+//! It stands on the core, the package `hyp`, which does not know it: [`init`] hands the core a [`Console`], whose functions
+//! are the ways in. [`receive`](Console::receive) serves the interrupts. [`attend`](Console::attend) answers questions about
+//! a vCPU and keeps its CPU here while `stop` is in force; CPU 0 goes on serving. [`after_panic`](Console::after_panic)
+//! gives the CPU that panicked a session of its own, which waits for no lock.
 //!
 //! | module | part |
 //! |---|---|
@@ -31,11 +32,17 @@
 //! | [`pace`] | when the next step is due |
 //! | [`system`] | what commands reach of the machine |
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
 mod audit;
 mod commands;
 mod dump;
 mod error;
 mod halt;
+mod inspect;
 mod output;
 mod pace;
 mod reader;
@@ -55,17 +62,17 @@ mod walks;
 
 use core::fmt::{self, Write};
 
-use spin::Mutex;
-
-use crate::{
+use hyp::{
     arch::barrier,
+    console::{self, Console},
     dev::uart,
-    inspect, interrupts,
     nested::timer,
     panic,
     vcpu::{VCpu, context::GuestFrame},
     vm::Vm,
 };
+use spin::Mutex;
+
 use session::Session;
 use system::System;
 use terminal::Terminal;
@@ -78,18 +85,34 @@ static SESSION: Mutex<Session> = Mutex::new(Session::new());
 /// The session after a panic. The other one may be locked for good, in the middle of anything.
 static LAST_SESSION: Mutex<Session> = Mutex::new(Session::new());
 
-/// Opens the console, once the UART is up.
+/// Opens the console, once the UART is up, and hands it to the core.
 pub fn init() {
+    console::install(&DebugConsole);
     SESSION.lock().open(&mut Terminal::Shared);
     pace::listen(&mut Terminal::Shared);
 }
 
-/// Serves the interrupts of the debug UART and of the console's timer: takes in what was typed and does the next step of
-/// what was asked.
-///
-/// To be called on CPU 0 with no lock held. Afterwards neither asserts its interrupt, unless something just arrived.
-pub fn receive(vcpu: &mut VCpu) {
-    serve(vcpu.vm);
+/// What the core knows of all this.
+struct DebugConsole;
+
+impl Console for DebugConsole {
+    /// Takes in what was typed and does the next step of what was asked.
+    fn receive(&self, vcpu: &mut VCpu) {
+        serve(vcpu.vm);
+    }
+
+    fn attend(&self, vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) {
+        inspect::serve(vcpu, frame.as_deref_mut());
+        wait_while_stopped(vcpu, frame);
+    }
+
+    fn announce(&self, news: fmt::Arguments<'_>) {
+        SESSION.lock().announce(news, &mut Terminal::Shared);
+    }
+
+    fn after_panic(&self) {
+        serve_after_panic();
+    }
 }
 
 /// One round. Says whether there was anything to do.
@@ -108,9 +131,8 @@ fn serve(vm: &'static Vm) -> bool {
 
 /// Keeps this CPU at EL2 while `stop` is in force, or for good once another CPU has panicked.
 ///
-/// To be called with no lock held. No interrupt is acknowledged in here, so none is lost: what becomes pending is taken
-/// when the guest goes on. `frame` is the guest's, `None` while the vCPU is off.
-pub fn wait_while_stopped(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) {
+/// No interrupt is acknowledged in here, so none is lost: what becomes pending is taken when the guest goes on.
+fn wait_while_stopped(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) {
     if panic::has_panicked() {
         rest_after_panic(vcpu, frame);
     }
@@ -136,21 +158,12 @@ fn rest_after_panic(vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) -> ! {
     }
 }
 
-/// Prints a line that nobody asked for, above the line being typed.
-pub fn announce(news: fmt::Arguments<'_>) {
-    SESSION.lock().announce(news, &mut Terminal::Shared);
-}
-
 /// Serves the console for ever on the CPU that panicked; read-only, and without waiting for any lock. Returns only if
 /// there is nothing to serve it with.
-pub fn after_panic() {
+fn serve_after_panic() {
     let (Some(uart), Some(vm), Some(mut session)) = (uart::without_lock(), Vm::get(), LAST_SESSION.try_lock()) else {
         return;
     };
-    // The others notice at their next exit, which this brings about.
-    for cpu in 0..vm.machine.cpus.len() {
-        vm.gic.send_sgi(cpu, interrupts::KICK);
-    }
     let mut terminal = Terminal::Own(uart);
     let system = System::after_panic(vm);
     let _ = writeln!(

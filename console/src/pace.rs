@@ -4,11 +4,12 @@
 //! as that took, with the UART's interrupt off, and is then called by the EL2 virtual timer, which nothing else uses.
 //! So neither a long dump nor a flood of input can starve the vCPU of this CPU.
 
-use super::terminal::Terminal;
-use crate::{
+use hyp::{
     arch::sysreg::{CNTFRQ_EL0, CNTHV_CTL, CNTHV_CVAL_EL2, Readable},
     nested::timer,
 };
+
+use super::terminal::Terminal;
 
 /// The shortest rest, as a part of a second: 100 µs.
 const REST_MIN: u64 = 10_000;

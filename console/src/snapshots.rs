@@ -6,6 +6,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{fmt::Write, ops::Range};
 
+use hyp::mm::heap;
 use spin::{Mutex, MutexGuard};
 use vmsa::{
     Found,
@@ -22,7 +23,6 @@ use super::{
     tables::NAME_BYTES,
     text::Text,
 };
-use crate::mm::heap;
 
 /// Entries read while the lock is held.
 const BATCH: usize = 64;

@@ -2,12 +2,12 @@
 
 use alloc::boxed::Box;
 
+use hyp::{shadow_mmu::Mmu, vm::Vm};
 use shadow::{Shadow, SlotId};
 use spin::MutexGuard;
 use vgic::Vgic;
 
 use super::error::CommandError;
-use crate::{shadow_mmu::Mmu, vm::Vm};
 
 /// The machine, and whether it still works.
 #[derive(Clone, Copy)]

@@ -9,6 +9,10 @@
 
 use core::{fmt, ops::Range};
 
+use hyp::{
+    mm::{self, phys, stage1},
+    shadow_mmu::{self, Mmu},
+};
 use shadow::{FindError, Shadow, ShadowKey, SlotId};
 use syndrome::regs::hcr_el2;
 use vmsa::{
@@ -19,11 +23,7 @@ use vmsa::{
 };
 
 use super::{error::CommandError, system::System};
-pub use crate::mm::phys::GuestRam;
-use crate::{
-    mm::{self, phys, stage1},
-    shadow_mmu::{self, Mmu},
-};
+pub use hyp::mm::phys::GuestRam;
 
 /// Levels and input address bits of EL2's stage 1.
 const EL2_LEVELS: u32 = 4;

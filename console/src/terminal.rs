@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use crate::dev::uart::{self, Uart};
+use hyp::dev::uart::{self, Uart};
 
 /// How the UART is reached. Text goes out whole: what another CPU logs comes before or after it.
 pub enum Terminal {

@@ -6,6 +6,12 @@
 
 use core::{cell::Cell, fmt};
 
+use hyp::{
+    arch::features,
+    mm::PAGE_BYTES,
+    shadow_mmu::{self, Mmu},
+    vcpu::{Context, context::El1Registers},
+};
 use shadow::{ShadowKey, explain::NestedStage2};
 use syndrome::{e2h0, regs::hcr_el2, vncr};
 use vmsa::{
@@ -15,13 +21,7 @@ use vmsa::{
 };
 
 use super::tables::{GuestRam, guest_limits};
-use crate::{
-    arch::features,
-    inspect::Snapshot,
-    mm::PAGE_BYTES,
-    shadow_mmu::{self, Mmu},
-    vcpu::{Context, context::El1Registers},
-};
+use crate::inspect::Snapshot;
 
 /// Which of a vCPU's stages 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,11 @@ mod view;
 
 use core::fmt;
 
+use hyp::{
+    arch::{features, sysreg::*},
+    mm,
+    vm::Vm,
+};
 use shadow::{
     Access,
     explain::{
@@ -27,11 +32,6 @@ use super::{
     error::CommandError,
     system::System,
     tables::{CarveOut, Context, GuestRam, guest_limits, host_config},
-};
-use crate::{
-    arch::{features, sysreg::*},
-    mm,
-    vm::Vm,
 };
 
 /// Where stage 2 of L1 comes from, in rows.

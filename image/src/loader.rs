@@ -5,13 +5,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use machine::{
-    BLOB_ALIGN, HEADER_BYTES, ImageHeader, LoadError, Machine, MachineError, Payload, Plan, blob_bytes, l1_tree,
-};
-
-use crate::{
+use hyp::{
     layout,
     mm::{CarveOut, phys},
+};
+use machine::{
+    BLOB_ALIGN, HEADER_BYTES, ImageHeader, LoadError, Machine, MachineError, Payload, Plan, blob_bytes, l1_tree,
 };
 
 /// Where QEMU leaves the device tree when it loads an ELF and passes no address: the start of RAM.

@@ -5,43 +5,35 @@
 
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "the image drives the hardware; each use says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "boot takes the hardware into use; each use says why it is sound"
+)]
 
 extern crate alloc;
 
-mod arch;
-mod boot;
-mod console;
-mod dev;
-mod exits;
-mod inspect;
-mod interrupts;
-mod layout;
+mod entry;
 mod loader;
-mod mm;
-mod nested;
-mod panic;
-mod psci;
-mod shadow_mmu;
-mod trace;
-mod trap;
-mod unhandled;
-mod vcpu;
-mod vm;
 
 use alloc::boxed::Box;
 use core::fmt;
 
+use hyp::{
+    arch::{features, percpu},
+    dev, interrupts,
+    layout::CPU_COUNT_MAX,
+    mm::{self, CarveOut, frames, heap, phys, stage1},
+    nested, psci,
+    shadow_mmu::Mmu,
+    trace,
+    vcpu::{VCpu, vncr::VncrPage},
+    vm::Vm,
+};
 use machine::{Machine, Options};
 use spin::Mutex;
 
-use arch::{features, percpu};
-use layout::CPU_COUNT_MAX;
+use entry::secondary_entry_point;
 use loader::Survey;
-use mm::{CarveOut, frames, heap, phys, stage1};
-use shadow_mmu::Mmu;
-use vcpu::{VCpu, vncr::VncrPage};
-use vm::Vm;
 
 /// vCPUs waiting to be picked up by their CPUs.
 static VCPUS: Mutex<[Option<&'static mut VCpu>; CPU_COUNT_MAX]> = Mutex::new([const { None }; CPU_COUNT_MAX]);
@@ -137,7 +129,7 @@ fn start_secondaries(vm: &Vm) {
                 format_args!("CPU {cpu} has no redistributor in the GIC"),
             );
         }
-        if let Err(error) = psci::start_cpu(*affinity, cpu) {
+        if let Err(error) = psci::start_cpu(*affinity, secondary_entry_point(), cpu) {
             fail(Some(&vm.machine), format_args!("CPU {cpu} does not start: {error}"));
         }
     }

@@ -9,6 +9,7 @@ use core::{
     ops::Range,
 };
 
+use hyp::mm::{self, frames};
 use vmsa::{
     Enter,
     ptdump::{Descriptor, Meaning},
@@ -16,14 +17,11 @@ use vmsa::{
 
 use super::{BATCH, certain};
 use crate::{
-    console::{
-        commands::{Output, Progress},
-        error::CommandError,
-        system::System,
-        tables::{NAME_BYTES, Table, Version},
-        text::Text,
-    },
-    mm::{self, frames},
+    commands::{Output, Progress},
+    error::CommandError,
+    system::System,
+    tables::{NAME_BYTES, Table, Version},
+    text::Text,
 };
 
 /// Going over one table.

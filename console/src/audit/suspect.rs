@@ -2,6 +2,11 @@
 
 use core::fmt::{self, Write};
 
+use hyp::{
+    arch::sysreg::{CNTFRQ_EL0, Readable},
+    mm::{self, phys},
+    nested::timer,
+};
 use shadow::{Finding, Ground, GuestStage2, Lint, LintFinding, Past, Shadow, Verdict, explain::Place};
 use syndrome::SysReg;
 use vmsa::{
@@ -12,17 +17,12 @@ use wire::Hex;
 
 use super::BATCH;
 use crate::{
-    arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{
-        commands::Output,
-        error::CommandError,
-        halt,
-        system::System,
-        tables::{CarveOut, Context, GuestRam, guest_limits, host_config},
-        text::Text,
-    },
-    mm::{self, phys},
-    nested::timer,
+    commands::Output,
+    error::CommandError,
+    halt,
+    system::System,
+    tables::{CarveOut, Context, GuestRam, guest_limits, host_config},
+    text::Text,
 };
 
 /// A suspect must stay one for this part of a second.

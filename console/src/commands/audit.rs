@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::{Entry, Task, ptdump};
-use crate::console::{
+use crate::{
     audit::{Audit, Scope},
     error::CommandError,
     system::System,

@@ -1,7 +1,7 @@
 //! `cont`: the end of `stop`.
 
 use super::{Entry, Task};
-use crate::console::{error::CommandError, halt, system::System};
+use crate::{error::CommandError, halt, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, sync::Arc};
 
 use super::{Entry, Output, Progress, Task, snap};
-use crate::console::{
+use crate::{
     error::CommandError,
     snapshots::{Comparison, Look, Snapshots, Taking},
     system::System,

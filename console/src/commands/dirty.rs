@@ -6,15 +6,13 @@
 
 use core::{fmt::Write, ops::Range};
 
+use hyp::mm::frames;
 use shadow::{Cut, DirtyLog, SlotId, Writers};
 use vmsa::{Granule, Ipa};
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    console::{error::CommandError, system::System},
-    mm::frames,
-};
+use crate::{error::CommandError, system::System};
 
 /// `dirty`
 pub const ENTRY: Entry = Entry {

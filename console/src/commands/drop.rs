@@ -6,7 +6,7 @@
 use vmsa::{EntryKind, Ipa};
 
 use super::{Entry, Output, Progress, Task, ptdump};
-use crate::console::{
+use crate::{
     error::CommandError,
     system::System,
     tables::{Context, Table},

@@ -2,15 +2,15 @@
 
 use core::fmt::{self, Write};
 
-use syndrome::{SysReg, esr::ec};
-
-use super::{Entry, Output, Progress, Task};
-use crate::{
+use hyp::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, system::System, text::Text},
     exits::{self, Count, ExitCounters, INTERRUPT, Party},
     unhandled,
 };
+use syndrome::{SysReg, esr::ec};
+
+use super::{Entry, Output, Progress, Task};
+use crate::{error::CommandError, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

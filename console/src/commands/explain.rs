@@ -5,7 +5,7 @@ use shadow::Access;
 use vmsa::stage1::AccessKind;
 
 use super::{Entry, Output, Progress, Task, ptdump};
-use crate::console::{
+use crate::{
     error::CommandError,
     system::System,
     tables::Table,

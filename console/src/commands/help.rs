@@ -1,7 +1,7 @@
 //! `help`: what there is.
 
 use super::{COMMANDS, Entry, Output, Progress, Task};
-use crate::console::{error::CommandError, system::System};
+use crate::{error::CommandError, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

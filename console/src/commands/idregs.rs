@@ -6,6 +6,7 @@
 
 use core::fmt::{self, Write};
 
+use hyp::{arch::sysreg::read_id_register, vcpu::vncr::VncrPage};
 use syndrome::{
     SysReg,
     idreg::{self, Offer},
@@ -15,11 +16,7 @@ use syndrome::{
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    arch::sysreg::read_id_register,
-    console::{error::CommandError, registers::NAME_BYTES, system::System, text::Text},
-    vcpu::vncr::VncrPage,
-};
+use crate::{error::CommandError, registers::NAME_BYTES, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

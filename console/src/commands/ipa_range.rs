@@ -1,7 +1,7 @@
 //! `ipa_range`: what Linux's debugfs file of that name says.
 
 use super::{Entry, Task, ptdump};
-use crate::console::{error::CommandError, system::System, tables::Table};
+use crate::{error::CommandError, system::System, tables::Table};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

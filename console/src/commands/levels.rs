@@ -1,7 +1,7 @@
 //! `levels`: what Linux's debugfs file `stage2_levels` says.
 
 use super::{Entry, Task, ptdump};
-use crate::console::{error::CommandError, system::System, tables::Table};
+use crate::{error::CommandError, system::System, tables::Table};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

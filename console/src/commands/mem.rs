@@ -7,6 +7,7 @@
 //! read: what is a device answers a read with an effect.
 
 use console_core::parse_number;
+use hyp::mm::{self, phys};
 use vmsa::{
     EntryKind, GuestVa, Ipa, L1, Pa, ReadTable,
     stage1::{self, AccessKind},
@@ -16,14 +17,11 @@ use wire::{Hex, WORDS};
 
 use super::{Entry, Output, Progress, Task};
 use crate::{
-    console::{
-        error::CommandError,
-        system::System,
-        tables::{CarveOut, Context, GuestRam, Table, host_config},
-        translation::{Stage1Name, Translation, Which},
-    },
+    error::CommandError,
     inspect::{Inquiry, Request},
-    mm::{self, phys},
+    system::System,
+    tables::{CarveOut, Context, GuestRam, Table, host_config},
+    translation::{Stage1Name, Translation, Which},
 };
 
 /// The command.

@@ -1,7 +1,7 @@
 //! `panic`: gnomon's own end, to see what is left to be seen after it.
 
 use super::{Entry, Task};
-use crate::console::{error::CommandError, system::System};
+use crate::{error::CommandError, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -1,10 +1,9 @@
 //! `poweroff`: the end of the machine.
 
+use hyp::psci;
+
 use super::{Entry, Task};
-use crate::{
-    console::{error::CommandError, system::System},
-    psci,
-};
+use crate::{error::CommandError, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use console_core::parse_range;
 
 use super::{Entry, Output, Progress, Task};
-use crate::console::{
+use crate::{
     dump::{Dump, Style, Wishes},
     error::CommandError,
     spaces::Source,

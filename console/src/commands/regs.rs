@@ -5,6 +5,7 @@
 use core::fmt;
 
 use console_core::parse_number;
+use hyp::vcpu::Context;
 use syndrome::{
     register::{self, Register},
     regs::pstate,
@@ -13,14 +14,11 @@ use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
 use crate::{
-    console::{
-        error::CommandError,
-        registers::{self, Valued},
-        round::Round,
-        system::System,
-    },
+    error::CommandError,
     inspect::{Inquiry, Request, Snapshot},
-    vcpu::Context,
+    registers::{self, Valued},
+    round::Round,
+    system::System,
 };
 
 /// The command.

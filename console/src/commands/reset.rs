@@ -4,12 +4,10 @@
 //! with it: that takes a few million instructions. Before that the shadows are torn down, once and by the pool that owns
 //! them, and what was their memory is counted: if not every frame is back, gnomon has lost one, and says so.
 
+use hyp::{mm::frames, psci};
+
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    console::{error::CommandError, halt, system::System},
-    mm::frames,
-    psci,
-};
+use crate::{error::CommandError, halt, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -1,7 +1,7 @@
 //! `set`: how the console answers.
 
 use super::{Entry, Task};
-use crate::console::{error::CommandError, system::System};
+use crate::{error::CommandError, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -2,15 +2,12 @@
 
 use core::fmt::{self, Write};
 
+use hyp::{mm::frames, shadow_mmu::SHADOWS_MAX};
 use shadow::{Shadow, ShadowKey, SlotId};
 use vmsa::Level;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    console::{error::CommandError, system::System, text::Text},
-    mm::frames,
-    shadow_mmu::SHADOWS_MAX,
-};
+use crate::{error::CommandError, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

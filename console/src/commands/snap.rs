@@ -5,7 +5,7 @@ use core::fmt::Write;
 use console_core::parse_range;
 
 use super::{Entry, Output, Progress, Task, ptdump};
-use crate::console::{
+use crate::{
     error::CommandError,
     snapshots::{LABEL_BYTES, Snapshots, Taking},
     spaces::Source,

@@ -1,7 +1,7 @@
 //! `stop`: all vCPUs frozen, for an exact picture.
 
 use super::{Entry, Output, Progress, Task};
-use crate::console::{error::CommandError, halt, system::System};
+use crate::{error::CommandError, halt, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

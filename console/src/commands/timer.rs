@@ -2,17 +2,16 @@
 
 use core::fmt;
 
+use hyp::{
+    arch::sysreg::{CNTFRQ_EL0, Readable},
+    nested::timer::intid,
+    vcpu::Context,
+};
 use vtimer::Timer;
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, round::Round, system::System},
-    inspect::Snapshot,
-    nested::timer::intid,
-    vcpu::Context,
-};
+use crate::{error::CommandError, inspect::Snapshot, round::Round, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

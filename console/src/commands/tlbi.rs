@@ -3,16 +3,16 @@
 use core::fmt::{self, Write};
 
 use console_core::parse_number;
+use hyp::{
+    arch::sysreg::{CNTFRQ_EL0, Readable},
+    nested::timer,
+};
 use shadow::{IpaOperand, RangeOperand, Tlbi, Ttl};
 use syndrome::SysReg;
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, system::System, text::Text},
-    nested::timer,
-};
+use crate::{error::CommandError, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

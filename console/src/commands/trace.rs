@@ -2,15 +2,15 @@
 
 use core::fmt::Write;
 
-use trace::{Entry as Recorded, Event};
-
-use super::{Entry, Output, Progress, Task};
-use crate::{
+use hyp::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{error::CommandError, system::System, text::Text},
     layout::CPU_COUNT_MAX,
     trace as recorder,
 };
+use trace::{Entry as Recorded, Event};
+
+use super::{Entry, Output, Progress, Task};
+use crate::{error::CommandError, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -10,10 +10,7 @@ use vgic::{InterruptState, ListRegister, Vgic, VirtualInterface, ich, lr::State,
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    console::{error::CommandError, round::Round, system::System},
-    inspect::Snapshot,
-};
+use crate::{error::CommandError, inspect::Snapshot, round::Round, system::System};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

@@ -5,14 +5,12 @@
 
 use core::fmt::{self, Write};
 
+use hyp::vcpu::vncr::VncrPage;
 use syndrome::vncr::{self, Slot};
 use wire::Hex;
 
 use super::{Entry, Output, Progress, Task};
-use crate::{
-    console::{error::CommandError, registers::NAME_BYTES, system::System, text::Text},
-    vcpu::vncr::VncrPage,
-};
+use crate::{error::CommandError, registers::NAME_BYTES, system::System, text::Text};
 
 /// The command.
 pub const ENTRY: Entry = Entry {

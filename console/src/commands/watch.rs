@@ -3,17 +3,17 @@
 use alloc::{boxed::Box, sync::Arc};
 
 use console_core::parse_range;
+use hyp::{
+    arch::sysreg::{CNTFRQ_EL0, Readable},
+    nested::timer,
+};
 
 use super::{Entry, Output, Progress, Task, ptdump};
 use crate::{
-    arch::sysreg::{CNTFRQ_EL0, Readable},
-    console::{
-        error::CommandError,
-        snapshots::{Comparison, Look, Taking},
-        spaces::Source,
-        system::System,
-    },
-    nested::timer,
+    error::CommandError,
+    snapshots::{Comparison, Look, Taking},
+    spaces::Source,
+    system::System,
 };
 
 /// The command.

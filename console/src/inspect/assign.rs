@@ -6,16 +6,7 @@
 
 use core::fmt;
 
-use syndrome::{
-    SysReg,
-    exception::{self, IllegalReturn},
-    register::{self, Home, Register},
-    regs::pstate,
-    vncr,
-};
-use vtimer::WRITABLE;
-
-use crate::{
+use hyp::{
     arch::sysreg::*,
     interrupts,
     nested::pmu,
@@ -24,6 +15,14 @@ use crate::{
         context::{El1Registers, GuestFrame},
     },
 };
+use syndrome::{
+    SysReg,
+    exception::{self, IllegalReturn},
+    register::{self, Home, Register},
+    regs::pstate,
+    vncr,
+};
+use vtimer::WRITABLE;
 
 /// Bits of the processor state that exist for L1 and its guest.
 const PSTATE: u64 = pstate::NZCV

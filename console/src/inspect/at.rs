@@ -1,6 +1,6 @@
 //! `AT` on behalf of the console.
 
-use crate::{
+use hyp::{
     arch::{
         at::{self, Stage12},
         barrier,

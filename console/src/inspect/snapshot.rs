@@ -5,16 +5,7 @@
 //! registers and [`Snapshot::guest`] its guest's EL1 registers, whoever runs. [`Snapshot::page`] is the VNCR page as it
 //! lies in memory, where the guest's registers are out of date while the guest runs.
 
-use shadow::{ShadowKey, SlotId};
-use syndrome::{
-    SysReg, exception,
-    register::{self, Home, Register},
-    vncr,
-};
-use vgic::VirtualInterface;
-use vtimer::Timer;
-
-use crate::{
+use hyp::{
     arch::sysreg::*,
     interrupts,
     nested::timer::{self, Timers},
@@ -23,6 +14,14 @@ use crate::{
         context::{El1Registers, GuestFrame},
     },
 };
+use shadow::{ShadowKey, SlotId};
+use syndrome::{
+    SysReg, exception,
+    register::{self, Home, Register},
+    vncr,
+};
+use vgic::VirtualInterface;
+use vtimer::Timer;
 
 /// All registers of a vCPU, taken on its CPU while the guest did not run.
 #[derive(Clone, Debug)]

@@ -25,14 +25,12 @@ use super::{
     walk,
 };
 use crate::{
-    console::{
-        commands::{Output, Progress},
-        error::CommandError,
-        system::System,
-        tables::GuestRam,
-        translation::{Translation, Which},
-    },
+    commands::{Output, Progress},
+    error::CommandError,
     inspect::{Inquiry, Request},
+    system::System,
+    tables::GuestRam,
+    translation::{Translation, Which},
 };
 
 /// How often a difference between the hardware and the tables is looked at before it is believed.

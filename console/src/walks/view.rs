@@ -1,5 +1,6 @@
 //! A vCPU's translation at one moment, as the walks of a virtual address need it.
 
+use hyp::{arch::at::Stage12, mm::phys, vcpu::Context};
 use shadow::{
     ShadowKey,
     explain::{Expected, Loaded, Situation, expect},
@@ -12,16 +13,11 @@ use vmsa::{
 
 use super::look_in;
 use crate::{
-    arch::at::Stage12,
-    console::{
-        error::CommandError,
-        system::System,
-        tables::{CarveOut, host_config},
-        translation::{Translation, Which},
-    },
+    error::CommandError,
     inspect::Snapshot,
-    mm::phys,
-    vcpu::Context,
+    system::System,
+    tables::{CarveOut, host_config},
+    translation::{Translation, Which},
 };
 
 /// A vCPU's translation at one moment.

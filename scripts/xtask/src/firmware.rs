@@ -28,6 +28,9 @@ pub struct Firmware {
 /// The package that is gnomon.
 pub const GNOMON: &str = "gnomon";
 
+/// The packages that are for nothing but the machine: that one, and what it is made of.
+pub const IMAGE_PACKAGES: [&str; 3] = [GNOMON, "hyp", "console"];
+
 /// gnomon's raw image is never larger.
 const IMAGE_BYTES_MAX: u64 = 512 << 10;
 

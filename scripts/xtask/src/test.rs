@@ -88,17 +88,7 @@ impl Session<'_> {
             status(cargo(project, &["fmt", "--all", "--check"]))
         });
         self.step("lints, host", |project| {
-            status(cargo(
-                project,
-                &[
-                    "clippy",
-                    "--quiet",
-                    "--workspace",
-                    "--exclude",
-                    "gnomon",
-                    "--all-targets",
-                ],
-            ))
+            status(on_host(project, &["clippy", "--quiet", "--all-targets"]))
         });
         self.step("lints, firmware", |project| {
             let mut tally = Tally::default();
@@ -110,25 +100,13 @@ impl Session<'_> {
             Ok(tally)
         });
         self.step("documentation", |project| {
-            let mut command = cargo(
-                project,
-                &["doc", "--quiet", "--workspace", "--exclude", "gnomon", "--no-deps"],
-            );
+            let mut command = on_host(project, &["doc", "--quiet", "--no-deps"]);
             command.env("RUSTDOCFLAGS", "-D warnings");
             status(command)
         });
         self.step("host tests", |project| {
-            let arguments = [
-                "test",
-                "--quiet",
-                "--workspace",
-                "--exclude",
-                "gnomon",
-                "--exclude",
-                SYSTEM_TESTS,
-                "--no-fail-fast",
-            ];
-            counted(cargo(project, &arguments))
+            let arguments = ["test", "--quiet", "--exclude", SYSTEM_TESTS, "--no-fail-fast"];
+            counted(on_host(project, &arguments))
         });
         self.step("host tests of the system tests' readers", |project| {
             counted(cargo(project, &["test", "--quiet", "--package", SYSTEM_TESTS, "--lib"]))
@@ -176,6 +154,16 @@ impl Session<'_> {
 fn cargo(project: &Project, arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(project.root()).args(arguments);
+    command
+}
+
+/// The same for all packages but those that are gnomon, which no host can compile.
+fn on_host(project: &Project, arguments: &[&str]) -> Command {
+    let mut command = cargo(project, arguments);
+    command.arg("--workspace");
+    for package in firmware::IMAGE_PACKAGES {
+        command.args(["--exclude", package]);
+    }
     command
 }
 
