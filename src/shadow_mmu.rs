@@ -6,7 +6,7 @@
 
 mod logging;
 
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, vec};
 use core::ops::Range;
 
 use shadow::{
@@ -18,7 +18,7 @@ use syndrome::{
 };
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{Mapping, OutOfTables, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory},
+    stage2::{OutOfTables, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory},
 };
 
 pub use logging::{is_there, write_by_l1};
@@ -46,7 +46,7 @@ pub struct Mmu {
     /// L2 IPA to PA, one for each stage 2 that L1 uses.
     pub shadows: Box<ShadowPool<SHADOWS_MAX>>,
     /// L1's RAM.
-    ram: Vec<Range<u64>>,
+    ram: &'static phys::Banks,
 }
 
 impl Mmu {
@@ -75,7 +75,7 @@ impl Mmu {
         Ok(Self {
             host,
             shadows,
-            ram: ram.to_vec(),
+            ram: phys::guest_ram(),
         })
     }
 
@@ -98,7 +98,11 @@ impl Mmu {
 
     /// Runs `f` with the pool and what it needs of the rest.
     pub fn with_shadows<T>(&mut self, f: impl FnOnce(&mut ShadowPool<SHADOWS_MAX>, &mut Env<'_>) -> T) -> T {
-        f(&mut self.shadows, &mut Env { host: &self.host })
+        let mut env = Env {
+            host: &self.host,
+            ram: self.ram,
+        };
+        f(&mut self.shadows, &mut env)
     }
 }
 
@@ -209,7 +213,8 @@ struct LiveHost {
 /// What the pool needs: table frames, L1's memory, the host stage 2, TLB maintenance.
 pub struct Env<'a> {
     /// L1 IPA to PA.
-    pub host: &'a Stage2Table,
+    host: &'a Stage2Table,
+    ram: &'static phys::Banks,
 }
 
 macro_rules! table_memory {
@@ -267,7 +272,12 @@ impl Stage2Tlb for LiveHost {
 impl ShadowEnv for Env<'_> {
     #[inline(always)]
     fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
-        phys::read_guest(at)
+        self.ram.words().read(at)
+    }
+
+    #[inline(always)]
+    fn l1_tables(&self) -> impl ReadTable<L1> {
+        self.ram.words()
     }
 
     fn compare_exchange_l1(&mut self, at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
@@ -275,8 +285,8 @@ impl ShadowEnv for Env<'_> {
     }
 
     #[inline(always)]
-    fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
-        self.host.translate(at, self)
+    fn host_leaf(&self, at: Ipa<L1>) -> Result<RawLeaf<Phys>, Stage2Fault> {
+        self.host.translate_to_leaf(at, self)
     }
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {

@@ -17,18 +17,78 @@ use vmsa::{Ipa, L1, Pa, ReadTable, Unreadable};
 use super::PAGE_BYTES;
 use crate::arch::cache;
 
-/// L1's RAM: what [`read_guest`] and its siblings reach. One contiguous range per bank.
+/// L1's RAM: what [`read_guest`] and its siblings reach.
 static GUEST_RAM: Once<Banks> = Once::new();
+static NO_RAM: Banks = Banks {
+    banks: [const { 0..0 }; RAM_BANKS_MAX],
+};
 
-#[derive(Clone, Debug, Default)]
-struct Banks {
+/// Where L1's RAM is: one contiguous range per bank, which begins and ends at pages.
+#[derive(Clone, Debug)]
+pub struct Banks {
     banks: [Range<u64>; RAM_BANKS_MAX],
+}
+
+impl Banks {
+    /// Each of them; some may be empty.
+    pub fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.banks.iter()
+    }
+
+    /// Whether `at` is an aligned word of L1's RAM.
+    fn has_word(&self, at: Ipa<L1>) -> bool {
+        // L1's IPA equals the PA.
+        at.is_aligned(8) && self.iter().any(|bank| bank.contains(&at.bits()))
+    }
+
+    /// To read many words of it.
+    #[inline(always)]
+    pub fn words(&'static self) -> Words {
+        let first = &self.banks[0];
+        Words {
+            start: first.start,
+            bytes: first.end.wrapping_sub(first.start),
+            banks: self,
+        }
+    }
+}
+
+/// Words of L1's RAM, of which most often there is one bank: its limits are at hand.
+pub struct Words {
+    start: u64,
+    bytes: u64,
+    banks: &'static Banks,
+}
+
+impl Words {
+    #[cold]
+    fn is_in_any_bank(&self, at: Ipa<L1>) -> bool {
+        self.banks.has_word(at)
+    }
+}
+
+impl ReadTable<L1> for Words {
+    #[inline(always)]
+    fn read(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
+        let is_in_first = at.bits().wrapping_sub(self.start) < self.bytes && at.is_aligned(8);
+        if !is_in_first && !self.is_in_any_bank(at) {
+            return Err(Unreadable);
+        }
+        // SAFETY: just checked. There are no other banks than those that `set_guest_ram` was told of.
+        Ok(unsafe { guest_word(at) }.load(Ordering::Acquire))
+    }
+}
+
+/// L1's RAM; none before [`set_guest_ram`].
+#[inline(always)]
+pub fn guest_ram() -> &'static Banks {
+    GUEST_RAM.get().unwrap_or(&NO_RAM)
 }
 
 /// Says which RAM is L1's. Later calls have no effect.
 pub fn set_guest_ram(banks: &[Range<u64>]) {
     GUEST_RAM.call_once(|| {
-        let mut ram = Banks::default();
+        let mut ram = NO_RAM.clone();
         for (slot, bank) in ram.banks.iter_mut().zip(banks) {
             *slot = bank.clone();
         }
@@ -40,9 +100,7 @@ pub fn set_guest_ram(banks: &[Range<u64>]) {
 #[inline]
 pub fn is_guest_ram(pa: u64, bytes: u64) -> bool {
     let Some(end) = pa.checked_add(bytes) else { return false };
-    GUEST_RAM
-        .get()
-        .is_some_and(|ram| ram.banks.iter().any(|bank| bank.start <= pa && end <= bank.end))
+    guest_ram().iter().any(|bank| bank.start <= pa && end <= bank.end)
 }
 
 /// Reads a word of a table frame.
@@ -80,19 +138,11 @@ pub fn zero_page(at: Pa) {
     }
 }
 
-/// Whether `at` is an aligned word of L1's RAM.
-#[inline(always)]
-fn is_guest_word(at: Ipa<L1>) -> bool {
-    // L1's IPA equals the PA. Banks begin and end at pages.
-    let ram = GUEST_RAM.get();
-    at.is_aligned(8) && ram.is_some_and(|ram| ram.banks.iter().any(|bank| bank.contains(&at.bits())))
-}
-
 /// A word of L1's RAM.
 ///
 /// # Safety
 ///
-/// [`is_guest_word`].
+/// [`Banks::has_word`].
 unsafe fn guest_word(at: Ipa<L1>) -> &'static AtomicU64 {
     // SAFETY: mapped RAM of the guest, aligned, never part of a Rust object of ours; atomics allow for the guest's
     // own concurrent accesses.
@@ -100,13 +150,8 @@ unsafe fn guest_word(at: Ipa<L1>) -> &'static AtomicU64 {
 }
 
 /// Reads an aligned word of L1's RAM.
-#[inline(always)]
 pub fn read_guest(at: Ipa<L1>) -> Result<u64, Unreadable> {
-    if !is_guest_word(at) {
-        return Err(Unreadable);
-    }
-    // SAFETY: just checked.
-    Ok(unsafe { guest_word(at) }.load(Ordering::Acquire))
+    guest_ram().words().read(at)
 }
 
 /// L1's RAM, where its tables are.
@@ -120,7 +165,7 @@ impl ReadTable<L1> for GuestRam {
 
 /// Replaces a word of L1's RAM if it is still `old`; says whether it was.
 pub fn compare_exchange_guest(at: Ipa<L1>, old: u64, new: u64) -> Result<bool, Unreadable> {
-    if !is_guest_word(at) {
+    if !guest_ram().has_word(at) {
         return Err(Unreadable);
     }
     // SAFETY: just checked.

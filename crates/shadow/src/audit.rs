@@ -14,7 +14,7 @@ use crate::{
 use core::fmt;
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, visit, walk},
+    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, visit, walk_steps},
 };
 
 /// What is wrong with a shadow leaf.
@@ -113,7 +113,7 @@ fn translate(
         return Ok(identity(ipa));
     }
     let config = Stage2Config::from_registers(key.vtcr(), key.vttbr(), &guest.limits)?;
-    let mapping = walk(&config, ipa, &GuestTables(env))?;
+    let mapping = walk_steps(&config, ipa, &GuestTables(env), &mut |_| {})?;
     if mapping.attrs.af {
         Ok(mapping)
     } else {

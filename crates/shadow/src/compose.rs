@@ -5,7 +5,7 @@
 
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, MemType, Stage2Attrs},
+    stage2::{Mapping, RawLeaf, Stage2Attrs, Stage2Desc, combined},
 };
 
 /// A leaf of a shadow.
@@ -42,12 +42,45 @@ pub fn compose(l2: Ipa<L2>, guest: &Mapping<L1>, host: &Mapping<Phys>) -> Shadow
         level,
         attrs: Stage2Attrs {
             perms: guest.attrs.perms.and(host.attrs.perms),
-            mem: combine_mem(guest.attrs.mem, host.attrs.mem),
+            mem: guest.attrs.mem.over(host.attrs.mem),
             sh: guest.attrs.sh.max(host.attrs.sh),
             af: true,
             contiguous: false,
         },
         guest_level: guest.level,
+    }
+}
+
+/// A leaf as it is put into a shadow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewLeaf {
+    pub(crate) ia: Ipa<L2>,
+    pub(crate) level: Level,
+    pub(crate) desc: Stage2Desc,
+}
+
+impl NewLeaf {
+    /// [`compose`] on the bits of the descriptors: `guest` is read under an `HCR_EL2.FWB` of `fwb`.
+    #[inline(always)]
+    pub(crate) fn composed(l2: Ipa<L2>, guest: &RawLeaf<L1>, fwb: bool, host: &RawLeaf<Phys>) -> Self {
+        let level = level_for(guest.size.min(host.size));
+        let size = Granule::K4.entry_bytes(level);
+        let attrs = combined(guest.raw, fwb, host.raw);
+        Self {
+            ia: l2.align_down(size),
+            level,
+            desc: Stage2Desc::leaf_of_bits(level, host.output.align_down(size), attrs, guest.level.index() as u8),
+        }
+    }
+}
+
+impl From<ShadowLeaf> for NewLeaf {
+    fn from(leaf: ShadowLeaf) -> Self {
+        Self {
+            ia: leaf.ia,
+            level: leaf.level,
+            desc: Stage2Desc::leaf(leaf.level, leaf.pa, &leaf.attrs, leaf.guest_level.index() as u8),
+        }
     }
 }
 
@@ -59,27 +92,13 @@ fn level_for(size: u64) -> Level {
         .unwrap_or(Level::THREE)
 }
 
-/// The memory type of a composition: the stricter of the two.
-///
-/// Between Write-Back and "as stage 1 says" there is no stricter one; there the guest's word
-/// counts. L1 forces Write-Back when it relies on L2 not to bypass the caches, which stays true
-/// over any host memory that is cacheable.
-#[must_use]
-pub fn combine_mem(guest: MemType, host: MemType) -> MemType {
-    if host >= MemType::Stage1 {
-        guest
-    } else {
-        guest.min(host)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use vmsa::{
         Addr,
-        stage2::{Perms, Shareability},
+        stage2::{MemType, Perms, Shareability},
     };
 
     fn mapping<S>(output: u64, level: Level, size: u64, attrs: Stage2Attrs) -> Mapping<S> {
@@ -137,7 +156,7 @@ mod tests {
             (NormalWriteBack, Stage1, NormalWriteBack),
         ];
         for (guest, host, result) in table {
-            assert_eq!(combine_mem(guest, host), result, "{guest} over {host}");
+            assert_eq!(guest.over(host), result, "{guest} over {host}");
         }
     }
 
@@ -165,7 +184,35 @@ mod tests {
         })
     }
 
+    /// A leaf of any of these sizes, with any bits where descriptors have attributes.
+    fn leaf<S: std::fmt::Debug>() -> impl Strategy<Value = RawLeaf<S>> {
+        const SIZES: [(i8, u32); 7] = [(1, 30), (2, 21), (2, 25), (2, 29), (3, 12), (3, 14), (3, 16)];
+        (0..SIZES.len(), any::<u64>(), any::<u64>()).prop_map(|(index, output, bits)| {
+            let (level, shift) = SIZES[index];
+            RawLeaf {
+                output: Addr::new(output >> 16),
+                level: Level::new(level).unwrap(),
+                size: 1 << shift,
+                desc_at: Addr::new(0),
+                raw: bits & (0x7ff | 0x3ff << 50),
+            }
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_composed_on_bits_is_what_is_composed_in_words(
+            l2 in 0..1u64 << 48, guest in leaf(), fwb: bool, host in leaf()
+        ) {
+            let (l2, own) = (Ipa::new(l2), |raw| Stage2Desc::from_raw(raw));
+            let words = compose(l2, &guest.with(own(guest.raw).attrs(fwb)), &host.our_mapping());
+            let (bits, words) = (NewLeaf::composed(l2, &guest, fwb, &host), NewLeaf::from(words));
+            prop_assert_eq!((bits.ia, bits.level, bits.desc.tag()), (words.ia, words.level, words.desc.tag()));
+            prop_assert_eq!(bits.desc.attrs(true), words.desc.attrs(true));
+            let output = |leaf: NewLeaf| leaf.desc.decode::<Phys>(leaf.level, Granule::K4);
+            prop_assert_eq!(output(bits), output(words));
+        }
+
         #[test]
         fn a_leaf_never_allows_or_relaxes_more_than_either_stage(guest_attrs in attrs(), host_attrs in attrs()) {
             let guest = mapping(0x1000, Level::THREE, 0x1000, guest_attrs);

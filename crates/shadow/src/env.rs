@@ -2,7 +2,7 @@
 
 use vmsa::{
     Addr, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{Mapping, Stage2Fault, Stage2Tlb, TableMemory},
+    stage2::{RawLeaf, Stage2Fault, Stage2Tlb, TableMemory},
 };
 
 /// The world outside: memory for our tables (its supertrait), L1's memory, the host stage 2, and
@@ -17,6 +17,11 @@ pub trait ShadowEnv: TableMemory {
     /// this must never read memory that L1 may not.
     fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable>;
 
+    /// [`read_l1`](Self::read_l1) for a walk, which reads several.
+    fn l1_tables(&self) -> impl ReadTable<L1> {
+        GuestTables(self)
+    }
+
     /// Replaces the eight bytes at `at` if they are still `old`, atomically with respect to all
     /// CPUs (both little-endian numbers). Returns whether they were.
     ///
@@ -30,7 +35,7 @@ pub trait ShadowEnv: TableMemory {
     /// # Errors
     ///
     /// The fault an access of L1's would take.
-    fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault>;
+    fn host_leaf(&self, at: Ipa<L1>) -> Result<RawLeaf<Phys>, Stage2Fault>;
 
     /// Invalidates on all CPUs what was cached under the VMID of `vttbr`, the physical `VTTBR_EL2`
     /// value of a shadow, for `[ia, ia + size)`. As [`Stage2Tlb::invalidate`].
@@ -82,9 +87,9 @@ impl<E: ShadowEnv> Stage2Tlb for Scoped<'_, E> {
 }
 
 /// L1's memory as the walker of its tables reads it.
-pub(crate) struct GuestTables<'a, E>(pub(crate) &'a E);
+pub(crate) struct GuestTables<'a, E: ?Sized>(pub(crate) &'a E);
 
-impl<E: ShadowEnv> ReadTable<L1> for GuestTables<'_, E> {
+impl<E: ShadowEnv + ?Sized> ReadTable<L1> for GuestTables<'_, E> {
     #[inline(always)]
     fn read(&self, at: Addr<L1>) -> Result<u64, Unreadable> {
         self.0.read_l1(at)

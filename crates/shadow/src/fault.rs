@@ -6,15 +6,16 @@
 //! L1's own stage 2 would have faulted on goes to L1, the rest is ours.
 
 use crate::{
-    compose::{ShadowLeaf, compose},
-    env::{GuestTables, ShadowEnv},
+    compose::{NewLeaf, compose},
+    env::ShadowEnv,
     pool::ShadowPool,
     slot::{Shadow, SlotId},
 };
 use vmsa::{
-    Granule, Ipa, L1, L2, Level, Unreadable,
+    Granule, Ipa, L1, L2, Level, Pa, Unreadable,
     stage2::{
-        Mapping, MemType, Perms, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault, Stage2Limits, walk,
+        Mapping, MemType, Perms, RawLeaf, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault,
+        Stage2Limits, walk_to_leaf,
     },
 };
 
@@ -33,6 +34,16 @@ pub enum Access {
 }
 
 impl Access {
+    /// Whether `leaf` allows it.
+    #[inline(always)]
+    const fn is_allowed_by(self, leaf: Stage2Desc) -> bool {
+        match self {
+            Self::Read => leaf.is_readable(),
+            Self::Write => leaf.is_writable(),
+            Self::Execute { .. } => self.is_allowed(leaf.perms()),
+        }
+    }
+
     /// Whether `perms` allow it.
     #[must_use]
     pub const fn is_allowed(self, perms: Perms) -> bool {
@@ -112,92 +123,145 @@ impl<const N: usize> ShadowPool<N> {
         let shadow = self.live_mut(slot);
         shadow.faults += 1;
         shadow.last_use = now;
-        let mapping = match translate_by_guest(shadow, fault, guest, env) {
-            Ok(mapping) => mapping,
+        let found = match translate_by_guest(shadow, fault, guest, env) {
+            Ok(found) => found,
             Err(action) => return action,
         };
-        if !mapping.attrs.af {
-            // Setting the Access flag was a write to L1's table.
-            self.write_by_l1(mapping.desc_at, env);
+        let GuestLeaf { leaf: inner, fwb } = found;
+        if self.dirty.is_some() {
+            return self.fill_logged(slot, fault, found, env);
         }
-        let l1 = mapping.output;
-        match self.host_walk(l1, env) {
-            Ok(host) if fault.access.is_allowed(host.attrs.perms) => {
-                let leaf = compose(fault.ipa, &mapping, &host);
-                if self.dirty.is_some() {
-                    self.fill_logged(slot, fault, l1, leaf, env);
-                } else {
-                    self.fill(slot, &leaf, env);
-                }
-                FaultAction::Retry
-            }
-            _ => FaultAction::NotMemory { l1 },
+        let Ok(outer) = env.host_leaf(inner.output) else {
+            return refused(fault.access, inner.raw, inner.level, inner.output);
+        };
+        let leaf = NewLeaf::composed(fault.ipa, &inner, fwb, &outer);
+        if !fault.access.is_allowed_by(leaf.desc) {
+            return refused(fault.access, inner.raw, inner.level, inner.output);
         }
+        self.fill(slot, leaf, env);
+        FaultAction::Retry
     }
 
-    /// [`fill`](Self::fill) while writes are logged.
+    /// The rest of [`handle_fault`](Self::handle_fault) while writes are logged.
     #[cold]
     fn fill_logged(
         &mut self,
         slot: SlotId,
         fault: &ShadowFault,
-        l1: Ipa<L1>,
-        leaf: ShadowLeaf,
+        found: GuestLeaf,
         env: &mut impl ShadowEnv,
-    ) {
-        let leaf = self.log_access(slot, fault.access, fault.ipa, l1, leaf, env);
-        self.fill(slot, &leaf, env);
+    ) -> FaultAction {
+        let guest = found.mapping();
+        if !guest.attrs.af {
+            // Setting the Access flag was a write to L1's table.
+            self.write_by_l1(guest.desc_at, env);
+        }
+        match self.host_walk(guest.output, env) {
+            Ok(host) if fault.access.is_allowed(guest.attrs.perms.and(host.attrs.perms)) => {
+                let leaf = compose(fault.ipa, &guest, &host);
+                let leaf = self.log_access(slot, fault.access, fault.ipa, guest.output, leaf, env);
+                self.fill(slot, leaf.into(), env);
+                FaultAction::Retry
+            }
+            _ => refused(fault.access, guest.raw, guest.level, guest.output),
+        }
     }
 
     /// Puts `leaf` into `slot`.
     #[inline(always)]
-    fn fill(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) {
+    fn fill(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
         self.map(slot, leaf, env);
         let size = Granule::K4.entry_bytes(leaf.level);
         self.history.filled(self.clock, slot, leaf.ia, size);
     }
 }
 
-/// Translates and checks the access as L1's stage 2 does, Access flag update included.
+/// What L1's stage 2 says of an address.
+struct GuestLeaf {
+    /// With the shareability where descriptors usually have it.
+    leaf: RawLeaf<L1>,
+    /// How its memory type is encoded.
+    fwb: bool,
+}
+
+impl GuestLeaf {
+    /// Stage 2 is off.
+    fn identity(ipa: Ipa<L2>) -> Self {
+        let mapping = identity(ipa);
+        Self {
+            leaf: RawLeaf {
+                output: mapping.output,
+                level: mapping.level,
+                size: mapping.size,
+                desc_at: mapping.desc_at,
+                raw: Stage2Desc::leaf(mapping.level, Pa::new(0), &mapping.attrs, 0).raw(),
+            },
+            fwb: true,
+        }
+    }
+
+    fn mapping(&self) -> Mapping<L1> {
+        self.leaf.with(Stage2Desc::from_raw(self.leaf.raw).attrs(self.fwb))
+    }
+}
+
+/// What becomes of an `access` to `l1` that L1's leaf or the host's, or both together, do not allow. What L1's forbids is
+/// L1's to know, whatever there is behind it.
+#[cold]
+fn refused(access: Access, raw: u64, level: Level, l1: Ipa<L1>) -> FaultAction {
+    if access.is_allowed(Stage2Desc::from_raw(raw).perms()) {
+        FaultAction::NotMemory { l1 }
+    } else {
+        FaultAction::Inject(Stage2Fault::Permission(level))
+    }
+}
+
+/// Translates as L1's stage 2 does, Access flag update included, but for the permissions.
+#[inline(always)]
 fn translate_by_guest(
     shadow: &mut Shadow,
     fault: &ShadowFault,
     guest: &GuestStage2,
     env: &mut impl ShadowEnv,
-) -> Result<Mapping<L1>, FaultAction> {
+) -> Result<GuestLeaf, FaultAction> {
     let is_enabled = shadow.key.enabled();
-    let config = shadow.read_by(guest.limits);
+    let config = shadow.read_by(&guest.limits);
     if !is_enabled {
-        return Ok(identity(fault.ipa));
+        return Ok(GuestLeaf::identity(fault.ipa));
     }
     let config = config.as_ref().map_err(|fault| FaultAction::Inject(*fault))?;
-    let mapping = walk(config, fault.ipa, &GuestTables(&*env)).map_err(FaultAction::Inject)?;
-    if !mapping.attrs.af {
-        set_access_flag(config, &mapping, env)?;
+    let leaf = walk_to_leaf(config, fault.ipa, &env.l1_tables()).map_err(FaultAction::Inject)?;
+    if !Stage2Desc::from_raw(leaf.raw).has_af() {
+        set_access_flag(config, leaf.desc_at, leaf.raw, leaf.level, env)?;
     }
-    if !fault.access.is_allowed(mapping.attrs.perms) {
-        return Err(FaultAction::Inject(Stage2Fault::Permission(mapping.level)));
-    }
-    Ok(mapping)
+    Ok(GuestLeaf {
+        leaf: RawLeaf {
+            raw: config.with_own_sh(leaf.raw),
+            ..leaf
+        },
+        fwb: config.fwb,
+    })
 }
 
 /// Does what hardware does on an access to a leaf whose Access flag is clear: sets it if
 /// `VTCR_EL2.HA` says so.
-fn set_access_flag(config: &Stage2Config, mapping: &Mapping<L1>, env: &mut impl ShadowEnv) -> Result<(), FaultAction> {
+#[cold]
+fn set_access_flag(
+    config: &Stage2Config,
+    desc_at: Ipa<L1>,
+    raw: u64,
+    level: Level,
+    env: &mut impl ShadowEnv,
+) -> Result<(), FaultAction> {
     if !config.hardware_af {
-        return Err(FaultAction::Inject(Stage2Fault::AccessFlag(mapping.level)));
+        return Err(FaultAction::Inject(Stage2Fault::AccessFlag(level)));
     }
-    let old = Stage2Desc::from_raw(mapping.raw);
-    let new = old.with_af();
-    match env.compare_exchange_l1(
-        mapping.desc_at,
-        config.to_stored(old.raw()),
-        config.to_stored(new.raw()),
-    ) {
+    let new = Stage2Desc::from_raw(raw).with_af().raw();
+    match env.compare_exchange_l1(desc_at, config.to_stored(raw), config.to_stored(new)) {
         Ok(true) => Ok(()),
         // L1 changed the descriptor meanwhile: what we read is history.
         Ok(false) => Err(FaultAction::Retry),
-        Err(Unreadable) => Err(FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(mapping.level))),
+        Err(Unreadable) => Err(FaultAction::Inject(Stage2Fault::ExternalAbortOnWalk(level))),
     }
 }
 
@@ -224,7 +288,7 @@ mod tests {
     use super::*;
     use crate::ShadowKey;
     use crate::testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, fault, touch};
-    use vmsa::{Pa, testing::LIMITS};
+    use vmsa::testing::LIMITS;
 
     const ROOT: u64 = 0x1000_0000;
     const IPA: u64 = 0x4000_5000;

@@ -79,13 +79,16 @@ impl<T: Copy> Ring<T> {
     }
 
     fn push(&mut self, value: T) {
-        if let Some(place) = self.values.get_mut(self.next) {
+        let (at, len) = (self.next, self.values.len());
+        if let Some(place) = self.values.get_mut(at) {
             *place = value;
-            self.next += 1;
-        }
-        if self.next == self.values.len() {
-            self.next = 0;
-            self.is_full = true;
+            let next = at.wrapping_add(1);
+            if next == len {
+                self.next = 0;
+                self.is_full = true;
+            } else {
+                self.next = next;
+            }
         }
     }
 

@@ -58,7 +58,7 @@ mod vncr;
 
 pub use ageing::Patience;
 pub use audit::{Finding, Offence};
-pub use compose::{ShadowLeaf, combine_mem, compose};
+pub use compose::{ShadowLeaf, compose};
 pub use dirty::{DirtyLog, Leaf, PART_BYTES, Writers};
 pub use env::ShadowEnv;
 pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault};

@@ -123,9 +123,8 @@ impl<const N: usize> ShadowPool<N> {
     }
 
     /// The host stage 2's translation of `l1`, with what it allows but for logging.
-    #[inline(always)]
     pub(crate) fn host_walk(&self, l1: Ipa<L1>, env: &impl ShadowEnv) -> Result<Mapping<Phys>, Stage2Fault> {
-        let mut host = env.host_walk(l1)?;
+        let mut host = env.host_leaf(l1)?.our_mapping();
         if self.dirty.as_ref().is_some_and(|log| log.is_logged(l1, env)) {
             // Only RAM is logged, and L1 may write its RAM.
             host.attrs.perms.write = true;

@@ -2,7 +2,7 @@
 //! of leaves.
 
 use crate::{
-    Access, FaultAction, ShadowPool, Ttl, combine_mem,
+    Access, FaultAction, ShadowPool, Ttl,
     testing::{GuestTables, World, fault},
 };
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn expected(guest: &Stage, host: &Stage, ipa: u64, access: Access) -> Result<(u6
         Some((backing, pa)) if access.is_allowed(backing.attrs.perms) => {
             let attrs = Stage2Attrs {
                 perms: leaf.attrs.perms.and(backing.attrs.perms),
-                mem: combine_mem(leaf.attrs.mem, backing.attrs.mem),
+                mem: leaf.attrs.mem.over(backing.attrs.mem),
                 sh: leaf.attrs.sh.max(backing.attrs.sh),
                 af: true,
                 contiguous: false,

@@ -3,35 +3,28 @@
 //! Shadow contents are a cache, so memory pressure is never an error: something is thrown away and
 //! refaults. What is thrown away is always a whole shadow's contents, with one invalidation.
 
-use crate::{compose::ShadowLeaf, env::ShadowEnv, pool::ShadowPool, slot::SlotId};
-use vmsa::stage2::OutOfTables;
+use crate::{compose::NewLeaf, env::ShadowEnv, pool::ShadowPool, slot::SlotId};
+use vmsa::{Level, stage2::OutOfTables};
 
 impl<const N: usize> ShadowPool<N> {
     /// Puts `leaf` into `slot`, whatever it takes. If even an otherwise empty pool lacks the pages
     /// (three, beside the roots), the leaf is left out.
     #[inline(always)]
-    pub(crate) fn map(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) {
-        if self.try_map(slot, leaf, env).is_err() {
-            self.map_at_any_cost(slot, *leaf, env);
+    pub(crate) fn map(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
+        let (table, mut scoped) = self.live_mut(slot).open(env);
+        if leaf.level < Level::THREE || !table.fill_page(leaf.ia.bits(), leaf.desc, &mut scoped) {
+            self.map_at_any_cost(slot, leaf, env);
         }
     }
 
     #[cold]
-    fn map_at_any_cost(&mut self, slot: SlotId, leaf: ShadowLeaf, env: &mut impl ShadowEnv) {
-        while self.reclaim(slot, env) && self.try_map(slot, &leaf, env).is_err() {}
+    fn map_at_any_cost(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
+        while self.try_map(slot, leaf, env).is_err() && self.reclaim(slot, env) {}
     }
 
-    #[inline(always)]
-    fn try_map(&mut self, slot: SlotId, leaf: &ShadowLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
+    fn try_map(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
         let (table, mut env) = self.live_mut(slot).open(env);
-        table.map_leaf(
-            leaf.ia.bits(),
-            leaf.pa,
-            leaf.level,
-            &leaf.attrs,
-            leaf.guest_level.index() as u8,
-            &mut env,
-        )
+        table.map_desc(leaf.ia.bits(), leaf.level, leaf.desc, &mut env)
     }
 
     /// Throws away the contents of one shadow: the least recently used unreferenced one, then the

@@ -47,10 +47,11 @@ pub(crate) struct Reading {
 
 impl Reading {
     #[cold]
-    fn new(key: ShadowKey, limits: Stage2Limits) -> Self {
+    fn new(key: ShadowKey, word: u64) -> Self {
+        let limits = Stage2Limits::from_word(word);
         Self {
             limits,
-            word: limits.word(),
+            word,
             config: Stage2Config::from_registers(key.vtcr(), key.vttbr(), &limits),
         }
     }
@@ -136,12 +137,14 @@ impl Shadow {
     }
 
     /// How L1's tables are read on a machine of these `limits`.
-    pub(crate) fn read_by(&mut self, limits: Stage2Limits) -> &Result<Stage2Config, Stage2Fault> {
-        if self.reading.as_ref().is_some_and(|known| known.word != limits.word()) {
+    #[inline(always)]
+    pub(crate) fn read_by(&mut self, limits: &Stage2Limits) -> &Result<Stage2Config, Stage2Fault> {
+        let word = limits.word();
+        if self.reading.as_ref().is_some_and(|known| known.word != word) {
             self.reading = None;
         }
         let key = self.key;
-        &self.reading.get_or_insert_with(|| Reading::new(key, limits)).config
+        &self.reading.get_or_insert_with(|| Reading::new(key, word)).config
     }
 
     /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this granule noted.

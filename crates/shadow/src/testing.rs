@@ -7,7 +7,7 @@ use crate::{
 use std::collections::BTreeMap;
 use vmsa::{
     Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{Mapping, Stage2Attrs, Stage2Fault, Stage2Table, Stage2Tlb, TableMemory, walk},
+    stage2::{Mapping, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Table, Stage2Tlb, TableMemory, walk},
     testing::{Arena, LIMITS, Tlb, Words, vtcr},
 };
 
@@ -158,8 +158,8 @@ impl ShadowEnv for World {
         Ok(is_same)
     }
 
-    fn host_walk(&self, at: Ipa<L1>) -> Result<Mapping<Phys>, Stage2Fault> {
-        self.host.translate(at, &self.host_arena)
+    fn host_leaf(&self, at: Ipa<L1>) -> Result<RawLeaf<Phys>, Stage2Fault> {
+        self.host.translate_to_leaf(at, &self.host_arena)
     }
 
     fn invalidate_ipa(&mut self, vttbr: u64, ia: u64, size: u64, level: Level) {

@@ -103,6 +103,12 @@ impl TableFormat {
     #[must_use]
     #[inline(always)]
     pub const fn decode(self, raw: u64, level: Level, oa_bits: u32) -> DescriptorKind {
+        self.decode_within(raw, level, beyond(oa_bits))
+    }
+
+    /// [`decode`](Self::decode); `beyond` are the bits that no output address has.
+    #[inline(always)]
+    pub(crate) const fn decode_within(self, raw: u64, level: Level, beyond: u64) -> DescriptorKind {
         let is_last = level.get() == 3;
         let address = self.address(raw);
         let (kind, base) = match raw & (VALID | TABLE_OR_PAGE) {
@@ -114,19 +120,19 @@ impl TableFormat {
             }
             _ => return DescriptorKind::Invalid,
         };
-        if base >> oa_bits == 0 {
+        if base & beyond == 0 {
             kind
         } else {
             DescriptorKind::OutOfRange
         }
     }
 
-    /// The table that `raw` leads to, where [`decode`](Self::decode) says that it is one.
+    /// The table that `raw` leads to, where [`decode`](Self::decode) says that it is one, above level 3.
     #[inline(always)]
-    pub(crate) const fn next_table(self, raw: u64, level: Level, oa_bits: u32) -> Option<u64> {
-        let is_table = raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE && level.get() != 3;
+    pub(crate) const fn next_table(self, raw: u64, beyond: u64) -> Option<u64> {
+        let is_table = raw & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE;
         let address = self.address(raw);
-        if is_table && address >> oa_bits == 0 {
+        if is_table && address & beyond == 0 {
             Some(address)
         } else {
             None
@@ -145,6 +151,15 @@ impl TableFormat {
             (table_shift, 0)
         };
         register & ((1 << 48) - 1) & (u64::MAX << shift) | high
+    }
+}
+
+/// The bits that no output address of `oa_bits` has.
+#[inline(always)]
+pub(crate) const fn beyond(oa_bits: u32) -> u64 {
+    match u64::MAX.checked_shl(oa_bits) {
+        Some(bits) => bits,
+        None => 0,
     }
 }
 

@@ -5,6 +5,7 @@
 //! hypervisor itself owns.
 
 mod attrs;
+mod combine;
 mod config;
 mod desc;
 mod occupancy;
@@ -21,11 +22,12 @@ mod words;
 
 pub use crate::{Fault as Stage2Fault, Step};
 pub use attrs::{MemType, Perms, Shareability, Stage2Attrs};
+pub use combine::combined;
 pub use config::{Stage2Config, Stage2Limits};
 pub use desc::{Stage2Desc, Stage2Entry};
 pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
 pub use table::{OutOfTables, Stage2Table};
 pub use unwalkable::Unwalkable;
 pub use visit::{survey, visit};
-pub use walk::{Mapping, walk, walk_steps};
+pub use walk::{Mapping, RawLeaf, walk, walk_steps, walk_to_leaf};
 pub use words::Stage2Words;

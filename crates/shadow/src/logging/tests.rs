@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     FaultAction, Writers,
-    testing::{BLOCK, GuestTables, K4, World, touch},
+    testing::{AF, BLOCK, GuestTables, K4, WRITE, World, touch},
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -90,6 +90,26 @@ fn a_write_makes_its_page_writable_and_is_known_with_its_writer() {
     assert!(!case.may_write(1, 0x4000) && !case.may_write(1, 0x6000));
     assert_eq!(case.writers(0x5000).l2, Some(case.slots[1].number()));
     assert!(!case.writers(0x4000).is_dirty() && !case.writers(0x6000).is_dirty());
+}
+
+#[test]
+fn setting_an_access_flag_writes_l1s_table_even_if_the_access_is_refused() {
+    const HA: u64 = 1 << 21;
+    const OTHER: u64 = 0x5000_0000;
+    let mut case = Case::new();
+    // Tables in the memory that is logged.
+    let root = L1_BASE + 0x10_0000;
+    let mut tables = GuestTables::new(K4, 7, root, &mut case.world);
+    tables.vtcr_bits = HA;
+    tables.map(OTHER, 0xa000_0000, Level::TWO, BLOCK & !(AF | WRITE), &mut case.world);
+    let entry = tables.entry(OTHER, Level::TWO, &mut case.world);
+    case.pool.release(case.slots[0]);
+    let slot = case.pool.acquire(tables.key(), &mut case.world).unwrap();
+    case.start();
+    let action = touch(&mut case.pool, slot, OTHER, Access::Write, &mut case.world);
+    assert_eq!(action, FaultAction::Inject(Stage2Fault::Permission(Level::TWO)));
+    assert_ne!(case.world.l1.get(entry).unwrap() & AF, 0);
+    assert!(case.writers(entry - L1_BASE).l1);
 }
 
 #[test]

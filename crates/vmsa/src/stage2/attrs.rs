@@ -104,6 +104,20 @@ impl MemType {
         self <= Self::DeviceGRE
     }
 
+    /// The memory type of a guest's leaf over one of ours: the stricter of the two.
+    ///
+    /// Between Write-Back and "as stage 1 says" there is no stricter one; there the guest's word
+    /// counts. L1 forces Write-Back when it relies on L2 not to bypass the caches, which stays true
+    /// over any host memory that is cacheable.
+    #[must_use]
+    pub const fn over(self, host: Self) -> Self {
+        if host as u8 >= Self::Stage1 as u8 || (self as u8) < host as u8 {
+            self
+        } else {
+            host
+        }
+    }
+
     /// From `MemAttr[3:0]`, bits above which are ignored.
     pub(super) const fn decode(mem_attr: u64, fwb: bool) -> Self {
         const PLAIN: [MemType; 16] = MemType::from_attrs(false);

@@ -89,6 +89,20 @@ impl Stage2Limits {
         }
         word
     }
+
+    /// The inverse of [`word`](Self::word).
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            pa_bits: (word >> 6) as u32,
+            has_lpa2: word >> 5 & 1 != 0,
+            big_endian: word >> 4 & 1 != 0,
+            fwb: word >> 3 & 1 != 0,
+            has_4k: word >> 2 & 1 != 0,
+            has_16k: word >> 1 & 1 != 0,
+            has_64k: word & 1 != 0,
+        }
+    }
 }
 
 impl Stage2Config {
@@ -352,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_tells_one_machine_from_another() {
+    fn a_word_tells_all_of_a_machine() {
         let flip: [fn(&mut Stage2Limits); 7] = [
             |limits| limits.pa_bits ^= 4,
             |limits| limits.has_lpa2 ^= true,
@@ -369,7 +383,7 @@ mod tests {
                     flip(&mut limits);
                 }
             }
-            assert_eq!(limits.word() == LIMITS.word(), limits == LIMITS);
+            assert_eq!(Stage2Limits::from_word(limits.word()), limits);
         }
     }
 

@@ -78,10 +78,22 @@ impl Stage2Desc {
         }
     }
 
-    /// The attributes, of a leaf. `fwb` is the `HCR_EL2.FWB` these tables are walked under.
+    /// Whether a leaf may be read.
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        self.0 & S2AP_READ != 0
+    }
+
+    /// Whether a leaf may be written.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.0 & S2AP_WRITE != 0
+    }
+
+    /// What a leaf allows.
     #[must_use]
     #[inline(always)]
-    pub const fn attrs(self, fwb: bool) -> Stage2Attrs {
+    pub const fn perms(self) -> Perms {
         // XN with FEAT_XNX: bit 54 = neither or EL1 only, bit 53 tells which of the two in each
         // half.
         let (exec_el1, exec_el0) = match self.0 >> XN_SHIFT & 0b11 {
@@ -90,16 +102,29 @@ impl Stage2Desc {
             0b10 => (false, false),
             _ => (true, false),
         };
+        Perms {
+            read: self.is_readable(),
+            write: self.is_writable(),
+            exec_el1,
+            exec_el0,
+        }
+    }
+
+    /// The Access flag, of a leaf.
+    #[must_use]
+    pub const fn has_af(self) -> bool {
+        self.0 & AF != 0
+    }
+
+    /// The attributes, of a leaf. `fwb` is the `HCR_EL2.FWB` these tables are walked under.
+    #[must_use]
+    #[inline(always)]
+    pub const fn attrs(self, fwb: bool) -> Stage2Attrs {
         Stage2Attrs {
-            perms: Perms {
-                read: self.0 & S2AP_READ != 0,
-                write: self.0 & S2AP_WRITE != 0,
-                exec_el1,
-                exec_el0,
-            },
+            perms: self.perms(),
             mem: MemType::decode(self.0 >> MEM_ATTR_SHIFT, fwb),
             sh: Shareability::decode(self.0 >> SH_SHIFT),
-            af: self.0 & AF != 0,
+            af: self.has_af(),
             contiguous: self.0 & CONTIGUOUS != 0,
         }
     }
@@ -108,6 +133,11 @@ impl Stage2Desc {
     #[must_use]
     pub const fn with_af(self) -> Self {
         Self(self.0 | AF)
+    }
+
+    /// The same descriptor with another shareability.
+    pub(super) const fn with_sh(self, sh: Shareability) -> Self {
+        Self(self.0 & !(0b11 << SH_SHIFT) | sh.encode() << SH_SHIFT)
     }
 
     /// The two bits of software use, bits 56:55: in a shadow leaf, the level of the guest leaf it
@@ -152,6 +182,15 @@ impl Stage2Desc {
             raw |= CONTIGUOUS;
         }
         Self(raw | (tag as u64 & TAG_MASK) << TAG_SHIFT)
+    }
+
+    /// [`leaf`](Self::leaf) with the attributes as bits, such as [`combined`](super::combined) gives. `output` is a multiple
+    /// of the leaf's size.
+    #[must_use]
+    #[inline(always)]
+    pub const fn leaf_of_bits<O>(level: Level, output: Addr<O>, attrs: u64, tag: u8) -> Self {
+        let kind = if level.get() == 3 { VALID | TABLE_OR_PAGE } else { VALID };
+        Self(output.bits() & ADDRESS_MASK | attrs | kind | (tag as u64 & TAG_MASK) << TAG_SHIFT)
     }
 
     /// A table descriptor that leads to `next`, for our own tables.

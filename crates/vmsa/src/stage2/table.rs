@@ -143,7 +143,11 @@ impl Stage2Table {
     }
 
     /// [`map_leaf`](Self::map_leaf) with the descriptor at hand.
-    fn map_desc(
+    ///
+    /// # Errors
+    ///
+    /// As for [`map_leaf`](Self::map_leaf).
+    pub fn map_desc(
         &mut self,
         ia: u64,
         level: Level,
@@ -171,6 +175,28 @@ impl Stage2Table {
         }
         self.generation += 1;
         Ok(())
+    }
+
+    /// What [`map_desc`](Self::map_desc) does most often: puts a page where nothing is, into a table that is there. Does
+    /// nothing, and says so, if that is not how things are.
+    #[inline(always)]
+    pub fn fill_page(&mut self, ia: u64, new: Stage2Desc, env: &mut impl Stage2Env) -> bool {
+        let (mut holder, mut table) = (Holder::Root, self.root_ref());
+        for level in [Level::ZERO, Level::ONE, Level::TWO] {
+            let Slot::Table(slot, _) = Place::of(table.page(), ia, level).read(env) else {
+                return false;
+            };
+            (holder, table) = (Holder::Entry(slot.place.at), TableRef::from_desc(slot.desc));
+        }
+        let place = Place::of(table.page(), ia, Level::THREE);
+        let Slot::Vacant(slot) = place.read(env) else {
+            return false;
+        };
+        slot.fill(new, env);
+        self.store(holder, table.with_added(index_of(ia, Level::THREE)), env);
+        self.mapped[Level::THREE.index()] += place.size();
+        self.generation += 1;
+        true
     }
 
     /// Maps `size` bytes from `ia` to those from `pa` with the largest leaves that fit, replacing
@@ -276,7 +302,7 @@ impl Stage2Table {
         let place = Place::of(table.page(), ia, at);
         let below = match place.read(env) {
             Slot::Table(slot, _) => TableRef::from_desc(slot.desc),
-            _ => self.make_table(place, (holder, table), ia, bottom, env)?,
+            _ => self.make_table(place, holder, table, ia, bottom, env)?,
         };
         Ok((Holder::Entry(place.at), below))
     }
@@ -286,7 +312,8 @@ impl Stage2Table {
     fn make_table(
         &mut self,
         place: Place,
-        (holder, table): (Holder, TableRef),
+        holder: Holder,
+        table: TableRef,
         ia: u64,
         bottom: Level,
         env: &mut impl Stage2Env,

@@ -109,6 +109,13 @@ impl Model {
         before - self.bytes()
     }
 
+    /// Whether there is a page in the 2 MiB around `ia`, and so a table of level 3.
+    fn has_page_near(&self, ia: u64) -> bool {
+        let start = ia & !(K4.entry_bytes(Level::TWO) - 1);
+        let mut near = self.0.range(start..start + K4.entry_bytes(Level::TWO));
+        near.any(|(_, &(level, _))| level == Level::THREE)
+    }
+
     fn bytes(&self) -> u64 {
         self.0.values().map(|&(level, _)| K4.entry_bytes(level)).sum()
     }
@@ -212,7 +219,17 @@ fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Mo
                 },
                 ..Stage2Attrs::RAM
             };
-            table.map_leaf(ia, Pa::new(pa), level, &attrs, tag, machine).unwrap();
+            // Half of the pages by the short way, which is open where a table has no such page.
+            let desc = Stage2Desc::leaf(level, Pa::new(pa), &attrs, tag);
+            let is_filled = level == Level::THREE && tag & 1 != 0 && {
+                let has_table = model.has_page_near(ia);
+                let is_open = has_table && output(table, ia, machine).is_none();
+                assert_eq!(table.fill_page(ia, desc, machine), is_open);
+                is_open
+            };
+            if !is_filled {
+                table.map_leaf(ia, Pa::new(pa), level, &attrs, tag, machine).unwrap();
+            }
             model.map(ia, level, Stage2Desc::leaf(level, Pa::new(pa), &attrs, tag));
         }
         Op::UnmapLeaves { ia, size } => {

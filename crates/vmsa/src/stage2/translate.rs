@@ -6,7 +6,7 @@
 use super::{
     slot::{Place, Slot, Valid},
     table::Stage2Table,
-    walk::Mapping,
+    walk::{Mapping, RawLeaf},
 };
 use crate::{Addr, Fault, Level, Phys, ReadTable};
 
@@ -18,13 +18,22 @@ impl Stage2Table {
     /// A translation fault at the level of the hole.
     #[inline(always)]
     pub fn translate<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<Mapping<Phys>, Fault> {
+        self.translate_to_leaf(ia, mem).map(|leaf| leaf.our_mapping())
+    }
+
+    /// [`translate`](Self::translate), with the attributes left in the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`translate`](Self::translate).
+    #[inline(always)]
+    pub fn translate_to_leaf<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<RawLeaf<Phys>, Fault> {
         let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
         let (level, size) = (leaf.place.level, leaf.place.size());
-        Ok(Mapping {
+        Ok(RawLeaf {
             output: Addr::new(leaf.desc.output(level) | ia.offset_in(size)),
             level,
             size,
-            attrs: leaf.desc.attrs(true),
             desc_at: leaf.place.at,
             raw: leaf.desc.raw(),
         })

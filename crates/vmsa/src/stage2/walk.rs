@@ -22,6 +22,21 @@ pub struct Mapping<O> {
     pub raw: u64,
 }
 
+/// A [`Mapping`] whose attributes nobody has looked at yet: the descriptor has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawLeaf<O> {
+    /// Where the input address itself ends up.
+    pub output: Addr<O>,
+    /// The level of the leaf.
+    pub level: Level,
+    /// The bytes the leaf maps.
+    pub size: u64,
+    /// Where the leaf's descriptor is.
+    pub desc_at: Addr<O>,
+    /// The leaf's descriptor, in the byte order of this CPU.
+    pub raw: u64,
+}
+
 /// Translates `ia` by the tables that `cfg` describes.
 ///
 /// # Errors
@@ -32,10 +47,27 @@ pub struct Mapping<O> {
 // What a caller does not look at of the attributes need not be taken from the descriptor, nor put together again.
 #[inline(always)]
 pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<Mapping<O>, Fault> {
+    walk_to_leaf(cfg, ia, mem).map(|leaf| leaf.mapping(cfg))
+}
+
+/// [`walk`], with the attributes left in the descriptor.
+///
+/// # Errors
+///
+/// As [`walk`].
+#[inline(always)]
+pub fn walk_to_leaf<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<RawLeaf<O>, Fault> {
     check_size(cfg, ia)?;
-    cfg.shape()
-        .descend(ia.bits(), mem, &mut |_| {})
-        .map(|leaf| mapping(cfg, &leaf))
+    let leaf = match cfg.shape().usual() {
+        Some(shape) => shape.descend(ia.bits(), mem, &mut |_| {}),
+        None => descend_any(cfg, ia.bits(), mem),
+    };
+    leaf.map(RawLeaf::from)
+}
+
+#[cold]
+fn descend_any<O>(cfg: &Stage2Config, ia: u64, mem: &dyn ReadTable<O>) -> Result<Leaf, Fault> {
+    cfg.shape().descend_any(ia, mem, &mut |_| {})
 }
 
 /// [`walk`], telling `observe` about each descriptor on the way. Small where that is fast.
@@ -52,27 +84,57 @@ pub fn walk_steps<I, O>(
     check_size(cfg, ia)?;
     cfg.shape()
         .descend_any(ia.bits(), mem, observe)
-        .map(|leaf| mapping(cfg, &leaf))
+        .map(|leaf| RawLeaf::from(leaf).mapping(cfg))
 }
 
 /// An address beyond the input size has no entry in the root.
 #[inline(always)]
 fn check_size<I>(cfg: &Stage2Config, ia: Addr<I>) -> Result<(), Fault> {
-    if ia.bits() >= cfg.ipa_end() {
+    if ia.bits().wrapping_shr(cfg.ipa_bits) != 0 {
         return Err(Fault::Translation(Level::ZERO));
     }
     Ok(())
 }
 
-#[inline(always)]
-fn mapping<O>(cfg: &Stage2Config, leaf: &Leaf) -> Mapping<O> {
-    Mapping {
-        output: Addr::new(leaf.output),
-        level: leaf.level,
-        size: leaf.size,
-        attrs: cfg.attrs_of(leaf.raw),
-        desc_at: Addr::new(leaf.desc_at),
-        raw: leaf.raw,
+impl<O> RawLeaf<O> {
+    /// With the attributes of a leaf of these tables.
+    #[must_use]
+    #[inline(always)]
+    pub fn mapping(&self, cfg: &Stage2Config) -> Mapping<O> {
+        self.with(cfg.attrs_of(self.raw))
+    }
+
+    /// With the attributes of a leaf of a table of ours.
+    #[must_use]
+    pub fn our_mapping(&self) -> Mapping<O> {
+        self.with(Stage2Desc::from_raw(self.raw).attrs(true))
+    }
+
+    /// With these attributes.
+    #[must_use]
+    #[inline(always)]
+    pub fn with(&self, attrs: Stage2Attrs) -> Mapping<O> {
+        Mapping {
+            output: self.output,
+            level: self.level,
+            size: self.size,
+            attrs,
+            desc_at: self.desc_at,
+            raw: self.raw,
+        }
+    }
+}
+
+impl<O> From<Leaf> for RawLeaf<O> {
+    #[inline(always)]
+    fn from(leaf: Leaf) -> Self {
+        Self {
+            output: Addr::new(leaf.output),
+            level: leaf.level,
+            size: leaf.size,
+            desc_at: Addr::new(leaf.desc_at),
+            raw: leaf.raw,
+        }
     }
 }
 
@@ -93,11 +155,17 @@ impl Stage2Config {
     #[must_use]
     #[inline(always)]
     pub const fn attrs_of(&self, raw: u64) -> Stage2Attrs {
-        let attrs = Stage2Desc::from_raw(raw).attrs(self.fwb);
+        Stage2Desc::from_raw(self.with_own_sh(raw)).attrs(self.fwb)
+    }
+
+    /// A leaf of these tables, with its shareability where descriptors usually have it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_own_sh(&self, raw: u64) -> u64 {
         match self.field {
             // Bits 9:8 are an address's.
-            AddressField::Lpa2 => Stage2Attrs { sh: self.sh, ..attrs },
-            AddressField::Bits48 | AddressField::Lpa => attrs,
+            AddressField::Lpa2 => Stage2Desc::from_raw(raw).with_sh(self.sh).raw(),
+            AddressField::Bits48 | AddressField::Lpa => raw,
         }
     }
 }
