@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use object::elf::{DT_NEEDED, FileHeader64, PT_INTERP, PT_LOAD};
+use object::elf::{DT_NEEDED, FileHeader64, PF_W, PT_INTERP, PT_LOAD};
 use object::read::archive::ArchiveFile;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, Object};
+use object::{Endianness, Object, ObjectSymbol};
 
 /// A file that cannot be used as an ELF.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,36 @@ pub fn flatten(file: &[u8]) -> Result<Vec<u8>, ElfError> {
         image[offset..offset + data.len()].copy_from_slice(data);
     }
     Ok(image)
+}
+
+/// What of an ELF is never written: address and bytes of each segment that says so.
+///
+/// # Errors
+///
+/// [`ElfError::Malformed`] when the file is not an ELF.
+pub fn constant_segments(file: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, ElfError> {
+    let elf = ElfFile64::<Endianness>::parse(file)?;
+    let endian = elf.endian();
+    let mut segments = Vec::new();
+    for header in elf.elf_program_headers() {
+        if header.p_type(endian) == PT_LOAD && header.p_flags(endian).0 & PF_W.0 == 0 {
+            let data = header
+                .data(endian, file)
+                .map_err(|()| ElfError::Malformed("a segment lies outside the file".into()))?;
+            segments.push((header.p_paddr(endian), data.to_vec()));
+        }
+    }
+    Ok(segments)
+}
+
+/// The value of a symbol, if the ELF has it.
+///
+/// # Errors
+///
+/// [`ElfError::Malformed`] when the file is not an ELF.
+pub fn symbol(file: &[u8], name: &str) -> Result<Option<u64>, ElfError> {
+    let elf = ElfFile64::<Endianness>::parse(file)?;
+    Ok(elf.symbol_by_name(name).map(|symbol| symbol.address()))
 }
 
 /// A span below [`SPAN_LIMIT_BYTES`] as an index.
@@ -193,6 +223,16 @@ mod tests {
     fn segments_are_placed_by_physical_address_with_zeros_between() {
         let file = elf_with(&[(0x4020_0008, b"rodata"), (0x4020_0000, b"text")]);
         assert_eq!(flatten(&file).unwrap(), b"text\0\0\0\0rodata");
+    }
+
+    #[test]
+    fn segments_that_may_be_written_are_not_constant() {
+        let mut file = elf_with(&[(0x4020_0000, b"text"), (0x4020_1000, b"data")]);
+        // The flags of the first: readable, executable.
+        file[64 + 4] = 5;
+        file[64 + 56 + 4] = 6;
+        assert_eq!(constant_segments(&file), Ok(vec![(0x4020_0000, b"text".to_vec())]));
+        assert_eq!(symbol(&file, "__stacks_start"), Ok(None));
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
 //! - [`setup`], [`run`], [`mod@test`], [`mod@bench`], [`selftests`], [`hotspots`],
-//!   [`perfetto`], [`view`], [`golden`], [`doctor`]: the commands.
+//!   [`perfetto`], [`view`], [`golden`], [`fuzz`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -35,6 +35,7 @@ pub mod doctor;
 pub mod download;
 pub mod elf;
 pub mod firmware;
+pub mod fuzz;
 pub mod golden;
 pub mod hotspots;
 pub mod linux_source;

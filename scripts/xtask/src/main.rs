@@ -12,7 +12,7 @@ use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
 use xtask::{
-    bench, conformance, doctor, firmware, golden, hotspots, payload, perfetto, run, selftests, setup, test, view,
+    bench, conformance, doctor, firmware, fuzz, golden, hotspots, payload, perfetto, run, selftests, setup, test, view,
 };
 
 /// gnomon's host tool.
@@ -37,6 +37,8 @@ enum Command {
     Bench(BenchArgs),
     /// Run KVM's own selftests in L1, natively and under gnomon; exit status 1 when one passes only natively
     Selftests(SelftestsArgs),
+    /// Attack gnomon with random guest hypervisors; exit status 1 when one does harm
+    Fuzz(FuzzArgs),
     /// Count where gnomon's instructions go, by function
     Profile(Box<ProfileArgs>),
     /// Write gnomon's trace events as a file for Perfetto
@@ -169,6 +171,35 @@ struct GoldenArgs {
     /// A kernel with CONFIG_PTDUMP_STAGE2_DEBUGFS [default: built from Debian's source]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct FuzzArgs {
+    /// Go on with new seeds for so long
+    /// [default: 10, or one seed with --seed]
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+    /// Begin with this seed
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Only this part of the attack
+    #[arg(long, value_name = "NAME")]
+    area: Option<String>,
+    /// CPUs, 1 to 4 [default: by the seed]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4))]
+    cpus: Option<u32>,
+    /// Steps of each CPU
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    steps: u64,
+    /// The first step
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    from: u64,
+    /// Count instructions, on one thread: the same run every time
+    #[arg(long)]
+    icount: bool,
+    /// gnomon's own options
+    #[arg(long, value_name = "STRING")]
+    hyp: Option<String>,
 }
 
 #[derive(Args)]
@@ -336,6 +367,19 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 json: arguments.json,
             };
             Ok(u8::from(!selftests::run(&project, &options)?))
+        }
+        Command::Fuzz(arguments) => {
+            let options = fuzz::Options {
+                minutes: arguments.minutes,
+                seed: arguments.seed,
+                area: arguments.area,
+                cpus: arguments.cpus,
+                steps: arguments.steps,
+                from: arguments.from,
+                icount: arguments.icount,
+                hyp: arguments.hyp,
+            };
+            Ok(u8::from(!fuzz::run(&project, &options)?))
         }
         Command::Profile(arguments) => {
             let options = hotspots::Options {

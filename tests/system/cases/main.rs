@@ -23,6 +23,7 @@ mod dirty;
 mod entry;
 mod faulty;
 mod features;
+mod hostile;
 mod json;
 mod l2_up;
 mod line;
@@ -58,6 +59,7 @@ fn main() {
         after_panic::trials(),
         faulty::trials(),
         features::trials(),
+        hostile::trials(),
         nested::trials(),
         console_pressure::trials(),
         l2_up::trials(),

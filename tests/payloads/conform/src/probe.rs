@@ -3,12 +3,12 @@
 use core::fmt;
 
 use bare::l2::{Exit, L2, PSTATE_EL1H_MASKED};
-use bare::memory::Frames;
+use bare::memory::{Frames, put_code};
 use bare::stage2::{Format, Perms, Stage2};
 use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ESR_EL12, HCR_EL2, MDCR_EL2};
 use syndrome::{SysReg, esr::ec};
 
-use crate::vectors::{El2Code, put_code};
+use crate::vectors::El2Code;
 
 /// Where the L2 sees its programs, its one instruction, and a page of data.
 pub(crate) const CODE_IPA: u64 = 0x8000_0000;

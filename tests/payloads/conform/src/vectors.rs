@@ -3,7 +3,7 @@
 use core::arch::{asm, global_asm};
 use core::fmt;
 
-use bare::memory::{self, Frames};
+use bare::memory::{Frames, put_code};
 use bare::sysreg::VBAR_EL2;
 
 // What a probe has in registers: x11 = bytes to go on behind ELR_EL2. An exception leaves x12 = the state it found itself
@@ -129,24 +129,6 @@ impl El2Code {
             state,
         };
         (value, (esr != NONE).then_some(taken))
-    }
-}
-
-/// Makes `words` the code at `at`, which is in a frame.
-pub(crate) fn put_code(at: u64, words: &[u32]) {
-    for (pair, at) in words.chunks(2).zip((at..).step_by(8)) {
-        let high = pair.get(1).copied().unwrap_or(0);
-        memory::write(at, u64::from(high) << 32 | u64::from(pair[0]));
-    }
-    // SAFETY: forgets instructions that were fetched before.
-    unsafe {
-        asm!(
-            "dsb ish",
-            "ic iallu",
-            "dsb ish",
-            "isb",
-            options(nostack, preserves_flags)
-        )
     }
 }
 

@@ -18,13 +18,13 @@ pub(crate) const KIND_SELF: u64 = 3;
 /// EL1 with its own stack pointer, all interrupts masked.
 pub const PSTATE_EL1H_MASKED: u64 = 0x3c5;
 /// `SCTLR_EL1` with the MMU off.
-const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
+pub const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
 /// The guest runs below stage 2.
 const HCR_VM: u64 = 1;
 /// An L2 at a virtual EL2: `NV`, `NV2`, and `AT`. With `NV` the hardware traps its TLBI of EL2 as well.
 pub const HCR_NESTED: u64 = 1 << 42 | 1 << 45 | 1 << 44;
 /// The L2's vectors, in the second half of the page of programs.
-const VECTORS_OFFSET: u64 = 0x800;
+pub const VECTORS_OFFSET: u64 = 0x800;
 
 unsafe extern "C" {
     static l2_programs: u8;

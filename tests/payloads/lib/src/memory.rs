@@ -37,6 +37,12 @@ impl Frames {
         Self::part(0, 1)
     }
 
+    /// Whether this part has the page at `at`.
+    #[must_use]
+    pub fn has(&self, at: u64) -> bool {
+        self.range.contains(&at)
+    }
+
     /// One zeroed page.
     pub fn page(&mut self) -> u64 {
         self.alloc(1)
@@ -81,4 +87,22 @@ pub fn read(at: u64) -> u64 {
 pub fn write(at: u64, value: u64) {
     // SAFETY: as for `read`.
     unsafe { word(at).write_volatile(value) }
+}
+
+/// Makes `words` the code at `at`, which is in a frame.
+pub fn put_code(at: u64, words: &[u32]) {
+    for (pair, at) in words.chunks(2).zip((at..).step_by(8)) {
+        let high = pair.get(1).copied().unwrap_or(0);
+        write(at, u64::from(high) << 32 | u64::from(pair[0]));
+    }
+    // SAFETY: forgets instructions that were fetched before.
+    unsafe {
+        asm!(
+            "dsb ish",
+            "ic iallu",
+            "dsb ish",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    }
 }

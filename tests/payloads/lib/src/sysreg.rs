@@ -77,4 +77,12 @@ system_registers! {
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     CNTFRQ_EL0 = "S3_3_C14_C0_0";
     CNTVCT_EL0 = "S3_3_C14_C0_2";
+    HSTR_EL2 = "S3_4_C1_C1_3";
+    ICC_PMR_EL1 = "S3_0_C4_C6_0";
+    ICC_AP0R0_EL1 = "S3_0_C12_C8_4";
+    ICC_AP1R0_EL1 = "S3_0_C12_C9_0";
+    ICC_BPR1_EL1 = "S3_0_C12_C12_3";
+    ICC_CTLR_EL1 = "S3_0_C12_C12_4";
+    ICC_SRE_EL1 = "S3_0_C12_C12_5";
+    ICC_IGRPEN1_EL1 = "S3_0_C12_C12_7";
 }

@@ -1,0 +1,228 @@
+//! One seed: a machine, the payload `hostile` on it, and the judgement.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::evidence::{Evidence, Subject};
+use super::ram::Ram;
+use super::report::{Area, areas, done, exits};
+use crate::console::Console;
+use crate::firmware;
+use crate::machine::{Builder, Machine};
+use crate::memory::MemorySize;
+use crate::project::Project;
+
+/// The payload.
+const PAYLOAD: &str = "hostile";
+/// The machine that the payload's addresses are of.
+const RAM_BASE: u64 = 0x4000_0000;
+const RAM: MemorySize = MemorySize::from_mib(1024);
+
+/// The word of RAM that the payload waits for, and what it may be told there.
+const GO: u64 = 0x4d80_0000;
+const ATTACK: u64 = 1;
+const REST: u64 = 2;
+
+/// How long a run, an answer or a boot may take; far more than on the slowest host.
+const LIMIT: Duration = Duration::from_mins(5);
+/// Between two looks at the console.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// The end of the line of `audit` when there is nothing to say against gnomon.
+const NO_FINDINGS: &str = ", 0 findings";
+/// What `reset` says when all frames have come back.
+const ALL_FREE: &str = "frames are free as after boot; resetting";
+
+/// Asked again and again while the attack goes on.
+const DURING: [&str; 6] = [
+    "exits | head 3",
+    "regs 0 | head 4",
+    "shadow | count",
+    "vgic | count",
+    "timer",
+    "audit | count",
+];
+/// Asked at its end.
+const AFTER: [&str; 8] = [
+    "ptdump | count",
+    "vncr 0",
+    "vgic",
+    "timer",
+    "idregs | count",
+    "tlbi",
+    "shadow",
+    "explain vcpu0 0x48200000",
+];
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The only part of the attack, if not all.
+    pub area: Option<String>,
+    /// CPUs.
+    pub cpus: u32,
+    /// Steps of each CPU.
+    pub steps: u64,
+    /// The first of them.
+    pub from: u64,
+    /// Count instructions, on one thread: the same run every time.
+    pub icount: bool,
+    /// gnomon's own options.
+    pub hyp: Option<String>,
+}
+
+/// What was done, and survived.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// By part of the attack.
+    pub areas: Vec<Area>,
+    /// CPUs that the payload could not bring back.
+    pub lost: u64,
+    /// Ticks of the counter; with [`Plan::icount`] at most so many instructions.
+    pub ticks: u64,
+    /// Exits that gnomon handled.
+    pub exits: u64,
+    /// The longest, in ticks.
+    pub longest: u64,
+    /// Times that the console answered.
+    pub answers: u64,
+    /// Bytes of gnomon's memory that were compared.
+    pub bytes: u64,
+}
+
+/// Runs it, logs under the name.
+///
+/// # Errors
+///
+/// When gnomon does not stand the attack: it panics, does not answer, has changed where it must not, has lost a frame, or
+/// cannot start L1 again. Also when the machine cannot be started.
+pub fn attack(name: &str, plan: &Plan) -> Result<Outcome> {
+    let ram = Ram::create(RAM_BASE, RAM)?;
+    let mut machine = start(name, plan, &ram)?;
+    let judged = judge(&mut machine, plan, &ram).and_then(|outcome| again(&mut machine, &ram).map(|()| outcome));
+    judged.map_err(|error| anyhow!("{error:#}\n{}", machine.report()))
+}
+
+fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
+    let mut builder = Builder::new(name)
+        .payload(PAYLOAD)?
+        .memory(RAM)
+        .smp(plan.cpus)
+        .append(&format!(
+            "wait hold seed={} steps={} from={} cpus={}",
+            plan.seed, plan.steps, plan.from, plan.cpus
+        ))
+        .interactive();
+    if let Some(area) = &plan.area {
+        builder = builder.append(&format!("area={area}"));
+    }
+    if plan.icount {
+        builder = builder.icount();
+    }
+    if let Some(options) = &plan.hyp {
+        builder = builder.hyp(options);
+    }
+    for argument in ram.qemu_arguments() {
+        builder = builder.qemu_arg(argument);
+    }
+    let mut machine = builder.start()?;
+    machine.set_limit(LIMIT);
+    Ok(machine)
+}
+
+fn judge(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Outcome> {
+    machine.wait_for("P UP")?;
+    let mut console = machine.debug_console()?;
+    console.set_limit(LIMIT);
+    let log = machine.debug_lines().iter().find(|line| line.contains("carve-out "));
+    let log = log.cloned().unwrap_or_default();
+    let elf = firmware::image(&Project::new())?.with_extension("");
+    let elf = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let subject = Subject {
+        elf: &elf,
+        log: &log,
+        cpu_count: plan.cpus.into(),
+    };
+    let evidence = Evidence::gather(ram, &subject, &mut console)?;
+    ram.write(GO, &[ATTACK])?;
+    let mut answers = watch(machine, &mut console)?;
+
+    let stopped = console.command("stop")?;
+    ensure!(stopped == ["stopped"], "`stop`: {stopped:?}");
+    let complaints = evidence.complaints(ram)?;
+    ensure!(complaints.is_empty(), "gnomon's memory: {}", complaints.join("; "));
+    let audit = console.command("audit")?;
+    let has_none = audit.last().is_some_and(|line| line.contains(NO_FINDINGS));
+    ensure!(has_none, "`audit`: {}", audit.join("\n"));
+    console.command("cont")?;
+    for command in AFTER {
+        console.command(command)?;
+        answers += 1;
+    }
+    let (exits, longest) = exits(&console.command("exits")?).context("`exits` has no sums")?;
+    let lines = machine.console_lines();
+    let (lost, ticks) = done(&lines).unwrap_or((plan.cpus.into(), 0));
+    Ok(Outcome {
+        areas: areas(&lines),
+        lost,
+        ticks,
+        exits,
+        longest,
+        answers,
+        bytes: evidence.bytes(),
+    })
+}
+
+/// Talks to the console until the payload has ended, or is lost. Returns how often there was an answer.
+fn watch(machine: &mut Machine, console: &mut Console) -> Result<u64> {
+    let deadline = Instant::now() + LIMIT;
+    let mut answers = 0;
+    for command in DURING.into_iter().cycle() {
+        if done(&machine.console_lines()).is_some() || Instant::now() > deadline {
+            break;
+        }
+        console.command(command)?;
+        answers += 1;
+        check(machine)?;
+        thread::sleep(LOOK_INTERVAL);
+    }
+    check(machine)?;
+    Ok(answers)
+}
+
+/// Nothing that gnomon or the payload printed is a failure.
+fn check(machine: &mut Machine) -> Result<()> {
+    let bad = ["gnomon: panic: ", "gnomon: error: ", "gnomon: L1 "];
+    let debug = machine
+        .debug_lines()
+        .iter()
+        .find(|line| bad.iter().any(|bad| line.starts_with(bad)));
+    if let Some(line) = debug {
+        bail!("{line}");
+    }
+    let lines = machine.console_lines();
+    match lines
+        .iter()
+        .find(|line| line.starts_with("P FAIL") || line.starts_with("gnomon: "))
+    {
+        Some(line) => bail!("{line}"),
+        None => Ok(()),
+    }
+}
+
+/// L1 is started again by the console, which must find every frame.
+fn again(machine: &mut Machine, ram: &Ram) -> Result<()> {
+    ram.write(GO, &[REST])?;
+    let mut console = machine.debug_console()?;
+    console.set_limit(LIMIT);
+    // The next prompt is that of the next boot.
+    let said = console.command("reset")?;
+    ensure!(said.iter().any(|line| line.contains(ALL_FREE)), "`reset`: {said:?}");
+    drop(console);
+    machine.wait_for("P AGAIN")?;
+    Ok(())
+}
