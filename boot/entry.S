@@ -54,6 +54,8 @@ primary_entry:
     ldr     x2, =__stack_stride
     add     x1, x1, x2
     mov     sp, x1
+    mov     x0, xzr
+    bl      note_emergency_stack
     mov     x0, x20
     mov     x29, xzr
     bl      {primary_main}
@@ -73,9 +75,21 @@ secondary_entry:
     add     x1, x1, x2
     mov     sp, x1
     mov     x0, x20
+    bl      note_emergency_stack
+    mov     x0, x20
     mov     x29, xzr
     bl      {secondary_main}
     b       .
+
+/* x0 = the CPU's number. Keeps the end of its emergency stack where the vectors need no other register to find it. */
+note_emergency_stack:
+    adrp    x1, __emergency_stacks_start
+    ldr     x2, =__emergency_stride
+    madd    x1, x2, x0, x1
+    add     x1, x1, x2
+    msr     S3_4_C13_C0_1, x1           // CONTEXTIDR_EL2
+    isb
+    ret
 
 /* x0 = TTBR0_EL2. Returns with MMU and caches on and the vectors in place. */
 enable_mmu:

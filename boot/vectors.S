@@ -2,7 +2,7 @@
  * EL2's exception vectors.
  *
  * gnomon runs with interrupts masked from the first instruction to the last, so an exception from EL2 itself is a
- * defect and goes to the fault handler on a stack of its own. An exception from a guest saves the general-purpose
+ * defect and goes to the fault handler, with all registers as a `Fault` on a stack of its own. An exception from a guest saves the general-purpose
  * registers, ELR_EL2 and SPSR_EL2 as a `GuestFrame` on the CPU's stack, which is empty while the guest runs.
  */
 
@@ -37,15 +37,18 @@
     b       resume_guest
     .endm
 
-    .macro from_self kind
+    /* SP may be anything. SP_EL0 is the guest's, which is lost with this CPU. */
+    .macro from_self vector
     .balign 128
-    mov     x9, sp
-    adrp    x10, __emergency_stack_end
-    mov     sp, x10
-    mov     x0, #\kind
-    mov     x1, x9
-    mov     x2, x29
-    b       {el2_fault}
+    msr     SP_EL0, x0
+    mrs     x0, S3_4_C13_C0_1           // CONTEXTIDR_EL2
+    sub     x0, x0, #{fault_bytes}
+    stp     x1, x2, [x0, #8 * 1]
+    mov     x1, sp
+    mov     x2, #\vector
+    stp     x1, x2, [x0, #{fault_sp}]
+    mov     sp, x0
+    b       save_fault
     .endm
 
     .section .text.vectors, "ax"
@@ -68,6 +71,28 @@ exception_vectors:
     from_guest {guest_irq}
     from_guest {guest_irq}
     from_guest {guest_serror}
+
+save_fault:
+    stp     x3, x4, [sp, #8 * 3]
+    stp     x5, x6, [sp, #8 * 5]
+    stp     x7, x8, [sp, #8 * 7]
+    stp     x9, x10, [sp, #8 * 9]
+    stp     x11, x12, [sp, #8 * 11]
+    stp     x13, x14, [sp, #8 * 13]
+    stp     x15, x16, [sp, #8 * 15]
+    stp     x17, x18, [sp, #8 * 17]
+    stp     x19, x20, [sp, #8 * 19]
+    stp     x21, x22, [sp, #8 * 21]
+    stp     x23, x24, [sp, #8 * 23]
+    stp     x25, x26, [sp, #8 * 25]
+    stp     x27, x28, [sp, #8 * 27]
+    stp     x29, x30, [sp, #8 * 29]
+    mrs     x1, SP_EL0
+    str     x1, [sp]
+    mov     x0, sp
+    mov     x29, xzr
+    bl      {el2_fault}
+    b       .
 
 /* Takes the frame at SP and goes to the guest. */
 resume_guest:

@@ -5,13 +5,15 @@ use core::{
     mem::{offset_of, size_of},
 };
 
-use crate::{trap, vcpu::context::GuestFrame};
+use crate::{panic::Fault, trap, vcpu::context::GuestFrame};
 
 global_asm!(
     include_str!("../boot/vectors.S"),
     frame_bytes = const size_of::<GuestFrame>(),
     frame_x30 = const offset_of!(GuestFrame, x) + 30 * 8,
     frame_spsr = const offset_of!(GuestFrame, spsr),
+    fault_bytes = const size_of::<Fault>(),
+    fault_sp = const offset_of!(Fault, sp),
     guest_sync = sym trap::guest_sync,
     guest_irq = sym trap::guest_irq,
     guest_serror = sym trap::guest_serror,
@@ -22,6 +24,9 @@ global_asm!(
 // The vectors store x30 and ELR_EL2 as a pair.
 const _: () = assert!(offset_of!(GuestFrame, elr) == offset_of!(GuestFrame, x) + 31 * 8);
 const _: () = assert!(size_of::<GuestFrame>().is_multiple_of(16));
+// They store x0 of a fault at its start, and SP and the vector as a pair.
+const _: () = assert!(offset_of!(Fault, x) == 0 && offset_of!(Fault, vector) == offset_of!(Fault, sp) + 8);
+const _: () = assert!(size_of::<Fault>().is_multiple_of(16));
 
 unsafe extern "C" {
     fn enter_guest(frame: *const GuestFrame, stack_end: u64) -> !;

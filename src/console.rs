@@ -13,6 +13,7 @@ use spin::Once;
 use crate::{
     interrupts,
     layout::CPU_COUNT_MAX,
+    panic::Crash,
     vcpu::{VCpu, context::GuestFrame},
     vm::Vm,
 };
@@ -29,6 +30,9 @@ pub trait Console: Sync {
 
     /// Prints a line that nobody asked for.
     fn announce(&self, news: fmt::Arguments<'_>);
+
+    /// Prints what there is to know of a CPU that panicked, below the line that says why. Waits for no lock.
+    fn report(&self, crash: &Crash<'_>);
 
     /// Serves the user for ever on the CPU that panicked, without waiting for any lock. Returns only if it cannot.
     fn after_panic(&self);
@@ -82,6 +86,13 @@ fn attend(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>) {
 pub fn announce(news: fmt::Arguments<'_>) {
     if let Some(console) = CONSOLE.get() {
         console.announce(news);
+    }
+}
+
+/// [`Console::report`].
+pub fn report(crash: &Crash<'_>) {
+    if let Some(console) = CONSOLE.get() {
+        console.report(crash);
     }
 }
 

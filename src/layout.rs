@@ -9,8 +9,8 @@ unsafe extern "C" {
     static __bss_end: u8;
     static __stacks_start: u8;
     static __stacks_end: u8;
-    static __emergency_stack_start: u8;
-    static __emergency_stack_end: u8;
+    static __emergency_stacks_start: u8;
+    static __emergency_stacks_end: u8;
     static __image_end: u8;
 }
 
@@ -18,6 +18,8 @@ unsafe extern "C" {
 pub const CPU_COUNT_MAX: usize = 8;
 /// Bytes from one CPU's stack to the next, guard page included; `STACK_STRIDE` of `linker.ld`.
 const STACK_STRIDE: u64 = 68 << 10;
+/// The same for the emergency stacks; `EMERGENCY_STRIDE` of `linker.ld`.
+const EMERGENCY_STRIDE: u64 = 20 << 10;
 /// Bytes of the unmapped page below each stack.
 pub const GUARD_BYTES: u64 = 4096;
 
@@ -50,9 +52,17 @@ pub fn stack(cpu: usize) -> Range<u64> {
     start + GUARD_BYTES..start + STACK_STRIDE
 }
 
-/// The stack that faults of EL2 itself are reported on.
-pub fn emergency_stack() -> Range<u64> {
-    address!(__emergency_stack_start)..address!(__emergency_stack_end)
+/// The stack on which CPU `cpu` reports exceptions of EL2 itself, without its guard page.
+pub fn emergency_stack(cpu: usize) -> Range<u64> {
+    debug_assert!(cpu < CPU_COUNT_MAX);
+    let start = address!(__emergency_stacks_start) + cpu as u64 * EMERGENCY_STRIDE;
+    debug_assert!(start + EMERGENCY_STRIDE <= address!(__emergency_stacks_end));
+    start + GUARD_BYTES..start + EMERGENCY_STRIDE
+}
+
+/// The CPU whose emergency stack ends at `end`.
+pub fn cpu_of_emergency_stack(end: u64) -> Option<usize> {
+    (0..CPU_COUNT_MAX).find(|cpu| emergency_stack(*cpu).end == end)
 }
 
 /// The whole image in memory, `.bss` and stacks included.

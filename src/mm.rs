@@ -7,6 +7,7 @@
 pub mod frames;
 pub mod heap;
 pub mod phys;
+pub mod place;
 pub mod stage1;
 
 use core::ops::Range;

@@ -12,7 +12,7 @@ pub mod sysreg;
 use ::trace::Event;
 use syndrome::{
     Esr,
-    esr::{SysRegTrap, ec, hpfar},
+    esr::{OwnException, SysRegTrap, Vector, ec, hpfar},
     forward,
     regs::pstate,
     vncr,
@@ -298,11 +298,11 @@ pub extern "C" fn guest_irq(frame: &mut GuestFrame) {
 
 /// A physical SError: QEMU raises none, and on hardware it would be the machine's own failure.
 pub extern "C" fn guest_serror(frame: &mut GuestFrame) {
-    panic!(
-        "SError while a guest ran at {:#x}: ESR_EL2 {:#x}",
-        frame.elr,
-        ESR_EL2.get()
-    );
+    let exception = OwnException {
+        vector: Vector::SError,
+        esr: Esr(ESR_EL2.get()),
+    };
+    panic!("{exception}, while a guest ran at {:#x}", frame.elr);
 }
 
 /// An exception from AArch32, which neither L1 nor its guests are offered: a guest that went there anyway by an ERET of

@@ -37,7 +37,7 @@ use core::fmt::{self, Write};
 use console_core::Command;
 
 pub use super::output::Output;
-use super::{dump::Dump, error::CommandError, system::System, text::Text, walks::vcpu::VcpuWalk};
+use super::{dump::Dump, error::CommandError, inspect::Inquiry, system::System, text::Text, walks::vcpu::VcpuWalk};
 
 /// A command as the user finds it.
 pub struct Entry {
@@ -168,6 +168,8 @@ pub enum Task {
     Stop,
     /// `set json`: the session does it, at the end of its answer.
     SetJson(bool),
+    /// `panic`
+    Panic(Inquiry),
     /// `cont`, which was done at once.
     Cont,
     /// Something that was done at once, and of which there is nothing to say.
@@ -208,6 +210,7 @@ impl Task {
             Self::Drop(drop) => drop.step(system, out),
             Self::Reset(reset) => reset.step(system, out),
             Self::Stop => stop::step(system, out),
+            Self::Panic(inquiry) => panic::step(inquiry, system),
             Self::SetJson(_) | Self::Nothing => Ok(Progress::Done),
             Self::Cont => done(out.row(&wire::State { running: true })),
         }

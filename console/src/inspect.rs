@@ -24,7 +24,7 @@ use hyp::{
     console,
     layout::CPU_COUNT_MAX,
     nested::timer,
-    panic,
+    panic::{self, Failure},
     vcpu::{Context, VCpu, context::GuestFrame},
     vm::Vm,
 };
@@ -55,6 +55,8 @@ pub enum Request {
         /// The new value.
         value: u64,
     },
+    /// Panic, whether the vCPU is on or off.
+    Fail(Failure),
 }
 
 /// What a CPU answers.
@@ -114,8 +116,14 @@ pub fn serve(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>) -> bool {
 }
 
 fn answer(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, request: Request) -> Answer {
-    let Some(frame) = frame else { return Answer::Off };
+    let Some(frame) = frame else {
+        return match request {
+            Request::Fail(failure) => panic::fail(failure),
+            _ => Answer::Off,
+        };
+    };
     match request {
+        Request::Fail(failure) => panic::fail(failure),
         Request::Snapshot => Answer::Snapshot(Snapshot::take(vcpu, frame)),
         Request::At {
             instruction,

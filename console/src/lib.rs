@@ -27,6 +27,7 @@
 //! | [`snapshots`] | page tables as they were, and what differs |
 //! | [`registers`] | registers and their fields as rows |
 //! | [`round`] | something about each vCPU in turn |
+//! | [`crash`] | what there is to know of a CPU that panicked |
 //! | [`output`] | what a step prints: text or JSON |
 //! | [`halt`] | `stop`: every CPU at rest |
 //! | [`pace`] | when the next step is due |
@@ -39,6 +40,7 @@ extern crate alloc;
 
 mod audit;
 mod commands;
+mod crash;
 mod dump;
 mod error;
 mod halt;
@@ -67,7 +69,7 @@ use hyp::{
     console::{self, Console},
     dev::uart,
     nested::timer,
-    panic,
+    panic::{self, Crash},
     vcpu::{VCpu, context::GuestFrame},
     vm::Vm,
 };
@@ -108,6 +110,12 @@ impl Console for DebugConsole {
 
     fn announce(&self, news: fmt::Arguments<'_>) {
         SESSION.lock().announce(news, &mut Terminal::Shared);
+    }
+
+    fn report(&self, crash: &Crash<'_>) {
+        if let Some(mut uart) = uart::without_lock() {
+            let _ = crash::report(crash, &mut uart);
+        }
     }
 
     fn after_panic(&self) {

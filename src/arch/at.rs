@@ -51,6 +51,13 @@ macro_rules! at {
     };
 }
 
+/// Executes `AT S1E2R` for `va`, in EL2's own regime, and returns `PAR_EL1`.
+pub fn own_read(va: u64) -> u64 {
+    at!("at s1e2r", va);
+    isb();
+    PAR_EL1.get()
+}
+
 /// Executes `instruction` for `va` in the EL1&0 regime as loaded now, and returns `PAR_EL1`.
 ///
 /// The walk goes through stage 2; from EL2 a stage-2 fault is reported in `PAR_EL1` and taken nowhere.

@@ -1,8 +1,9 @@
-//! The per-CPU pointer in `TPIDR_EL2`.
+//! What each CPU keeps of its own: the pointer to its vCPU in `TPIDR_EL2`, and the end of its emergency stack in
+//! `CONTEXTIDR_EL2`, which `boot/entry.S` puts there, and which means nothing to the hardware at `HCR_EL2.E2H` = 0.
 
 use aarch64_cpu::registers::{Readable, TPIDR_EL2, Writeable};
 
-use crate::vcpu::VCpu;
+use crate::{arch::sysreg::CONTEXTIDR_EL2, layout, vcpu::VCpu};
 
 /// Makes `vcpu` this CPU's own, for good.
 pub fn install(vcpu: &'static mut VCpu) {
@@ -18,4 +19,9 @@ pub fn install(vcpu: &'static mut VCpu) {
 pub unsafe fn vcpu() -> &'static mut VCpu {
     // SAFETY: `install` stored a `&'static mut VCpu` that it gave up; the caller vouches that it is not in use.
     unsafe { &mut *(TPIDR_EL2.get() as *mut VCpu) }
+}
+
+/// This CPU's number, whatever state it is in; 0 if it has lost that, too.
+pub fn number() -> usize {
+    layout::cpu_of_emergency_stack(CONTEXTIDR_EL2.get()).unwrap_or(0)
 }

@@ -164,8 +164,8 @@ pub fn activate(ram: &[Range<u64>], devices: &[Range<u64>]) -> Result<(), MapErr
     add(layout::data(), DATA)?;
     for cpu in 0..layout::CPU_COUNT_MAX {
         add(layout::stack(cpu), DATA)?;
+        add(layout::emergency_stack(cpu), DATA)?;
     }
-    add(layout::emergency_stack(), DATA)?;
     for device in devices {
         add(device.clone(), DEVICE)?;
     }

@@ -14,6 +14,7 @@ mod abort;
 pub mod ec;
 mod fault;
 pub mod hpfar;
+mod own;
 mod trap;
 
 use core::fmt;
@@ -21,6 +22,7 @@ use core::fmt;
 pub use self::{
     abort::{AccessSize, DataAbort, InstructionAbort},
     fault::{FaultKind, FaultStatus},
+    own::{OwnException, Vector},
     trap::{EretKind, SysRegTrap, WfxKind, WfxTrap},
 };
 

@@ -51,7 +51,16 @@ fn judge_by<S: Play>(judge: Judge<S>, scene: &OnceLock<AnyResult<S, String>>) ->
 
 /// A machine whose L1 starts no L2 by itself, and has a shell.
 pub(crate) fn l1_with_a_shell(name: &str) -> AnyResult<Machine> {
-    let mut machine = Builder::new(name).append("gnomon.l2=off").interactive().start()?;
+    shell_of(Builder::new(name))
+}
+
+/// The same on a machine of `cpus` CPUs.
+pub(crate) fn l1_on_cpus(name: &str, cpus: u32) -> AnyResult<Machine> {
+    shell_of(Builder::new(name).smp(cpus))
+}
+
+fn shell_of(builder: Builder) -> AnyResult<Machine> {
+    let mut machine = builder.append("gnomon.l2=off").interactive().start()?;
     machine.set_limit(LIMIT);
     machine.wait_for("L1 OK")?;
     in_shell(&mut machine, "L1")?;
