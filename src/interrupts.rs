@@ -482,21 +482,27 @@ pub fn lr_count() -> usize {
     ((ICH_VTR_EL2.get() & 0x1f) as usize + 1).min(vgic::MAX_LIST_REGISTERS)
 }
 
-/// Prepares a vCPU that is about to be switched on: nothing pending for it, its timers unmapped.
+/// Prepares a vCPU that is about to be switched on: its interface is off, its own lines are low. What its list registers
+/// hold of the distributor's goes back there, and nothing pending or active is forgotten: that is L1's to clear.
 #[inline(never)]
 pub fn reset(vcpu: &mut VCpu) {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
     vcpu.is_nested_vif_loaded = false;
+    take_l1_interface(vcpu, &mut vgic, &mut hw);
     vcpu.vif = VirtualInterface::EMPTY;
     // Whatever is in there.
     vcpu.lrs_in_hardware = all_lrs(vcpu.vm.lr_count);
     for context in [Context::Host, Context::Nested] {
         for (pintid, is_physical) in [(PHYSICAL_TIMER, true), (VIRTUAL_TIMER, false)] {
-            vgic.name_ppi(vcpu.cpu, timer::hardware_intid(context, is_physical), pintid);
+            let intid = timer::hardware_intid(context, is_physical);
+            vgic.name_ppi(vcpu.cpu, intid, pintid);
+            // The last word that came of it was of before: it does not count any more.
+            vgic.set_level(vcpu.cpu, intid, false, &mut hw);
         }
     }
     vgic.name_ppi(vcpu.cpu, MONITORS, MONITORS);
+    vgic.set_level(vcpu.cpu, MONITORS, false, &mut hw);
     let _ = map_timers(vcpu.cpu, vcpu.context, &mut vgic, hw);
     timer::update_emulated(vcpu, &mut vgic, &mut hw);
     refill(vcpu, &mut vgic, &mut hw);

@@ -3,14 +3,12 @@
 use alloc::boxed::Box;
 
 use machine::{Machine, Options};
+use power::CpuPower;
 use spin::{Mutex, Once};
 use syndrome::idreg::Offer;
 use vgic::{Vgic, VgicConfig};
 
-use crate::{
-    arch::sysreg::*, dev::gicv3::Gic, interrupts, layout::CPU_COUNT_MAX, nested::controls, psci::CpuPower,
-    shadow_mmu::Mmu,
-};
+use crate::{arch::sysreg::*, dev::gicv3::Gic, interrupts, layout::CPU_COUNT_MAX, nested::controls, shadow_mmu::Mmu};
 
 /// L1's machine.
 ///

@@ -49,6 +49,11 @@ pub fn enter(vcpu: &VCpu) {
     VNCR_EL2.set(stage1::window(vcpu.cpu));
 }
 
+/// Closes the window of a vCPU that is about to be switched on.
+pub fn forget(cpu: usize) {
+    close_if(cpu, &|_| true);
+}
+
 /// Whether any window may lead anywhere. After a TLBI for L1's own stage 1, the DSB that completes it orders the load as
 /// well.
 #[inline(always)]

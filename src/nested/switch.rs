@@ -11,7 +11,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{controls, pmu, sve, timer};
+use super::{controls, l2_page, pmu, sve, timer};
 use crate::{
     arch::{barrier, sysreg::*},
     interrupts, shadow_mmu, trace,
@@ -123,6 +123,10 @@ pub fn reset(vcpu: &mut VCpu) {
     vcpu.emulated = Default::default();
     vcpu.emulated.mdcr = vcpu.vm.mdcr_hpmn;
     vcpu.timers = Default::default();
+    vcpu.refused = None;
+    vcpu.guest_stage2 = None;
+    vcpu.last_shadow = None;
+    l2_page::forget(vcpu.cpu);
     El1Registers {
         sctlr,
         ..El1Registers::default()

@@ -31,6 +31,7 @@ mod nested;
 mod restart;
 mod scene;
 mod snapshots;
+mod storm;
 mod stress;
 mod terminal;
 mod trace;
@@ -54,6 +55,7 @@ fn main() {
         terminal::trials(),
         dirty::trials(),
         restart::trials(),
+        storm::trials(),
         snapshots::trials(),
         trace::trials(),
         after_panic::trials(),

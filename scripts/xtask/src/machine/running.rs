@@ -130,6 +130,11 @@ impl Machine {
         self.limit = limit;
     }
 
+    /// From now on the machine may be reset.
+    pub fn expect_resets(&mut self) {
+        self.judge.expect_resets();
+    }
+
     /// Where this run's logs are.
     #[must_use]
     pub fn log_dir(&self) -> &Path {

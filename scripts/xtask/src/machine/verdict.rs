@@ -73,13 +73,19 @@ const GRACE_AFTER_CRASH: Duration = Duration::from_mins(1);
 const GNOMON_LINES: [(&str, Option<Duration>); 3] = [
     ("gnomon: panic: ", Some(GRACE_AFTER_PANIC)),
     ("gnomon: error: ", Some(GRACE_AFTER_ERROR)),
-    ("gnomon: L1 reset", Some(GRACE_AFTER_ERROR)),
+    (RESET, Some(GRACE_AFTER_ERROR)),
 ];
+
+/// L1 has reset the machine, as gnomon says it, and Linux. Without gnomon nobody else reports it.
+const RESET: &str = "gnomon: L1 reset";
+const LINUX_RESET: &str = "reboot: Restarting system";
+const RESETS: [&str; 2] = [RESET, LINUX_RESET];
 
 /// Remembers the first failure.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     failure: Option<Failure>,
+    expects_resets: bool,
 }
 
 impl Judge {
@@ -89,9 +95,15 @@ impl Judge {
         Self::default()
     }
 
+    /// From now on a reset is no failure.
+    pub fn expect_resets(&mut self) {
+        self.expects_resets = true;
+    }
+
     /// Looks at one line; the first failure stays.
     pub fn observe(&mut self, source: Source, line: &str) {
-        if self.failure.is_none() {
+        let is_expected = self.expects_resets && RESETS.iter().any(|reset| line.contains(reset));
+        if self.failure.is_none() && !is_expected {
             self.failure = failure_in(source, line);
         }
     }
@@ -122,8 +134,7 @@ fn failure_in(source: Source, line: &str) -> Option<Failure> {
     if line.contains("Kernel panic - not syncing") {
         return failure(Some(GRACE_AFTER_CRASH));
     }
-    // Without gnomon nobody else reports a reset.
-    if line.contains("reboot: Restarting system") {
+    if line.contains(LINUX_RESET) {
         return failure(Some(GRACE_AFTER_CRASH));
     }
     if line.starts_with("L1 FAIL") {
@@ -143,6 +154,22 @@ mod tests {
             judge.observe(*source, line);
         }
         judge.failure().cloned()
+    }
+
+    #[test]
+    fn a_reset_that_is_expected_is_no_failure() {
+        let lines = ["gnomon: L1 reset, warm", "[    9.1] reboot: Restarting system"];
+        for line in lines {
+            assert!(judge(&[(Source::L1, line)]).is_some(), "{line}");
+        }
+        let mut judge = Judge::new();
+        judge.expect_resets();
+        for line in lines {
+            judge.observe(Source::L1, line);
+        }
+        assert!(judge.failure().is_none());
+        judge.observe(Source::Debug, "gnomon: panic: at once");
+        assert!(judge.failure().is_some());
     }
 
     #[test]

@@ -40,6 +40,7 @@ unsafe extern "C" {
     static l2_hyp_at: u8;
     static l2_hyp_eret: u8;
     static l2_svc: u8;
+    static l2_smc: u8;
 
     /// # Safety
     ///
@@ -75,6 +76,8 @@ pub enum Program {
     HypEret,
     /// SVC, to a vector of its own.
     Svc,
+    /// SMC, HVC.
+    Smc,
 }
 
 impl Program {
@@ -93,6 +96,7 @@ impl Program {
             Self::HypAt => &raw const l2_hyp_at,
             Self::HypEret => &raw const l2_hyp_eret,
             Self::Svc => &raw const l2_svc,
+            Self::Smc => &raw const l2_smc,
         };
         at as u64 - programs()
     }

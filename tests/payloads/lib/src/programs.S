@@ -98,6 +98,13 @@ l2_svc:
     svc     #0
     b       l2_svc
 
+/* x0 = what firmware answers to x0 to x3 */
+    .global l2_smc
+l2_smc:
+    smc     #0
+    hvc     #0
+    b       l2_smc
+
     .balign 2048
     .irp    slot, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
     .balign 128

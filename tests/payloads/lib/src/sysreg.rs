@@ -75,6 +75,9 @@ system_registers! {
     VBAR_EL12 = "S3_5_C12_C0_0";
     ELR_EL12 = "S3_5_C4_C0_1";
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
+    ICC_IAR1_EL1 = "S3_0_C12_C12_0";
+    ICC_EOIR1_EL1 = "S3_0_C12_C12_1";
+    ICC_SGI1R_EL1 = "S3_0_C12_C11_5";
     CNTFRQ_EL0 = "S3_3_C14_C0_0";
     CNTVCT_EL0 = "S3_3_C14_C0_2";
     HSTR_EL2 = "S3_4_C1_C1_3";

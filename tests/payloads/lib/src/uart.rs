@@ -9,6 +9,8 @@ const UART0: *mut u32 = 0x0900_0000 as *mut u32;
 const FLAGS: usize = 6;
 /// The transmit FIFO is full.
 const FLAG_TXFF: u32 = 1 << 5;
+/// The receive FIFO is empty.
+const FLAG_RXFE: u32 = 1 << 4;
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -34,6 +36,25 @@ pub fn print_line(line: fmt::Arguments<'_>) {
     }
     let _ = writeln!(Uart, "{line}\r");
     IS_TAKEN.store(false, Ordering::Release);
+}
+
+/// Waits for a line to be typed on the first UART, and returns as much of it as there is room for.
+pub fn take_line(room: &mut [u8]) -> &str {
+    let mut used = 0;
+    loop {
+        // SAFETY: as for writing.
+        let byte = unsafe {
+            while UART0.add(FLAGS).read_volatile() & FLAG_RXFE != 0 {}
+            UART0.read_volatile().to_le_bytes()[0]
+        };
+        if matches!(byte, b'\r' | b'\n') {
+            return str::from_utf8(&room[..used]).unwrap_or("");
+        }
+        if let Some(place) = room.get_mut(used) {
+            *place = byte;
+            used += 1;
+        }
+    }
 }
 
 /// Prints a line on the first UART.
