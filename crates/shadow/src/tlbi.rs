@@ -14,7 +14,10 @@ use crate::{
     tlbi_operand::Ttl,
 };
 use core::ops::Range;
-use vmsa::{Granule, Ipa, L2, Level, Phys, ReadTable};
+use vmsa::{
+    EntryKind, Granule, Ipa, L2, Level, Phys, ReadTable,
+    stage2::{Stage2Desc, visit},
+};
 
 /// What an invalidation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,16 +184,52 @@ impl Shadow {
 /// The size of the guest leaf that the shadow's leaf at `ipa` was made from, `None` if there is no
 /// leaf.
 fn guest_leaf_bytes(shadow: &Shadow, ipa: Ipa<L2>, mem: &impl ReadTable<Phys>) -> Option<u64> {
-    let level = Level::new(i8::try_from(shadow.table.tag_at(ipa, mem)?).ok()?)?;
-    let granule = shadow.granule();
+    bytes_of(shadow.granule(), shadow.table.tag_at(ipa, mem)?)
+}
+
+/// The size of a guest leaf of the level that a shadow leaf has noted.
+fn bytes_of(granule: Granule, tag: u8) -> Option<u64> {
+    let level = Level::new(i8::try_from(tag).ok()?)?;
     granule.has_leaf_at(level).then(|| granule.entry_bytes(level))
+}
+
+/// The size of the guest leaf around `ia`, if the shadow maps any of it. If it does not map `ia`, what else it maps of a
+/// block tells: all of that is from one guest leaf if any of it is.
+fn known_leaf_bytes(shadow: &Shadow, ia: u64, mem: &impl ReadTable<Phys>) -> Option<u64> {
+    let granule = shadow.granule();
+    guest_leaf_bytes(shadow, Ipa::new(ia), mem).or_else(|| {
+        let blocks = [Level::ONE, Level::TWO]
+            .into_iter()
+            .filter(|level| granule.has_leaf_at(*level));
+        let mut sizes = blocks.map(|level| granule.entry_bytes(level));
+        sizes.find(|size| {
+            let tag = first_tag(shadow, ia & !(size - 1), *size, mem);
+            tag.and_then(|tag| bytes_of(granule, tag)) == Some(*size)
+        })
+    })
+}
+
+/// The tag of the first leaf in the block of `size` bytes at `start`. Tables in which there is nothing do not stay, so that
+/// is a table of holes at most, and one below it.
+fn first_tag(shadow: &Shadow, start: u64, size: u64, mem: &impl ReadTable<Phys>) -> Option<u8> {
+    const CHUNK: usize = 16;
+    let config = shadow.table.config();
+    let (mut found, mut next) = (None, Some(start));
+    while let Some(from) = next.filter(|from| found.is_none() && from - start < size) {
+        next = visit::<Phys>(&config, mem, from, CHUNK, &mut |entry| {
+            if entry.kind == EntryKind::Leaf && entry.ia < start + size {
+                found.get_or_insert(Stage2Desc::from_raw(entry.raw).tag());
+            }
+        });
+    }
+    found
 }
 
 /// `range`, widened by the rest of the guest leaves at its ends.
 fn widen(shadow: &Shadow, range: &Range<u64>, mem: &impl ReadTable<Phys>) -> Range<u64> {
     let mut widened = range.clone();
     for ia in [range.start, range.end.saturating_sub(1)] {
-        if let Some(size) = guest_leaf_bytes(shadow, Ipa::new(ia), mem) {
+        if let Some(size) = known_leaf_bytes(shadow, ia, mem) {
             let start = ia & !(size - 1);
             widened = widened.start.min(start)..widened.end.max(start + size);
         }
@@ -277,6 +316,30 @@ mod tests {
         let stats = pool.invalidate_range(7, range, 0x2000, &mut world);
         assert_eq!(stats.bytes, 0x3000);
         world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn a_range_within_a_leaf_that_was_touched_elsewhere_ends_all_of_it() {
+        let (mut world, mut pool, _) = with_fractured_block();
+        let stats = pool.invalidate_range(7, Ipa::new(BASE + 0x20_0000), 0x2000, &mut world);
+        assert_eq!((stats.bytes, stats.start, stats.end), (0x3000, BASE, BASE + GIB));
+        world.assert_fresh(&pool);
+    }
+
+    #[test]
+    fn a_range_among_small_leaves_ends_no_others() {
+        let mut world = World::with_ram(100);
+        let mut tables = GuestTables::new(K4, 7, ROOT, &mut world);
+        let mut pool = ShadowPool::<1>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        for (ia, level) in [(BASE, Level::THREE), (BASE + (4 << 20), Level::TWO)] {
+            tables.map(ia, 0x8000_0000, level, BLOCK, &mut world);
+            let action = touch(&mut pool, slot, ia, Access::Read, &mut world);
+            assert_eq!(action, FaultAction::Retry);
+        }
+        for start in [BASE + 0x1000, BASE + (2 << 20), BASE + (6 << 20), BASE + GIB] {
+            assert_eq!(pool.invalidate_range(7, Ipa::new(start), 0x2000, &mut world).bytes, 0);
+        }
     }
 
     #[test]
