@@ -1,9 +1,16 @@
-# Sourced by the scripts beside it: hands over to the host tool, `cargo xtask`.
+# Sourced by the scripts beside it: hands over to a program of the project's, mostly the host tool, `cargo xtask`.
 #
-# The tool runs with the project's directory as its own, so that cargo and rustup
+# It runs with the project's directory as its own, so that cargo and rustup
 # read the project's configuration; the caller's directory travels in a variable.
 
 xtask() {
+    program xtask "$@"
+}
+
+# program PACKAGE ARGUMENTS
+program() {
+    package=$1
+    shift
     if ! command -v cargo >/dev/null; then
         echo "error: cargo is not in PATH: install Rust from https://rustup.rs" >&2
         exit 1
@@ -15,5 +22,5 @@ xtask() {
     GNOMON_CALLER_DIR=$PWD
     export GNOMON_CALLER_DIR
     cd "$root"
-    exec cargo run --quiet --package xtask -- "$@"
+    exec cargo run --quiet --package "$package" -- "$@"
 }

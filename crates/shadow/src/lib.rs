@@ -29,7 +29,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "test-support"))]
 extern crate std;
 
 mod ageing;
@@ -44,12 +44,14 @@ mod key;
 mod lint;
 mod logging;
 #[cfg(test)]
+mod loom_tests;
+#[cfg(test)]
 mod model_tests;
 mod pool;
 mod reclaim;
 mod slot;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "test-support"))]
+pub mod testing;
 mod tlbi;
 mod tlbi_operand;
 mod verdict;

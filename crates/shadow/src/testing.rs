@@ -1,6 +1,8 @@
 //! A world for the pool to live in: table memory, L1's memory and tables, a host stage 2, and TLBs
 //! that cache all.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
+
 use crate::{
     Access, DirtyLog, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId,
 };
@@ -11,34 +13,43 @@ use vmsa::{
     testing::{Arena, LIMITS, Tlb, Words, vtcr},
 };
 
-pub(crate) const K4: Granule = Granule::K4;
+/// The granule of most tables.
+pub const K4: Granule = Granule::K4;
 
 /// Valid, all permissions, Access flag, memory as stage 1 says (with FWB).
-pub(crate) const BLOCK: u64 = 1 | 0b0111 << 2 | 0b11 << 6 | 0b11 << 8 | AF;
-pub(crate) const PAGE: u64 = BLOCK | 2;
-pub(crate) const AF: u64 = 1 << 10;
-pub(crate) const WRITE: u64 = 1 << 7;
+pub const BLOCK: u64 = 1 | 0b0111 << 2 | 0b11 << 6 | 0b11 << 8 | AF;
+/// The same of a page.
+pub const PAGE: u64 = BLOCK | 2;
+/// The Access flag.
+pub const AF: u64 = 1 << 10;
+/// Writes are allowed.
+pub const WRITE: u64 = 1 << 7;
 
-pub(crate) const GUEST: GuestStage2 = GuestStage2 { limits: LIMITS };
+/// An L1 on a machine with all granules.
+pub const GUEST: GuestStage2 = GuestStage2 { limits: LIMITS };
 
 /// The environment of the pool.
-pub(crate) struct World {
-    pub(crate) arena: Arena,
+pub struct World {
+    /// What the shadows' tables are in.
+    pub arena: Arena,
     /// Pages of it that are for roots.
-    pub(crate) reserve: usize,
-    pub(crate) l1: Words,
+    pub reserve: usize,
+    /// L1's memory.
+    pub l1: Words,
     host_arena: Arena,
-    pub(crate) host: Stage2Table,
-    pub(crate) tlbs: BTreeMap<u64, Tlb>,
+    /// L1 IPA to PA.
+    pub host: Stage2Table,
+    /// The TLBs of all CPUs, by VMID.
+    pub tlbs: BTreeMap<u64, Tlb>,
     /// VMIDs of the whole-VMID invalidations.
-    pub(crate) vmid_invalidations: std::vec::Vec<u64>,
+    pub vmid_invalidations: std::vec::Vec<u64>,
     /// Something else changes the descriptor before a compare-and-exchange.
-    pub(crate) is_raced: bool,
+    pub is_raced: bool,
 }
 
 impl World {
     /// One with `pages` for tables and nothing else.
-    pub(crate) fn new(pages: usize) -> Self {
+    pub fn new(pages: usize) -> Self {
         let mut host_arena = Arena::new(usize::MAX);
         let host = Stage2Table::new(&mut host_arena).unwrap();
         Self {
@@ -54,31 +65,33 @@ impl World {
     }
 
     /// One whose host stage 2 maps the first 512 GiB to themselves, with the largest leaves.
-    pub(crate) fn with_ram(pages: usize) -> Self {
+    pub fn with_ram(pages: usize) -> Self {
         let mut world = Self::new(pages);
         world.map_host(0, 0, 1 << 39, &Stage2Attrs::RAM);
         world
     }
 
     /// The memory that the host stage 2's tables are in.
-    pub(crate) fn host_tables(&self) -> &Arena {
+    pub fn host_tables(&self) -> &Arena {
         &self.host_arena
     }
 
-    pub(crate) fn map_host(&mut self, ia: u64, pa: u64, size: u64, attrs: &Stage2Attrs) {
+    /// Maps a range in the host stage 2, with the largest leaves that fit.
+    pub fn map_host(&mut self, ia: u64, pa: u64, size: u64, attrs: &Stage2Attrs) {
         self.host
             .map_range(ia, Pa::new(pa), size, attrs, &mut self.host_arena)
             .unwrap();
     }
 
-    pub(crate) fn map_host_leaf(&mut self, ia: u64, pa: u64, level: Level, attrs: &Stage2Attrs) {
+    /// Maps one leaf in the host stage 2.
+    pub fn map_host_leaf(&mut self, ia: u64, pa: u64, level: Level, attrs: &Stage2Attrs) {
         self.host
             .map_leaf(ia, Pa::new(pa), level, attrs, 0, &mut self.host_arena)
             .unwrap();
     }
 
     /// Caches all there is in all shadows.
-    pub(crate) fn fill_tlbs<const N: usize>(&mut self, pool: &ShadowPool<N>) {
+    pub fn fill_tlbs<const N: usize>(&mut self, pool: &ShadowPool<N>) {
         for (_, shadow) in pool.iter() {
             let tlb = self.tlbs.entry(u64::from(shadow.physical_vmid())).or_default();
             tlb.fill(&shadow.table().config(), &self.arena);
@@ -86,7 +99,7 @@ impl World {
     }
 
     /// Panics if a TLB has what is in no table.
-    pub(crate) fn assert_fresh<const N: usize>(&self, pool: &ShadowPool<N>) {
+    pub fn assert_fresh<const N: usize>(&self, pool: &ShadowPool<N>) {
         for (_, shadow) in pool.iter() {
             if let Some(tlb) = self.tlbs.get(&u64::from(shadow.physical_vmid())) {
                 tlb.assert_fresh(&shadow.table().config(), &self.arena);
@@ -102,12 +115,7 @@ impl World {
     }
 
     /// What the shadow makes of `ipa`.
-    pub(crate) fn shadow_of<const N: usize>(
-        &self,
-        pool: &ShadowPool<N>,
-        slot: SlotId,
-        ipa: u64,
-    ) -> Option<Mapping<Phys>> {
+    pub fn shadow_of<const N: usize>(&self, pool: &ShadowPool<N>, slot: SlotId, ipa: u64) -> Option<Mapping<Phys>> {
         let config = pool.get(slot)?.table().config();
         walk(&config, Ipa::<vmsa::L2>::new(ipa), &self.arena).ok()
     }
@@ -180,18 +188,23 @@ fn root_of(vttbr: u64) -> u64 {
 
 /// A stage 2 that L1 builds, in memory from `root` on.
 #[derive(Clone, Copy)]
-pub(crate) struct GuestTables {
-    pub(crate) granule: Granule,
-    pub(crate) vmid: u16,
-    pub(crate) root: u64,
+pub struct GuestTables {
+    /// Their granule.
+    pub granule: Granule,
+    /// The guest's VMID.
+    pub vmid: u16,
+    /// Where they begin.
+    pub root: u64,
     next: u64,
     /// More bits of `VTCR_EL2`.
-    pub(crate) vtcr_bits: u64,
-    pub(crate) big_endian: bool,
+    pub vtcr_bits: u64,
+    /// L1's byte order.
+    pub big_endian: bool,
 }
 
 impl GuestTables {
-    pub(crate) fn new(granule: Granule, vmid: u16, root: u64, world: &mut World) -> Self {
+    /// Empty ones.
+    pub fn new(granule: Granule, vmid: u16, root: u64, world: &mut World) -> Self {
         world.l1.add(root, 0x1_0000);
         Self {
             granule,
@@ -207,12 +220,16 @@ impl GuestTables {
         if self.granule == K4 { Level::ZERO } else { Level::ONE }
     }
 
-    pub(crate) fn key(self) -> ShadowKey {
+    /// What L1 has in its registers.
+    #[must_use]
+    pub fn key(self) -> ShadowKey {
         let vtcr = vtcr(self.granule, 48, self.start_level().get()) | self.vtcr_bits;
         ShadowKey::new(u64::from(self.vmid) << 48 | self.root, vtcr, true)
     }
 
-    pub(crate) fn guest(self) -> GuestStage2 {
+    /// How L1 reads them.
+    #[must_use]
+    pub fn guest(self) -> GuestStage2 {
         let limits = vmsa::stage2::Stage2Limits {
             big_endian: self.big_endian,
             ..LIMITS
@@ -225,7 +242,7 @@ impl GuestTables {
     }
 
     /// Where the entry for `ia` at `level` is, with tables made on the way.
-    pub(crate) fn entry(&mut self, ia: u64, level: Level, world: &mut World) -> u64 {
+    pub fn entry(&mut self, ia: u64, level: Level, world: &mut World) -> u64 {
         let mut table = self.root;
         let mut at = self.start_level();
         loop {
@@ -248,20 +265,21 @@ impl GuestTables {
     }
 
     /// Maps the leaf at `level`. `attributes` are those of a block.
-    pub(crate) fn map(&mut self, ia: u64, output: u64, level: Level, attributes: u64, world: &mut World) {
+    pub fn map(&mut self, ia: u64, output: u64, level: Level, attributes: u64, world: &mut World) {
         let entry = self.entry(ia, level, world);
         let kind = if level == Level::THREE { 2 } else { 0 };
         world.l1.set(entry, self.stored(output | attributes | kind));
     }
 
-    pub(crate) fn unmap(&mut self, ia: u64, level: Level, world: &mut World) {
+    /// Unmaps the leaf at `level`.
+    pub fn unmap(&mut self, ia: u64, level: Level, world: &mut World) {
         let entry = self.entry(ia, level, world);
         world.l1.set(entry, 0);
     }
 }
 
 /// A fault of L2.
-pub(crate) fn fault(ipa: u64, access: Access) -> ShadowFault {
+pub fn fault(ipa: u64, access: Access) -> ShadowFault {
     ShadowFault {
         ipa: Ipa::new(ipa),
         access,
@@ -271,7 +289,7 @@ pub(crate) fn fault(ipa: u64, access: Access) -> ShadowFault {
 }
 
 /// L2 touches `ipa`.
-pub(crate) fn touch<const N: usize>(
+pub fn touch<const N: usize>(
     pool: &mut ShadowPool<N>,
     slot: SlotId,
     ipa: u64,
@@ -282,10 +300,10 @@ pub(crate) fn touch<const N: usize>(
 }
 
 /// What each of [`guests`] has mapped.
-pub(crate) const IPA: u64 = 0x4000_0000;
+pub const IPA: u64 = 0x4000_0000;
 
 /// Guests with the VMIDs 0 and on, each of which has one page.
-pub(crate) fn guests(count: u16, world: &mut World) -> std::vec::Vec<GuestTables> {
+pub fn guests(count: u16, world: &mut World) -> std::vec::Vec<GuestTables> {
     (0..count)
         .map(|n| {
             let root = 0x1000_0000 + 0x100_0000 * u64::from(n);
@@ -298,7 +316,7 @@ pub(crate) fn guests(count: u16, world: &mut World) -> std::vec::Vec<GuestTables
 }
 
 /// Has the shadow in `slot` filled with that page, and TLBs with the shadow.
-pub(crate) fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
+pub fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
     assert_eq!(touch(pool, slot, IPA, Access::Read, world), FaultAction::Retry);
     world.fill_tlbs(pool);
 }

@@ -20,8 +20,8 @@
 //! - [`payload`]: what L1 and L2 boot;
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
-//! - [`setup`], [`run`], [`mod@test`], [`mod@bench`], [`selftests`], [`hotspots`],
-//!   [`perfetto`], [`view`], [`golden`], [`fuzz`], [`doctor`]: the commands.
+//! - [`setup`], [`run`], [`mod@test`], [`miri`], [`mod@bench`], [`selftests`],
+//!   [`hotspots`], [`perfetto`], [`view`], [`golden`], [`fuzz`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
@@ -42,6 +42,7 @@ pub mod linux_source;
 pub mod lock;
 pub mod machine;
 pub mod memory;
+pub mod miri;
 pub mod payload;
 pub mod perfetto;
 pub mod process;

@@ -12,7 +12,8 @@ use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
 use xtask::{
-    bench, conformance, doctor, firmware, fuzz, golden, hotspots, payload, perfetto, run, selftests, setup, test, view,
+    bench, conformance, doctor, firmware, fuzz, golden, hotspots, miri, payload, perfetto, run, selftests, setup, test,
+    view,
 };
 
 /// gnomon's host tool.
@@ -33,6 +34,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Run everything that must pass
     Test(TestArgs),
+    /// Run the tests of the crates whose threads share memory under Miri
+    Miri,
     /// Count what operations cost, natively and under gnomon; exit status 1 when a budget is broken
     Bench(BenchArgs),
     /// Run KVM's own selftests in L1, natively and under gnomon; exit status 1 when one passes only natively
@@ -351,6 +354,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             };
             Ok(u8::from(!test::run(&project, &options)?))
         }
+        Command::Miri => miri::run(&project).map(|()| 0),
         Command::Bench(arguments) if arguments.record => bench::record(&project).map(|()| 0),
         Command::Bench(arguments) => {
             let options = bench::Options {

@@ -17,6 +17,14 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Whether there is a compiler for C++.
+#[must_use]
+pub fn has_cxx() -> bool {
+    ["c++", "g++", "clang++"]
+        .into_iter()
+        .any(|name| find_program(name).is_some())
+}
+
 /// A command as a person would type it, for messages.
 #[must_use]
 pub fn display(command: &Command) -> String {

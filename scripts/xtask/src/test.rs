@@ -1,9 +1,9 @@
 //! `xtask test`: everything that must pass, in the order in which it fails fastest.
 //!
-//! Formatting, lints, documentation, host tests, the viewer in a browser, the firmware build, then
-//! the system tests, one QEMU each. A step that fails does not stop the later ones, but for a build
-//! without which they cannot run. The last line counts: a step without tests of
-//! its own is one. What could not be run for want of a browser is named before it.
+//! Formatting, lints, documentation, host tests, Miri, fuzzing on the host, the viewer in a browser, the
+//! firmware build, then the system tests, one QEMU each. A step that fails does not stop the later ones,
+//! but for a build without which they cannot run. The last line counts: a step without tests of
+//! its own is one. What could not be run for want of a program is named before it.
 
 mod tally;
 
@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 
 use crate::browser;
 use crate::firmware::{self, IMAGE_VARIABLE};
+use crate::miri;
 use crate::payload::Payload;
 use crate::process;
 use crate::progress::say;
@@ -50,6 +51,10 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
     };
     if options.filter.is_none() {
         session.host_steps();
+        if !options.quick {
+            session.miri_step();
+            session.fuzzing_step();
+        }
         session.browser_step(options.quick);
     }
     let built = session.step("firmware build", |project| {
@@ -113,6 +118,34 @@ impl Session<'_> {
         });
     }
 
+    /// What Miri can find in the pure crates, where there is a Miri.
+    fn miri_step(&mut self) {
+        let name = "Miri";
+        match miri::find(self.project) {
+            Ok(toolchain) => {
+                self.step(name, |project| counted(miri::command(project, &toolchain)));
+            }
+            Err(why) => self.skip(name, &why),
+        }
+    }
+
+    /// As many inputs as there are in the short run, guided by what they reach.
+    fn fuzzing_step(&mut self) {
+        let name = "fuzzing on the host";
+        if !process::has_cxx() {
+            return self.skip(name, "no C++ compiler here: apt-get install g++");
+        }
+        self.step(name, |project| {
+            let arguments = ["run", "--quiet", "--package", "fuzz", "--", "--short"];
+            status(cargo(project, &arguments))
+        });
+    }
+
+    fn skip(&mut self, name: &str, why: &str) {
+        say(&format!("== {name}: skipped, {why}"));
+        self.skipped.push(format!("{name} ({why})"));
+    }
+
     /// The viewer's page in a browser. `--quick` does not install one.
     fn browser_step(&mut self, is_quick: bool) {
         let name = "the viewer in a browser";
@@ -122,8 +155,7 @@ impl Session<'_> {
             setup::browser::ensure()
         };
         if let Err(why) = ready {
-            say(&format!("== {name}: skipped, {why}"));
-            return self.skipped.push(format!("{name} ({why})"));
+            return self.skip(name, &why);
         }
         self.step(name, |project| {
             let arguments = ["test", "--quiet", "--package", "xtask", "--test", "browser", "--"];
