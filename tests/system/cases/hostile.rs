@@ -9,18 +9,27 @@ use xtask::fuzz::{self, Plan};
 use crate::{Result, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let plan = |seed, cpus, steps, icount| Plan {
+    let plan = |seed, cpus, steps| Plan {
         seed,
         area: None,
         cpus,
         steps,
         from: 0,
-        icount,
+        icount: false,
         hyp: None,
     };
+    let counted = Plan {
+        icount: true,
+        ..plan(1, 1, 1000)
+    };
+    let plain_nv = Plan {
+        hyp: Some("nv=1".to_owned()),
+        ..plan(3, 2, 400)
+    };
     [
-        ("hostile_l1_on_1_cpu_does_no_harm", plan(1, 1, 2000, true)),
-        ("hostile_l1_on_4_cpus_does_no_harm", plan(2, 4, 600, false)),
+        ("hostile_l1_on_1_cpu_does_no_harm", counted),
+        ("hostile_l1_on_plain_nv_does_no_harm", plain_nv),
+        ("hostile_l1_on_4_cpus_does_no_harm", plan(2, 4, 400)),
     ]
     .into_iter()
     .map(|(name, plan)| trial(name, move |name| does_no_harm(name, &plan)))

@@ -30,6 +30,8 @@ const REST: u64 = 2;
 const LIMIT: Duration = Duration::from_mins(5);
 /// Between two looks at the console.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the CPUs do at last what they do not come back from, before the judgement.
+const DOOM: Duration = Duration::from_millis(500);
 /// The end of the line of `audit` when there is nothing to say against gnomon.
 const NO_FINDINGS: &str = ", 0 findings";
 /// What `reset` says when all frames have come back.
@@ -113,7 +115,7 @@ fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
         .memory(RAM)
         .smp(plan.cpus)
         .append(&format!(
-            "wait hold seed={} steps={} from={} cpus={}",
+            "wait hold doom seed={} steps={} from={} cpus={}",
             plan.seed, plan.steps, plan.from, plan.cpus
         ))
         .interactive();
@@ -150,6 +152,7 @@ fn judge(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Outcome> {
     let evidence = Evidence::gather(ram, &subject, &mut console)?;
     ram.write(GO, &[ATTACK])?;
     let mut answers = watch(machine, &mut console)?;
+    thread::sleep(DOOM);
 
     let stopped = console.command("stop")?;
     ensure!(stopped == ["stopped"], "`stop`: {stopped:?}");

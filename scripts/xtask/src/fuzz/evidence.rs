@@ -108,19 +108,23 @@ impl Evidence {
     }
 }
 
-/// Guard pages, stacks of CPUs that there are not, and the emergency stack.
+/// Guard pages, stacks of CPUs that there are not, and all emergency stacks.
 fn unused_stacks(subject: &Subject<'_>) -> Result<Vec<Range<u64>>> {
     let symbol = |name| elf::symbol(subject.elf, name)?.with_context(|| format!("gnomon's ELF has no {name}"));
-    let (stacks, emergency) = (symbol("__stacks_start")?, symbol("__emergency_stack_start")?);
+    let stacks = symbol("__stacks_start")?..symbol("__stacks_end")?;
+    let emergency = symbol("__emergency_stacks_start")?..symbol("__emergency_stacks_end")?;
     let stride = STACK_BYTES + PAGE_BYTES;
-    let guards = (0..subject.cpu_count).map(|cpu| stacks + cpu * stride..stacks + cpu * stride + PAGE_BYTES);
-    let idle = stacks + subject.cpu_count * stride..stacks + CPU_COUNT_MAX * stride;
-    let last = symbol("__stacks_end")?..symbol("__emergency_stack_end")?;
     ensure!(
-        idle.end == last.start && last.contains(&emergency),
-        "the stacks are not where linker.ld had them"
+        stacks.end - stacks.start == stride * CPU_COUNT_MAX,
+        "the stacks are not as linker.ld had them"
     );
-    Ok(guards.chain([idle, last]).filter(|range| !range.is_empty()).collect())
+    let of_cpu = |cpu| stacks.start + cpu * stride;
+    let guards = (0..subject.cpu_count).map(|cpu| of_cpu(cpu)..of_cpu(cpu) + PAGE_BYTES);
+    let idle = of_cpu(subject.cpu_count)..stacks.end;
+    Ok(guards
+        .chain([idle, emergency])
+        .filter(|range| !range.is_empty())
+        .collect())
 }
 
 /// The tables from `table` on, all of gnomon's. Both stages have the same form.

@@ -6,6 +6,7 @@ use bare::memory;
 pub(crate) const HVC: u32 = 0xd400_0002;
 pub(crate) const ISB: u32 = 0xd503_3fdf;
 pub(crate) const ERET: u32 = 0xd69f_03e0;
+pub(crate) const WFI: u32 = 0xd503_207f;
 
 /// Most instructions of one strike.
 const LEN_MAX: usize = 30;

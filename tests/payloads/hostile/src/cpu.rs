@@ -6,6 +6,7 @@ use bare::memory::Frames;
 use bare::stage2::{Format, Perms, Stage2};
 use bare::sysreg::{HCR_EL2, MDCR_EL2, VBAR_EL12, VTCR_EL2, VTTBR_EL2};
 use syndrome::SysReg;
+use syndrome::sysreg::Row;
 
 use crate::code::Code;
 use crate::home::{self, Home};
@@ -21,6 +22,7 @@ pub(crate) const PSTATE_EL2H_MASKED: u64 = 0x3c9;
 
 pub(crate) const HCR_VM: u64 = 1;
 pub(crate) const HCR_FMO: u64 = 1 << 3;
+pub(crate) const HCR_NESTED: u64 = l2::HCR_NESTED;
 /// Interrupts of the machine come to EL2, whatever is masked below: without it the timer ends nothing.
 pub(crate) const HCR_IMO: u64 = 1 << 4;
 
@@ -106,9 +108,15 @@ impl Cpu {
 
     /// The encoding of one of the rows that are `wanted`.
     pub(crate) fn row(&mut self, wanted: impl Fn(SysReg) -> bool) -> u16 {
-        let count = SysReg::rows().filter(|(row, _)| wanted(row.reg)).count();
+        self.named(|reg, _| wanted(reg))
+    }
+
+    /// The encoding of one of the rows whose registers and names are `wanted`.
+    pub(crate) fn named(&mut self, wanted: impl Fn(SysReg, &str) -> bool) -> u16 {
+        let is_wanted = |(row, name): &(Row, &str)| wanted(row.reg, name);
+        let count = SysReg::rows().filter(is_wanted).count();
         let nth = self.rng.below(count as u64) as usize;
-        let found = SysReg::rows().filter(|(row, _)| wanted(row.reg)).nth(nth);
+        let found = SysReg::rows().filter(is_wanted).nth(nth);
         found.map_or(0, |(row, _)| row.reg.bits())
     }
 
@@ -181,11 +189,16 @@ impl Cpu {
         self.go(world.pc, world.pstate);
     }
 
-    /// Goes out.
+    /// Goes out, for as long as the timer allows.
     pub(crate) fn go(&mut self, pc: u64, pstate: u64) {
+        rescue::arm();
+        self.go_without_timer(pc, pstate);
+    }
+
+    /// Goes out, perhaps for good.
+    pub(crate) fn go_without_timer(&mut self, pc: u64, pstate: u64) {
         self.home.pc = pc;
         self.home.pstate = pstate;
-        rescue::arm();
         let vector = home::strike(self.index, &mut self.home);
         self.tally.note(vector);
     }

@@ -3,7 +3,8 @@
 //! The command line has the numbers `seed`, `steps` (of each CPU, from the step `from` on) and `cpus`, and `area`, the part
 //! of the attack; all of them are mixed without it. The same seed makes the same steps, whatever the ones before did. What
 //! comes of them is not looked at: whoever runs this has to look at gnomon. At the end there is a line for each area with
-//! what was done, `P DONE` with the CPUs that did not come back, and `P OK`; with `hold` the machine stays on. With `wait`
+//! what was done, `P DONE` with the CPUs that did not come back, and `P OK`; with `hold` the machine stays on, and with
+//! `doom` every CPU does something that it does not come back from. With `wait`
 //! nothing is done before somebody outside has written a word of RAM. `tell` names each step before it is done.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -24,13 +25,23 @@ mod code;
 #[cfg(target_os = "none")]
 mod cpu;
 #[cfg(target_os = "none")]
+mod doom;
+#[cfg(target_os = "none")]
+mod guests;
+#[cfg(target_os = "none")]
 mod home;
+#[cfg(target_os = "none")]
+mod interrupts;
 #[cfg(target_os = "none")]
 mod maintenance;
 #[cfg(target_os = "none")]
 mod mmio;
 #[cfg(target_os = "none")]
 mod places;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod race;
 #[cfg(target_os = "none")]
 mod registers;
 #[cfg(target_os = "none")]

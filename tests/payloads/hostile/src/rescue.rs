@@ -19,6 +19,7 @@ const GICR_WAKER: u64 = 0x14;
 const SGI_FRAME: u64 = 0x1_0000;
 const GICR_IGROUPR0: u64 = SGI_FRAME + 0x80;
 const GICR_ISENABLER0: u64 = SGI_FRAME + 0x100;
+const GICR_ICENABLER0: u64 = SGI_FRAME + 0x180;
 const GICR_ICPENDR0: u64 = SGI_FRAME + 0x280;
 const GICR_ICACTIVER0: u64 = SGI_FRAME + 0x380;
 /// The priorities of INTIDs 24 to 27.
@@ -48,7 +49,18 @@ pub(crate) fn open_gic(cpu: usize) {
     device(frame + GICR_IPRIORITYR6, 0);
     device(frame + GICR_ICACTIVER0, u32::MAX);
     device(frame + GICR_ICPENDR0, u32::MAX);
+    device(frame + GICR_ICENABLER0, !(1 << TIMER_INTID));
     device(frame + GICR_ISENABLER0, 1 << TIMER_INTID);
+}
+
+/// Lets others of its own interrupts reach CPU `cpu`.
+pub(crate) fn enable(cpu: usize, which: u32) {
+    device(GICR + cpu as u64 * GICR_BYTES + GICR_ISENABLER0, which);
+}
+
+/// Lets none reach any CPU.
+pub(crate) fn close_gic() {
+    device(GICD_CTLR, 0);
 }
 
 /// Ends what the last strike left that would keep this CPU from coming home from the next.

@@ -12,10 +12,11 @@ use crate::home::CPU_COUNT_MAX;
 use crate::rescue;
 use crate::rng::Rng;
 use crate::tally::{self, Tally};
+use crate::{doom, power};
 
 /// A CPU that does nothing for so long, in ticks, may need help; after the longer time it is lost.
 const HELP_TICKS: u64 = 20_000_000;
-const LOST_TICKS: u64 = 5_000_000_000;
+const LOST_TICKS: u64 = 30_000_000_000;
 
 /// The word that `wait` waits for, in frames that no CPU has, and that it is to go on. Anything else ends it there.
 const GO: u64 = 0x4d80_0000;
@@ -30,6 +31,8 @@ struct Plan {
     /// The only area, if it is less than there are.
     area: AtomicU64,
     is_told: AtomicU64,
+    /// What all CPUs do when all have made their steps.
+    end: AtomicU64,
 }
 
 static PLAN: Plan = Plan {
@@ -39,7 +42,11 @@ static PLAN: Plan = Plan {
     steps: AtomicU64::new(0),
     area: AtomicU64::new(0),
     is_told: AtomicU64::new(0),
+    end: AtomicU64::new(0),
 };
+
+const REST: u64 = 1;
+const DOOM: u64 = 2;
 
 fn get(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
@@ -65,7 +72,7 @@ pub(crate) fn main(options: Options<'_>) -> ! {
     ] {
         word.store(value, Ordering::Relaxed);
     }
-    let is_held = options.has("hold");
+    let (is_held, is_doomed) = (options.has("hold"), options.has("doom"));
     println!("P UP seed {seed} area {name} cpus {cpus}");
     if options.has("wait") {
         wait();
@@ -85,7 +92,8 @@ pub(crate) fn main(options: Options<'_>) -> ! {
     }
     println!("P DONE seed {seed} lost {lost} ticks {}", CNTPCT_EL0.get());
     if is_held {
-        psci::wait_for_ever();
+        PLAN.end.store(if is_doomed { DOOM } else { REST }, Ordering::Relaxed);
+        end(0);
     }
     println!("P OK");
     psci::power_off()
@@ -108,31 +116,44 @@ fn wait() {
 /// The other CPUs.
 pub(crate) fn secondary(cpu: u64) -> ! {
     attack(cpu as usize);
-    psci::wait_for_ever()
+    end(cpu as usize)
 }
 
-/// All steps of CPU `index`, this one.
+/// All steps of CPU `index`, this one, that it has not made yet.
 fn attack(index: usize) {
     let mut cpu = Cpu::new(index);
     let mut neighbour = Watched::new((index + 1) % get(&PLAN.cpus) as usize);
     let (seed, first) = (get(&PLAN.seed), get(&PLAN.from));
-    for step in first..first + get(&PLAN.steps) {
+    while tally::steps(index) < get(&PLAN.steps) {
+        let step = first + tally::steps(index);
         // A number of its own, so that the one step is the same with `area=` given.
         let drawn = Rng::of_step(seed, index as u64, step | 1 << 40).below(AREAS.len() as u64);
         let only = get(&PLAN.area);
         let area = if only < AREAS.len() as u64 { only } else { drawn } as usize;
         let (name, run) = AREAS[area];
         if get(&PLAN.is_told) != 0 {
-            println!("P STEP cpu {index} {step} {name}");
+            println!("P STEP cpu {index} {step} {name} at {}", CNTPCT_EL0.get());
         }
         cpu.tally = Tally::default();
         cpu.begin(seed, step);
+        // Before the step: it may be one that begins all this again.
+        neighbour.help();
         run(&mut cpu);
         tally::add(index, area, cpu.tally);
-        neighbour.help();
     }
     rescue::after_strike(index);
     tally::finish(index);
+}
+
+/// What CPU `index`, this one, does at last.
+fn end(index: usize) -> ! {
+    while get(&PLAN.end) == 0 {
+        core::hint::spin_loop();
+    }
+    if get(&PLAN.end) == DOOM {
+        doom::strike(&mut Cpu::new(index), get(&PLAN.seed));
+    }
+    psci::wait_for_ever()
 }
 
 /// Waits for all CPUs, helping them. Returns how many never come back.
@@ -171,6 +192,7 @@ impl Watched {
 
     /// Opens the GIC for its timer if it seems to need that. Returns for how long it has stood still.
     fn help(&mut self) -> u64 {
+        power::help();
         let (now, steps) = (CNTPCT_EL0.get(), tally::steps(self.cpu));
         if steps != self.steps {
             (self.steps, self.since, self.helped) = (steps, now, now);

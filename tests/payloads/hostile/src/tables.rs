@@ -89,17 +89,15 @@ fn entry(cpu: &mut Cpu, stage2: &Stage2, format: Format, ipa: u64, level: u32) -
 
 /// Table, block, page or nothing, leading anywhere, with any attributes, in either endianness.
 fn descriptor(cpu: &mut Cpu, stage2: &Stage2) -> u64 {
-    const IMAGE_BLOCK: u64 = 0x4800_0000 >> 24;
+    const BLOCK: u64 = 1;
     let kind = cpu.rng.below(4);
     let address = match cpu.rng.below(4) {
         0 => stage2.root(),
         1 => cpu.frames.page(),
         _ => cpu.rng.address() & !0xfff,
     };
-    // A block must not lead to this program itself.
-    let is_block = kind == 1;
-    let address = if is_block { address & !0x1f_ffff } else { address };
-    if address >> 24 == IMAGE_BLOCK || is_block && is_own_frames(address) {
+    let address = if kind == BLOCK { address & !0x1f_ffff } else { address };
+    if kind == BLOCK && leads_here(address) {
         return 0;
     }
     let upper = cpu.rng.draw() & cpu.rng.draw() & 0xfff0_0000_0000_0000;
@@ -112,7 +110,8 @@ fn descriptor(cpu: &mut Cpu, stage2: &Stage2) -> u64 {
     if cpu.rng.one_in(16) { desc.swap_bytes() } else { desc }
 }
 
-/// Whether a block at `address` has frames of a CPU, which are code and tables.
-fn is_own_frames(address: u64) -> bool {
-    FRAMES.contains(&address) && !is_scratch(address)
+/// Whether a block at `address` has this program, its code or its tables.
+pub(crate) fn leads_here(address: u64) -> bool {
+    const IMAGE: u64 = 0x4800_0000 >> 24;
+    address >> 24 == IMAGE || FRAMES.contains(&address) && !is_scratch(address)
 }

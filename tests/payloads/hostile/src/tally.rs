@@ -57,10 +57,10 @@ pub(crate) fn finish(cpu: usize) {
 }
 
 pub(crate) fn is_done(cpu: usize) -> bool {
-    steps(cpu) & DONE != 0
+    STEPS[cpu].load(Ordering::Relaxed) & DONE != 0
 }
 
-/// Changes whenever CPU `cpu` does something.
+/// Steps that CPU `cpu` has made.
 pub(crate) fn steps(cpu: usize) -> u64 {
-    STEPS[cpu].load(Ordering::Relaxed)
+    STEPS[cpu].load(Ordering::Relaxed) & !DONE
 }

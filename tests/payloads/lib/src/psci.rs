@@ -42,8 +42,14 @@ pub fn secondary() -> u64 {
 /// Starts the CPU of that number, in `secondary` of [`payload!`](crate::payload). Says whether it does.
 #[must_use]
 pub fn cpu_on(cpu: u64) -> bool {
+    cpu_on_at(cpu, secondary())
+}
+
+/// Starts the CPU of that number at `entry`, which had better be code. Says whether it does.
+#[must_use]
+pub fn cpu_on_at(cpu: u64, entry: u64) -> bool {
     // On QEMU's `virt` board a CPU's number is its affinity, below 16.
-    call(CPU_ON, [cpu, secondary(), cpu]) == 0
+    call(CPU_ON, [cpu, entry, cpu]) == 0
 }
 
 /// Ends the machine.
