@@ -6,6 +6,8 @@ unsafe extern "C" {
     static __image_start: u8;
     static __text_end: u8;
     static __rodata_end: u8;
+    static __symbols_start: u8;
+    static __symbols_end: u8;
     static __bss_end: u8;
     static __stacks_start: u8;
     static __stacks_end: u8;
@@ -37,6 +39,14 @@ pub fn text() -> Range<u64> {
 /// Constants: read-only.
 pub fn rodata() -> Range<u64> {
     address!(__text_end)..address!(__rodata_end)
+}
+
+/// The names of functions, for `crates/symbols`; zeros in an image that nobody put them into.
+pub fn symbols() -> &'static [u8] {
+    let start = core::ptr::addr_of!(__symbols_start);
+    let bytes = address!(__symbols_end) - start as u64;
+    // SAFETY: the linker script has that many constant bytes there, and nobody writes them.
+    unsafe { core::slice::from_raw_parts(start, bytes as usize) }
 }
 
 /// Statics: read-write.

@@ -26,7 +26,8 @@ pub fn report(crash: &Crash<'_>, out: &mut dyn Write) -> fmt::Result {
     }
     writeln!(out, "calls, the last one first; some may have been over:")?;
     if let Some(fault) = crash.fault {
-        call(ELR_EL2.get(), 1, out)?;
+        place(ELR_EL2.get(), ELR_EL2.get(), out)?;
+        writeln!(out)?;
         call(fault.x[30], 1, out)?;
     }
     let mut found = words(crash.sp).filter(|word| is_behind_call(*word)).peekable();
@@ -82,11 +83,27 @@ fn is_behind_call(address: u64) -> bool {
     instruction & 0xfc00_0000 == BL || instruction & 0xffff_fc1f == BLR
 }
 
+/// Prints a return address that was found `times` times in a row. A call that never returns may be the last instruction
+/// of its function, so what has a name is the call.
 fn call(address: u64, times: usize, out: &mut dyn Write) -> fmt::Result {
-    write!(out, "  {address:#x}")?;
+    place(address, address.wrapping_sub(4), out)?;
     match times {
         1 => writeln!(out),
         _ => writeln!(out, " ({times} times)"),
+    }
+}
+
+/// Prints an address, and how far it is into the function that `within` is in.
+fn place(address: u64, within: u64, out: &mut dyn Write) -> fmt::Result {
+    write!(out, "  {address:#x}")?;
+    let text = layout::text();
+    let function = match text.contains(&within) {
+        true => symbols::Table::new(layout::symbols()).find(within - text.start),
+        false => None,
+    };
+    match function {
+        Some(function) => write!(out, " {function}+{:#x}", address - text.start - function.start),
+        None => Ok(()),
     }
 }
 

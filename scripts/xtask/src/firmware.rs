@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::elf;
 use crate::process;
 use crate::project::{FIRMWARE_TARGET, Project};
+use crate::symbols;
 
 /// Names a raw image to boot instead of building one; `xtask test` sets it so that the
 /// system tests do not each ask cargo.
@@ -79,7 +80,9 @@ fn outputs_of(project: &Project, package: &str) -> Firmware {
 ///
 /// When the build fails, what it built cannot be made into an image, or that is larger than it may be.
 pub fn build(project: &Project) -> Result<Firmware> {
-    let firmware = build_package(project, GNOMON)?;
+    let firmware = compile(project, GNOMON)?;
+    symbols::embed(&firmware.elf)?;
+    write_image(&firmware.elf, &firmware.image)?;
     check_size(fs::metadata(&firmware.image)?.len())?;
     Ok(firmware)
 }
@@ -92,11 +95,9 @@ fn check_size(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn build_package(project: &Project, package: &str) -> Result<Firmware> {
+fn compile(project: &Project, package: &str) -> Result<Firmware> {
     process::run(cargo(project, "build", package).arg("--quiet"))?;
-    let firmware = outputs_of(project, package);
-    write_image(&firmware.elf, &firmware.image)?;
-    Ok(firmware)
+    Ok(outputs_of(project, package))
 }
 
 /// Builds one of [`PAYLOADS`]; returns its raw image, which boots as an L1 kernel without a ramdisk.
@@ -105,7 +106,9 @@ fn build_package(project: &Project, package: &str) -> Result<Firmware> {
 ///
 /// As for [`build`].
 pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
-    Ok(build_package(project, package)?.image)
+    let payload = compile(project, package)?;
+    write_image(&payload.elf, &payload.image)?;
+    Ok(payload.image)
 }
 
 /// Builds the small VMM; returns its ELF.

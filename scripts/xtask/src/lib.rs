@@ -52,6 +52,7 @@ pub mod project;
 pub mod run;
 pub mod selftests;
 pub mod setup;
+pub mod symbols;
 pub mod test;
 pub mod version;
 pub mod view;
