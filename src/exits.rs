@@ -87,8 +87,8 @@ impl Count {
 struct Row {
     count: AtomicU64,
     ticks: AtomicU64,
-    /// The complement of the cheapest one's ticks.
-    not_min: AtomicU64,
+    /// Of the cheapest one; 0 if there was none.
+    min: AtomicU64,
     max: AtomicU64,
 }
 
@@ -97,7 +97,7 @@ impl Row {
         Self {
             count: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
-            not_min: AtomicU64::new(0),
+            min: AtomicU64::new(0),
             max: AtomicU64::new(0),
         }
     }
@@ -105,25 +105,39 @@ impl Row {
     fn set(&self, to: &Count) {
         self.count.store(to.count, Relaxed);
         self.ticks.store(to.ticks, Relaxed);
-        self.not_min.store(!to.min, Relaxed);
+        self.min.store(if to.count == 0 { 0 } else { to.min }, Relaxed);
         self.max.store(to.max, Relaxed);
     }
 
     fn get(&self) -> Count {
+        let count = self.count.load(Relaxed);
+        if count == 0 {
+            return Count::ZERO;
+        }
         Count {
-            count: self.count.load(Relaxed),
+            count,
             ticks: self.ticks.load(Relaxed),
-            min: !self.not_min.load(Relaxed),
+            min: self.min.load(Relaxed),
             max: self.max.load(Relaxed),
         }
     }
 
     #[inline(always)]
     fn add(&self, ticks: u64) {
-        self.count.store(self.count.load(Relaxed).wrapping_add(1), Relaxed);
+        let count = self.count.load(Relaxed).wrapping_add(1);
+        self.count.store(count, Relaxed);
         self.ticks.store(self.ticks.load(Relaxed).wrapping_add(ticks), Relaxed);
-        if !ticks > self.not_min.load(Relaxed) {
-            self.not_min.store(!ticks, Relaxed);
+        // One comparison for both: most lie between.
+        let (min, max) = (self.min.load(Relaxed), self.max.load(Relaxed));
+        if ticks.wrapping_sub(min) > max.wrapping_sub(min) {
+            self.widen(ticks, count == 1);
+        }
+    }
+
+    #[cold]
+    fn widen(&self, ticks: u64, is_first: bool) {
+        if is_first || ticks < self.min.load(Relaxed) {
+            self.min.store(ticks, Relaxed);
         }
         if ticks > self.max.load(Relaxed) {
             self.max.store(ticks, Relaxed);

@@ -98,7 +98,12 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
         }
         timer::update_emulated(vcpu, vgic, hw);
     });
-    interrupt_l1_if_due(vcpu, frame);
+    if vcpu.is_nested_vif_loaded {
+        // Until the guest goes on, its interface is as it has just been written back.
+        vcpu.is_nested_vif_folded = true;
+        interrupt_l1_if_due(vcpu, frame);
+        vcpu.is_nested_vif_folded = false;
+    }
     due
 }
 
@@ -169,7 +174,9 @@ fn take_maintenance(vcpu: &mut VCpu) {
 /// interrupt when its guest's are.
 fn fold(vcpu: &mut VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
     if vcpu.is_nested_vif_loaded {
-        write_back_nested(vcpu, vgic, hw);
+        if !vcpu.is_nested_vif_folded {
+            write_back_nested(vcpu, vgic, hw);
+        }
     } else {
         take_l1_interface(vcpu, vgic, hw);
     }
@@ -255,12 +262,9 @@ pub fn is_pending_for_l1(vcpu: &mut VCpu) -> bool {
     })
 }
 
-/// Lets L1 have the CPU if an interrupt is pending for it while its guest runs: an exception into virtual EL2, where the
-/// hardware then signals the interrupt.
-pub fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
-    if !vcpu.is_nested_vif_loaded {
-        return;
-    }
+/// Lets L1 have the CPU if an interrupt is pending for it while its guest runs with an interface of its own: an exception
+/// into virtual EL2, where the hardware then signals the interrupt.
+fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     let signal = vcpu.vm.vgic.lock().deliverable(vcpu.cpu, &vcpu.vif);
     if let Some(signal) = signal {
         inject::interrupt_to_vel2(vcpu, frame, signal);
@@ -313,21 +317,18 @@ pub fn switch_to_host(vcpu: &mut VCpu, leave: impl FnOnce(&mut VCpu)) {
     }
     vcpu.is_nested_vif_loaded = false;
     let high = map_timers(vcpu.cpu, Context::Host, &mut vgic, hw);
-    let is_low = high & 1 << MAINTENANCE == 0 && !is_maintenance_due(vcpu);
-    if !(timer::arm_if_low(vcpu, Context::Host, high) && is_low) {
-        change_lines(vcpu, &mut vgic, &mut hw);
-    } else if stays {
-        // Nothing has changed.
-        return;
+    let are_timers_low = timer::arm_if_low(vcpu, Context::Host, high);
+    if !are_timers_low {
+        timer::change_lines(vcpu, &mut vgic, &mut hw);
     }
-    return_l1_interface(vcpu, &mut vgic, &mut hw, stays);
-}
-
-/// Brings up to date the lines of all interrupts that are computed.
-#[inline(never)]
-fn change_lines(vcpu: &VCpu, vgic: &mut Vgic, hw: &mut &Gic) {
-    timer::change_lines(vcpu, vgic, hw);
-    update_maintenance(vcpu, vgic, hw);
+    let is_settled = high & 1 << MAINTENANCE == 0 && !is_maintenance_news(vcpu);
+    if !is_settled {
+        update_maintenance(vcpu, &mut vgic, &mut hw);
+    }
+    // If nothing has changed, what stays is right.
+    if !(stays && are_timers_low && is_settled) {
+        return_l1_interface(vcpu, &mut vgic, &mut hw, stays);
+    }
 }
 
 /// Tells the emulated GIC which of L1's timer interrupts the hardware's two stand for in `context`, which has just been
@@ -417,6 +418,13 @@ impl Interface for L1Interface<'_> {
 #[inline(always)]
 fn is_maintenance_due(vcpu: &VCpu) -> bool {
     ich::maintenance_level(&L1Interface(&vcpu.vncr), vcpu.vm.lr_count)
+}
+
+/// The same, unless whoever has folded the interface has found out already.
+#[inline(always)]
+fn is_maintenance_news(vcpu: &VCpu) -> bool {
+    let page = L1Interface(&vcpu.vncr);
+    ich::is_on(&page) && !vcpu.is_nested_vif_folded && ich::maintenance_level(&page, vcpu.vm.lr_count)
 }
 
 #[inline(never)]

@@ -276,7 +276,7 @@ impl ShadowEnv for Env<'_> {
     }
 
     #[inline(always)]
-    fn l1_tables(&self) -> impl ReadTable<L1> {
+    fn l1_tables(&self) -> impl ReadTable<L1> + Copy {
         self.ram.words()
     }
 

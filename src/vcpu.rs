@@ -108,6 +108,8 @@ pub struct VCpu {
     pub lrs_in_hardware: u16,
     /// Whether the hardware's virtual interface is loaded from L1's `ICH_*` registers.
     pub is_nested_vif_loaded: bool,
+    /// Whether that interface has not changed since it was written back and L1's maintenance interrupt computed.
+    pub is_nested_vif_folded: bool,
     /// Whether the hardware's maintenance interrupt is active on behalf of L1's guest.
     pub is_maintenance_active: bool,
     /// Whether the hardware's `ZCR_ELx` are those of L1's guest and its limit.
@@ -149,6 +151,7 @@ impl VCpu {
             nested_lrs: 0,
             lrs_in_hardware: 0,
             is_nested_vif_loaded: false,
+            is_nested_vif_folded: false,
             is_maintenance_active: false,
             is_sve_nested: false,
             monitors: Monitors::default(),

@@ -54,6 +54,7 @@ impl Banks {
 }
 
 /// Words of L1's RAM, of which most often there is one bank: its limits are at hand.
+#[derive(Clone, Copy)]
 pub struct Words {
     start: u64,
     bytes: u64,

@@ -18,7 +18,7 @@ pub trait ShadowEnv: TableMemory {
     fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable>;
 
     /// [`read_l1`](Self::read_l1) for a walk, which reads several.
-    fn l1_tables(&self) -> impl ReadTable<L1> {
+    fn l1_tables(&self) -> impl ReadTable<L1> + Copy {
         GuestTables(self)
     }
 
@@ -88,6 +88,14 @@ impl<E: ShadowEnv> Stage2Tlb for Scoped<'_, E> {
 
 /// L1's memory as the walker of its tables reads it.
 pub(crate) struct GuestTables<'a, E: ?Sized>(pub(crate) &'a E);
+
+impl<E: ?Sized> Clone for GuestTables<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: ?Sized> Copy for GuestTables<'_, E> {}
 
 impl<E: ShadowEnv + ?Sized> ReadTable<L1> for GuestTables<'_, E> {
     #[inline(always)]

@@ -230,7 +230,7 @@ fn translate_by_guest(
         return Ok(GuestLeaf::identity(fault.ipa));
     }
     let config = config.as_ref().map_err(|fault| FaultAction::Inject(*fault))?;
-    let leaf = walk_to_leaf(config, fault.ipa, &env.l1_tables()).map_err(FaultAction::Inject)?;
+    let leaf = walk_to_leaf(config, fault.ipa, env.l1_tables()).map_err(FaultAction::Inject)?;
     if !Stage2Desc::from_raw(leaf.raw).has_af() {
         set_access_flag(config, leaf.desc_at, leaf.raw, leaf.level, env)?;
     }

@@ -132,7 +132,7 @@ impl<const N: usize> ShadowPool<N> {
     pub fn release(&mut self, slot: SlotId) {
         let shadow = self.live_mut(slot);
         debug_assert!(shadow.refs > 0, "a reference given back twice");
-        shadow.refs = shadow.refs.saturating_sub(1);
+        shadow.refs = shadow.refs.wrapping_sub(1);
     }
 
     /// The value of the hardware's `VTTBR_EL2` to run on `slot`. It stays the same until

@@ -107,7 +107,7 @@ impl Shadow {
     /// One more CPU runs on it, from event `now` on.
     #[inline]
     pub(crate) fn refer(&mut self, now: u64) {
-        self.refs += 1;
+        self.refs = self.refs.wrapping_add(1);
         self.idle_since = None;
         self.last_use = now;
     }

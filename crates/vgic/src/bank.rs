@@ -115,6 +115,19 @@ impl Bank {
         self.pending() & self.enabled & !self.active & !self.resident
     }
 
+    /// Interrupts of the groups that are on: Group 0 and Group 1.
+    pub(crate) fn in_groups(&self, [group0, group1]: [bool; 2]) -> u32 {
+        let of_group1 = if group1 { self.group1 } else { 0 };
+        let of_group0 = if group0 { !self.group1 } else { 0 };
+        of_group1 | of_group0
+    }
+
+    /// Linked edge-triggered interrupts that came again while active: there is no list register for both, and the link is
+    /// to end early.
+    pub(crate) fn needs_unlinking(&self) -> u32 {
+        self.linked & self.edge & self.active & self.latch
+    }
+
     /// Whether any bit of state could concern a vCPU.
     pub(crate) fn is_quiet(&self) -> bool {
         (self.latch | self.line | self.active | self.resident) == 0

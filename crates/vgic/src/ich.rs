@@ -160,18 +160,14 @@ fn misr_by_each(vif: &dyn Interface, lr_count: usize) -> u64 {
 /// The reasons that have an enable bit in `ICH_HCR_EL2`, each in the same place, and take no list register.
 #[inline(always)]
 const fn reasons_in_hcr(hcr: u64, vmcr: u64) -> u64 {
-    let group0 = if vmcr & vmcr::VENG0 != 0 {
-        MISR_VGRP0E
-    } else {
-        MISR_VGRP0D
-    };
-    let group1 = if vmcr & vmcr::VENG1 != 0 {
-        MISR_VGRP1E
-    } else {
-        MISR_VGRP1D
-    };
+    // A byte for each value of the two lowest bits of ICH_VMCR_EL2, VENG0 and VENG1.
+    const OF_GROUPS: u64 = (MISR_VGRP0D | MISR_VGRP1D)
+        | (MISR_VGRP0E | MISR_VGRP1D) << 8
+        | (MISR_VGRP0D | MISR_VGRP1E) << 16
+        | (MISR_VGRP0E | MISR_VGRP1E) << 24;
+    let groups = OF_GROUPS >> ((vmcr & (vmcr::VENG0 | vmcr::VENG1)) * 8);
     let left_out = if hcr & hcr::EOICOUNT != 0 { MISR_LRENP } else { 0 };
-    (group0 | group1 | left_out) & hcr
+    (groups & 0xff | left_out) & hcr
 }
 
 /// A reason has the place of the bit that asks for it.
@@ -191,7 +187,14 @@ const _: () = assert!(
 #[must_use]
 #[inline(always)]
 pub fn maintenance_level(vif: &impl Interface, lr_count: usize) -> bool {
-    vif.get(IchRegister::Hcr) & hcr::EN != 0 && misr(vif, lr_count) != 0
+    is_on(vif) && misr(vif, lr_count) != 0
+}
+
+/// Whether the interface is on: `ICH_HCR_EL2.En`.
+#[must_use]
+#[inline(always)]
+pub fn is_on(vif: &impl Interface) -> bool {
+    vif.get(IchRegister::Hcr) & hcr::EN != 0
 }
 
 /// L1's `ICH_HCR_EL2` as it may go into the hardware register; L0 adds its own traps.

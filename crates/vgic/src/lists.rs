@@ -283,19 +283,18 @@ impl Vgic {
     /// Chooses what goes into the empty list registers of `cpu`.
     fn fill(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
         self.drop_quiet_words();
+        vif.hcr = vif.hcr & !MANAGED_HCR | hcr::EN;
+        if !(self.busy == 0 && self.fill_one(cpu, vif)) {
+            self.choose(cpu, vif, hw);
+        }
+    }
+
+    /// [`Self::fill`] where there is something to choose.
+    #[inline(never)]
+    fn choose(&mut self, cpu: usize, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
         let Some(state) = self.cpus.get(cpu) else {
             return;
         };
-        vif.hcr = vif.hcr & !MANAGED_HCR | hcr::EN;
-        if self.busy == 0 {
-            let private = &state.private;
-            let wanted = private.offered() & self.forwarded_groups(private) | private.active & !private.resident;
-            if wanted & wanted.wrapping_sub(1) == 0 {
-                // One private interrupt, as most of the time, or none: there is nothing to choose.
-                self.fill_one(cpu, wanted, vif, hw);
-                return;
-            }
-        }
         let mut pending = Best::new(self.lr_count);
         let mut active = Best::new(self.lr_count);
         let mut disabled_groups = 0;
@@ -340,12 +339,27 @@ impl Vgic {
         }
     }
 
-    /// [`Self::fill`] with the private interrupt that `wanted` has a bit for, if it has one.
-    fn fill_one(&mut self, cpu: usize, wanted: u32, vif: &mut VirtualInterface, hw: &mut impl PhysicalGic) {
-        let id = Bits(wanted).next().and_then(|bit| IntId::at(0, bit));
-        if let (Some(id), Some(lr)) = (id, vif.lr.first_mut()) {
-            *lr = self.place(cpu, id, 0, hw).0;
+    /// [`Self::fill`] with the one private interrupt that wants a list register, as most of the time, or with none. Says
+    /// whether that is all there is: then it is what [`Self::choose`] would do. No SPI may be busy.
+    #[inline(always)]
+    fn fill_one(&mut self, cpu: usize, vif: &mut VirtualInterface) -> bool {
+        let groups = [self.group0_enabled, self.group1_enabled];
+        let (Some(state), Some(lr)) = (self.cpus.get_mut(cpu), vif.lr.first_mut()) else {
+            return false;
+        };
+        let bank = &mut state.private;
+        let forwarded = bank.in_groups(groups);
+        let wanted = bank.offered() & forwarded | bank.active & !bank.resident;
+        if wanted & wanted.wrapping_sub(1) != 0 || bank.needs_unlinking() & wanted != 0 {
+            return false;
         }
+        if let Some(id) = Bits(wanted).next().and_then(|bit| IntId::at(0, bit)) {
+            let pintid = u32::from(state.pintid[id.index()]);
+            *lr = bank.load(id, bank.enabled & forwarded & wanted != 0, pintid).0;
+            state.slots[0] = Some(id);
+            state.used |= 1;
+        }
+        true
     }
 
     /// Puts one interrupt into list register `number` of `cpu`.
@@ -354,7 +368,7 @@ impl Vgic {
         let pintid = self.pintid(cpu, id);
         let again = self
             .bank(cpu, id)
-            .is_some_and(|bank| bank.linked & bank.edge & bank.active & bank.latch & mask != 0);
+            .is_some_and(|bank| bank.needs_unlinking() & mask != 0);
         if again {
             // No link for PendingActive; an edge loses nothing by ending it early.
             self.release(cpu, id, hw);

@@ -240,6 +240,8 @@ impl Vgic {
     }
 
     /// The vCPU an SPI is routed to, if there is one with that affinity.
+    // A search: not to be where private interrupts pass, which are more frequent.
+    #[inline(never)]
     pub(crate) fn target(&self, id: IntId) -> Option<usize> {
         self.cpus
             .iter()
@@ -247,15 +249,21 @@ impl Vgic {
     }
 
     /// The vCPU on which an SPI is active or resident.
+    #[inline(never)]
     pub(crate) fn owner(&self, id: IntId) -> Option<usize> {
         self.cpus.iter().position(|cpu| cpu.owned[id.word()] & id.mask() != 0)
     }
 
     /// Notes where an SPI is active or resident, or that it is not.
+    #[inline(always)]
     pub(crate) fn set_owner(&mut self, id: IntId, owner: Option<usize>) {
-        if id.is_private() {
-            return;
+        if !id.is_private() {
+            self.set_owner_of_spi(id, owner);
         }
+    }
+
+    #[inline(never)]
+    fn set_owner_of_spi(&mut self, id: IntId, owner: Option<usize>) {
         for (number, cpu) in self.cpus.iter_mut().enumerate() {
             if Some(number) == owner {
                 cpu.owned[id.word()] |= id.mask();
@@ -277,32 +285,44 @@ impl Vgic {
 
     /// Interrupts of a bank whose group the distributor forwards.
     pub(crate) fn forwarded_groups(&self, bank: &Bank) -> u32 {
-        let group1 = if self.group1_enabled { bank.group1 } else { 0 };
-        let group0 = if self.group0_enabled { !bank.group1 } else { 0 };
-        group1 | group0
+        bank.in_groups([self.group0_enabled, self.group1_enabled])
     }
 
     /// Re-establishes the invariants after the state of one interrupt has changed, and calls the
     /// vCPU that must know.
     pub(crate) fn update(&mut self, cpu: usize, id: IntId, hw: &mut impl PhysicalGic) {
         self.settle(cpu, id, hw);
+        if id.is_private() {
+            return self.update_private(cpu, id, hw);
+        }
         let Some(bank) = self.bank(cpu, id) else {
             return;
         };
         let mask = id.mask();
         let held = (bank.resident | bank.active) & mask != 0;
         let offered = bank.offered() & mask != 0;
-        if !id.is_private() && !bank.is_quiet() {
+        if !bank.is_quiet() {
             self.busy |= 1 << id.word();
         }
         let concerned = match (held, offered) {
             (false, false) => None,
-            _ if id.is_private() => Some(cpu),
             (true, _) => self.owner(id),
             (false, true) => self.target(id),
         };
         if let Some(concerned) = concerned {
             self.attend(concerned, hw);
+        }
+    }
+
+    /// [`Self::update`] of an interrupt that can concern nobody else.
+    #[inline(always)]
+    fn update_private(&mut self, cpu: usize, id: IntId, hw: &mut impl PhysicalGic) {
+        if let Some(state) = self.cpus.get_mut(cpu) {
+            let bank = &state.private;
+            if (bank.resident | bank.active | bank.offered()) & id.mask() != 0 {
+                state.attention = true;
+                hw.kick(cpu);
+            }
         }
     }
 

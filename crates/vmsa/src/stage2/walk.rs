@@ -56,11 +56,18 @@ pub fn walk<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> R
 ///
 /// As [`walk`].
 #[inline(always)]
-pub fn walk_to_leaf<I, O>(cfg: &Stage2Config, ia: Addr<I>, mem: &impl ReadTable<O>) -> Result<RawLeaf<O>, Fault> {
+pub fn walk_to_leaf<I, O, M>(cfg: &Stage2Config, ia: Addr<I>, mem: M) -> Result<RawLeaf<O>, Fault>
+where
+    M: ReadTable<O> + Copy,
+{
     check_size(cfg, ia)?;
     let leaf = match cfg.shape().usual() {
-        Some(shape) => shape.descend(ia.bits(), mem, &mut |_| {}),
-        None => descend_any(cfg, ia.bits(), mem),
+        Some(shape) => shape.descend(ia.bits(), &mem, &mut |_| {}),
+        None => {
+            // A copy, so that the other one need not be in memory.
+            let mem = mem;
+            descend_any(cfg, ia.bits(), &mem)
+        }
     };
     leaf.map(RawLeaf::from)
 }
