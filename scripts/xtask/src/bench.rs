@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::firmware;
+use crate::hotspots;
 use crate::machine::Side;
 use crate::machine::builder::Request;
 use crate::machine::config::{Console, DebugUart};
@@ -28,7 +29,7 @@ use crate::project::Project;
 use crate::setup::{qemu, toolchain};
 use operations::{OPERATIONS, Operation, Program};
 use report::Row;
-use samples::{Measured, Samples};
+use samples::{Entries, Measured, Samples};
 
 /// How long one program may run; the longest needs a tenth of it.
 const LIMIT: Duration = Duration::from_mins(20);
@@ -68,8 +69,8 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
         if !operations.is_empty() {
             let payload = payload(project, program, options.kernel.as_deref())?;
             let native = measure(project, program, &payload, Side::Native)?;
-            let gnomon = measure(project, program, &payload, Side::Gnomon)?;
-            rows.extend(compare(&operations, &native, &gnomon)?);
+            let (gnomon, entries) = measure_with_entries(project, program, &payload)?;
+            rows.extend(compare(&operations, &native, &gnomon, &entries)?);
         }
     }
     if options.json {
@@ -119,18 +120,30 @@ fn payload(project: &Project, program: Program, kernel: Option<&Path>) -> Result
             request.no_initrd = true;
         }
         Program::Linux => {
-            let kernel = kernel.map_or_else(
-                || payload::kernel_image(project, Kernel::Seven),
-                |path| Ok(path.to_owned()),
-            );
-            request.kernel = Some(kernel?);
+            request.kernel = Some(linux(project, kernel)?);
             request.initrd = Some(payload::vmm_initrd(project)?);
             request
                 .append
                 .push(format!("{} -- bench all {LINUX_COUNT}", payload::COMMAND_LINE));
         }
+        Program::Guest => {
+            let kernel = linux(project, kernel)?;
+            request.initrd = Some(payload::nested_vmm_initrd(project, &kernel)?);
+            request.kernel = Some(kernel);
+            request
+                .append
+                .push(format!("{} -- guest bench l2-boot 1", payload::COMMAND_LINE));
+        }
     }
     Ok(request)
+}
+
+/// `kernel`, if there is one, or Debian's 7.x.
+fn linux(project: &Project, kernel: Option<&Path>) -> Result<PathBuf> {
+    kernel.map_or_else(
+        || payload::kernel_image(project, Kernel::Seven),
+        |path| Ok(path.to_owned()),
+    )
 }
 
 /// Runs a program on one side; its logs are in the target directory, under `bench`.
@@ -161,8 +174,34 @@ fn measure(project: &Project, program: Program, payload: &Request, side: Side) -
     Ok(samples::of(&machine.console_lines()))
 }
 
+/// [`measure`] under gnomon, with the entries per operation where the program marks them.
+fn measure_with_entries(project: &Project, program: Program, payload: &Request) -> Result<(Measured, Entries)> {
+    let marked = OPERATIONS.iter().filter(|one| one.program == program && one.is_marked);
+    let marked: Vec<&str> = marked.map(|one| one.name).collect();
+    if marked.is_empty() {
+        return Ok((measure(project, program, payload, Side::Gnomon)?, Entries::new()));
+    }
+    let path = project.target_dir().join("bench").join(format!("{program}.marks"));
+    fs::create_dir_all(project.target_dir().join("bench"))?;
+    let plugin = hotspots::entries_plugin(project, &firmware::build(project)?, &path)?;
+    let mut payload = payload.clone();
+    payload.extra.extend(["-plugin".into(), plugin.into()]);
+    let measured = measure(project, program, &payload, Side::Gnomon)?;
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let marks: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    let entries = samples::entries(&marked, &measured, &marks);
+    let entries =
+        entries.with_context(|| format!("{program}: {} marks are not two for each operation", marks.len()))?;
+    Ok((measured, entries))
+}
+
 /// Both sides of each operation.
-fn compare(operations: &[&'static Operation], native: &Measured, gnomon: &Measured) -> Result<Vec<Row>> {
+fn compare(
+    operations: &[&'static Operation],
+    native: &Measured,
+    gnomon: &Measured,
+    entries: &Entries,
+) -> Result<Vec<Row>> {
     let find = |measured: &Measured, side: Side, name: &str| -> Result<Samples> {
         let samples = measured.get(name).copied();
         samples.with_context(|| format!("{side}: nothing was said of {name}"))
@@ -172,6 +211,7 @@ fn compare(operations: &[&'static Operation], native: &Measured, gnomon: &Measur
             operation,
             native: find(native, Side::Native, operation.name)?,
             gnomon: find(gnomon, Side::Gnomon, operation.name)?,
+            entries: entries.get(operation.name).copied(),
         })
     };
     operations.iter().map(row).collect()

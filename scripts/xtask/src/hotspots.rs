@@ -106,6 +106,22 @@ fn count(project: &Project, options: &Options, image: &Image) -> Result<Counts> 
     counts
 }
 
+/// QEMU's argument for the plugin that writes how often gnomon was entered from a lower level, to `marks`, each time the
+/// program that counts says so.
+///
+/// # Errors
+///
+/// When it cannot be built, or `firmware` is not gnomon's.
+pub fn entries_plugin(project: &Project, firmware: &Firmware, marks: &Path) -> Result<String> {
+    let image = Image::parse(&fs::read(&firmware.elf)?)?;
+    Ok(format!(
+        "file={},base={:#x},bytes={FROM_LOWER:#x},step={VECTOR_BYTES:#x},marks={}",
+        plugin(project)?.display(),
+        image.vectors + FROM_LOWER,
+        marks.display()
+    ))
+}
+
 /// Builds the plugin.
 fn plugin(project: &Project) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

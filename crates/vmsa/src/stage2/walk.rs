@@ -63,18 +63,15 @@ where
     check_size(cfg, ia)?;
     let leaf = match cfg.shape().usual() {
         Some(shape) => shape.descend(ia.bits(), &mem, &mut |_| {}),
-        None => {
-            // A copy, so that the other one need not be in memory.
-            let mem = mem;
-            descend_any(cfg, ia.bits(), &mem)
-        }
+        None => descend_any(cfg, ia.bits(), mem),
     };
     leaf.map(RawLeaf::from)
 }
 
+/// It takes `mem` itself, so that the caller need not have it where a reference can point to.
 #[cold]
-fn descend_any<O>(cfg: &Stage2Config, ia: u64, mem: &dyn ReadTable<O>) -> Result<Leaf, Fault> {
-    cfg.shape().descend_any(ia, mem, &mut |_| {})
+fn descend_any<O>(cfg: &Stage2Config, ia: u64, mem: impl ReadTable<O>) -> Result<Leaf, Fault> {
+    cfg.shape().descend_any(ia, &mem, &mut |_| {})
 }
 
 /// [`walk`], telling `observe` about each descriptor on the way. Small where that is fast.

@@ -18,10 +18,28 @@ pub struct Samples {
 /// What was measured, by the operations' names.
 pub type Measured = BTreeMap<String, Samples>;
 
+/// How often each operation entered gnomon from a lower exception level, on average.
+pub type Entries = BTreeMap<String, f64>;
+
 /// The samples among the lines of a console.
 #[must_use]
 pub fn of(lines: &[String]) -> Measured {
     lines.iter().filter_map(|line| parse(line)).collect()
+}
+
+/// Entries to gnomon per operation: `marks` has the sum of all entries so far where each of the `marked` operations began
+/// and where it ended, in their order.
+#[must_use]
+pub fn entries(marked: &[&str], measured: &Measured, marks: &[u64]) -> Option<Entries> {
+    let pairs = marks.chunks_exact(2);
+    if pairs.len() != marked.len() || !pairs.remainder().is_empty() {
+        return None;
+    }
+    let per_operation = |(name, pair): (&&str, &[u64])| {
+        let count = measured.get(*name)?.count.max(1);
+        Some(((*name).to_owned(), pair[1].checked_sub(pair[0])? as f64 / count as f64))
+    };
+    marked.iter().zip(pairs).map(per_operation).collect()
 }
 
 /// A line `.. BENCH NAME min A mean B count C`.
@@ -42,6 +60,17 @@ fn parse(line: &str) -> Option<(String, Samples)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_are_those_between_two_marks() {
+        let samples = |count| Samples { min: 1, mean: 1, count };
+        let measured = [("a", samples(10)), ("b", samples(4))].map(|(name, one)| (name.to_owned(), one));
+        let measured = Measured::from(measured);
+        let found = entries(&["a", "b"], &measured, &[100, 130, 200, 210]).unwrap();
+        assert_eq!(found, [("a".to_owned(), 3.0), ("b".to_owned(), 2.5)].into());
+        assert_eq!(entries(&["a", "b"], &measured, &[100, 130, 200]), None);
+        assert_eq!(entries(&["a"], &measured, &[100, 130, 200, 210]), None);
+    }
 
     #[test]
     fn lines_that_count_are_found_among_others() {

@@ -27,8 +27,8 @@ pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds the ramdisk of an L1 whose guest is a hypervisor: the VMM, which gives its guest the kernel `kernel` and a ramdisk
-/// with the VMM once more.
+/// Builds the ramdisk of an L1 whose guest is a Linux: the VMM, which gives its guest the kernel `kernel` and a ramdisk with
+/// the VMM once more.
 ///
 /// # Errors
 ///

@@ -177,6 +177,17 @@ impl Kvm {
         Ok(vm)
     }
 
+    /// A VM with nothing in it but a vCPU, which begins at EL1, and an interrupt controller.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn plain_vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
+        let vm = self.empty_vm(ipa_bits, 0)?;
+        vm.add_gic()?;
+        Ok(vm)
+    }
+
     fn empty_vm(&self, ipa_bits: u32, features: u32) -> Result<Vm, Error> {
         let vm = self
             .0

@@ -1,4 +1,4 @@
-//! A guest that is a hypervisor: a Linux that begins at EL2, whose only program is this one.
+//! A guest that is a Linux, whose only program is this one. If it begins at EL2, it is a hypervisor.
 //!
 //! The ramdisk has its kernel as `/kernel` and its ramdisk as `/ramdisk`. The guest has one CPU, an interrupt controller in
 //! the kernel, and a UART that can only be written to: its console, which is ours.
@@ -24,10 +24,10 @@ const UART_IPA: u64 = 0x0900_0000;
 /// Warnings are printed, and what a program writes to the kernel's log is one.
 const COMMAND_LINE: &str = "earlycon=pl011,0x9000000 keep_bootcon panic=-1 loglevel=5 -- log";
 
-/// Boots it, with `words` as arguments of its program. Says whether it came to its end.
-pub(crate) fn run(words: &[&str]) -> bool {
-    say!("linux with EL2");
-    match boot(words) {
+/// Boots it, with `words` as arguments of its program, at EL2 or EL1. Says whether it came to its end.
+pub(crate) fn run(words: &[&str], has_el2: bool) -> bool {
+    say!("linux with EL{}", 1 + u32::from(has_el2));
+    match boot(words, has_el2) {
         Ok(()) => true,
         Err(error) => {
             say!("{error}");
@@ -36,14 +36,14 @@ pub(crate) fn run(words: &[&str]) -> bool {
     }
 }
 
-fn boot(words: &[&str]) -> Result<(), Error> {
+fn boot(words: &[&str], has_el2: bool) -> Result<(), Error> {
     let refused = |what| move |errno| Error::Refused(what, errno);
     let ram = Mapping::private(RAM_BYTES).map_err(refused("mmap"))?;
     load(c"/kernel", &ram, KERNEL_AT).map_err(refused("/kernel"))?;
     let ramdisk_bytes = load(c"/ramdisk", &ram, RAMDISK_AT).map_err(refused("/ramdisk"))?;
-    ram.copy_in(TREE_AT, describe(words, ramdisk_bytes).finish());
+    ram.copy_in(TREE_AT, describe(words, ramdisk_bytes, has_el2).finish());
     let kvm = Kvm::open()?;
-    let vm = kvm.nested_vm(40)?;
+    let vm = if has_el2 { kvm.nested_vm(40)? } else { kvm.plain_vm(40)? };
     vm.set_region(0, 0, RAM_IPA, ram.address(), RAM_BYTES)?;
     vm.begin_at(RAM_IPA + KERNEL_AT as u64, RAM_IPA + TREE_AT as u64)?;
     let mut line = Console::new();
@@ -115,7 +115,7 @@ impl Write for Text {
 }
 
 /// The guest's device tree.
-fn describe(words: &[&str], ramdisk_bytes: usize) -> Tree {
+fn describe(words: &[&str], ramdisk_bytes: usize, has_el2: bool) -> Tree {
     const fn pair(value: u64) -> [u32; 2] {
         [(value >> 32) as u32, value as u32]
     }
@@ -155,7 +155,8 @@ fn describe(words: &[&str], ramdisk_bytes: usize) -> Tree {
     tree.end();
     tree.begin("psci");
     tree.string("compatible", c"arm,psci-1.0");
-    tree.string("method", c"smc");
+    // Its EL2, or what is above its EL1.
+    tree.string("method", if has_el2 { c"smc" } else { c"hvc" });
     tree.end();
     tree.begin("intc@8000000");
     tree.string("compatible", c"arm,gic-v3");

@@ -14,6 +14,7 @@
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |
 //! | `linux WORDS` | a VM with EL2, which boots the ramdisk's `/kernel` with this program, and with these arguments |
+//! | `guest WORDS` | the same without EL2 |
 //!
 //! Before them `log` sends all lines to the kernel's log. The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
 //!

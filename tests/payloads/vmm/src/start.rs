@@ -79,7 +79,8 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
             _ => usage(),
         },
         ["golden"] => golden::run(holds),
-        ["linux", words @ ..] => linux::run(words),
+        ["linux", words @ ..] => linux::run(words, true),
+        ["guest", words @ ..] => linux::run(words, false),
         ["bench", case, count] => match count.parse() {
             Ok(count) => bench::run(case, count, started),
             Err(_) => usage(),
