@@ -6,10 +6,10 @@
 //!
 //! Each CPU alone writes its own counters, so counting takes plain loads and stores; they are atomics because the
 //! console reads them from another CPU. What it reads of one row may be one exit apart. To begin anew, the console
-//! advances a number, and each CPU clears its own counters when it sees that.
+//! says that they are over, and each CPU clears its own counters when it sees that.
 
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -179,9 +179,11 @@ const fn home(key: u64) -> usize {
 }
 
 /// A vCPU's counts. Written by its CPU alone, read by any.
+// In this order, so that what each exit looks at is within the reach of one instruction.
+#[repr(C)]
 pub struct ExitCounters {
-    /// [`GENERATION`] when counting began.
-    generation: AtomicU64,
+    /// They are over: the vCPU's CPU is to clear them before it counts again.
+    is_over: AtomicBool,
     rows: [[Row; ROWS]; Party::ALL.len()],
     /// Accesses of L1's that are done at once, by the place of the register.
     short: [Row; short::PLACES_MAX],
@@ -189,24 +191,24 @@ pub struct ExitCounters {
 }
 
 static COUNTERS: [ExitCounters; CPU_COUNT_MAX] = [const { ExitCounters::new() }; CPU_COUNT_MAX];
-/// Counts of an earlier generation are over.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// The counters of vCPU `cpu`, which the machine has.
 pub fn of(cpu: usize) -> &'static ExitCounters {
     &COUNTERS[cpu]
 }
 
-/// Makes all counting begin anew. From one CPU at a time.
+/// Makes all counting begin anew.
 pub fn reset() {
-    GENERATION.store(GENERATION.load(Relaxed) + 1, Relaxed);
+    for counters in &COUNTERS {
+        counters.is_over.store(true, Relaxed);
+    }
 }
 
 impl ExitCounters {
     /// Nothing counted.
     const fn new() -> Self {
         Self {
-            generation: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
             rows: [const { [const { Row::new() }; ROWS] }; Party::ALL.len()],
             short: [const { Row::new() }; short::PLACES_MAX],
             registers: [const { RegisterRow::new() }; REGISTERS],
@@ -314,8 +316,8 @@ impl ExitCounters {
     /// All rows of registers whose key is `key`, as far as `mask` goes; nothing when what was counted is over.
     fn sum_of(&self, key: u64, mask: u64) -> Count {
         let mut sum = Count::ZERO;
-        // Acquire: a cleared generation is seen only with its rows cleared.
-        if self.generation.load(Acquire) == GENERATION.load(Relaxed) {
+        // Acquire: that they are not over any more is seen only with the rows cleared.
+        if !self.is_over.load(Acquire) {
             let wanted = self.by_register().filter(|(of, _)| *of != 0 && of & mask == key & mask);
             wanted.for_each(|(_, row)| sum.merge(&row.get()));
         }
@@ -327,7 +329,7 @@ impl ExitCounters {
         /// The bits of a register's key that say whose it is.
         const PARTY: u64 = 3;
         let row = self.rows[party as usize].get(usize::from(class));
-        let is_current = self.generation.load(Acquire) == GENERATION.load(Relaxed);
+        let is_current = !self.is_over.load(Acquire);
         let mut count = row.filter(|_| is_current).map_or(Count::ZERO, Row::get);
         if class == ec::SYS64 {
             count.merge(&self.sum_of(party as u64, PARTY));
@@ -338,16 +340,16 @@ impl ExitCounters {
     /// Whether what was counted is not over.
     #[inline(always)]
     fn is_current(&self) -> bool {
-        self.generation.load(Relaxed) == GENERATION.load(Relaxed)
+        !self.is_over.load(Relaxed)
     }
 
     #[cold]
     fn clear(&self) {
-        let generation = GENERATION.load(Relaxed);
         let registers = self.by_register().map(|(_, row)| row);
         for row in self.rows.iter().flatten().chain(registers) {
             row.set(&Count::ZERO);
         }
-        self.generation.store(generation, Release);
+        // Whoever has said so once more meanwhile has what they want.
+        self.is_over.store(false, Release);
     }
 }

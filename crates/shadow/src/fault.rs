@@ -121,7 +121,7 @@ impl<const N: usize> ShadowPool<N> {
     ) -> FaultAction {
         let now = self.tick();
         let shadow = self.live_mut(slot);
-        shadow.faults += 1;
+        shadow.faults = shadow.faults.wrapping_add(1);
         shadow.last_use = now;
         let found = match translate_by_guest(shadow, fault, guest, env) {
             Ok(found) => found,

@@ -202,9 +202,9 @@ impl<const N: usize> ShadowPool<N> {
         self.history.forget();
     }
 
-    /// Numbers an event.
+    /// Numbers an event. There are not as many as there are numbers.
     pub(crate) fn tick(&mut self) -> u64 {
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         self.clock
     }
 

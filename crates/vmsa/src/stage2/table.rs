@@ -195,7 +195,7 @@ impl Stage2Table {
         slot.fill(new, env);
         self.store(holder, table.with_added(index_of(ia, Level::THREE)), env);
         self.mapped[Level::THREE.index()] += place.size();
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         true
     }
 
