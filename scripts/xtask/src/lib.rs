@@ -21,12 +21,14 @@
 //! - [`browser`]: a browser, for the tests of pages;
 //! - [`firmware`], [`profile`], [`machine`], [`console`]: gnomon in QEMU;
 //! - [`setup`], [`run`], [`mod@test`], [`miri`], [`mod@bench`], [`selftests`],
-//!   [`hotspots`], [`perfetto`], [`view`], [`golden`], [`fuzz`], [`doctor`]: the commands.
+//!   [`hotspots`], [`perfetto`], [`view`], [`golden`], [`fuzz`], [`census`],
+//!   [`conformance`], [`doctor`]: the commands.
 
 pub mod apt;
 pub mod arm64_image;
 pub mod bench;
 pub mod browser;
+pub mod census;
 pub mod conformance;
 pub mod console;
 pub mod cpio;
@@ -34,6 +36,8 @@ pub mod deb;
 pub mod doctor;
 pub mod download;
 pub mod elf;
+#[cfg(test)]
+mod evidence;
 pub mod firmware;
 pub mod fuzz;
 pub mod golden;

@@ -12,8 +12,8 @@ use xtask::machine::builder::Request;
 use xtask::memory::MemorySize;
 use xtask::project::{CALLER_DIR_VARIABLE, Project};
 use xtask::{
-    bench, conformance, doctor, firmware, fuzz, golden, hotspots, miri, payload, perfetto, run, selftests, setup, test,
-    view,
+    bench, census, conformance, doctor, firmware, fuzz, golden, hotspots, miri, payload, perfetto, run, selftests,
+    setup, test, view,
 };
 
 /// gnomon's host tool.
@@ -52,6 +52,8 @@ enum Command {
     Golden(GoldenArgs),
     /// Write docs/conformance.md, which says by what each piece of the architecture is shown
     Conformance,
+    /// List every `unsafe` of what runs at EL2, and write docs/unsafe.md, which has the numbers
+    Unsafe,
     /// Attach a debugger to a `run --gdb`
     Gdb,
     /// Say what is missing and how to get it
@@ -405,6 +407,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             perfetto::run(&options).map(|()| 0)
         }
         Command::Conformance => conformance::write(&project).map(|()| 0),
+        Command::Unsafe => census::write(&project).map(|()| 0),
         Command::View(arguments) => view::run(&arguments.into_options()?).map(|()| 0),
         Command::Golden(arguments) => golden::run(&project, arguments.kernel).map(|()| 0),
         Command::Gdb => run::gdb(&project).map(|()| 0),

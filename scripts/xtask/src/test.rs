@@ -15,6 +15,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::browser;
+use crate::census;
 use crate::firmware::{self, IMAGE_VARIABLE};
 use crate::miri;
 use crate::payload::Payload;
@@ -108,6 +109,18 @@ impl Session<'_> {
             let mut command = on_host(project, &["doc", "--quiet", "--no-deps"]);
             command.env("RUSTDOCFLAGS", "-D warnings");
             status(command)
+        });
+        self.step("unsafe code", |project| {
+            let (total, is_listed) = census::check(project)?;
+            println!(
+                "{total}{}",
+                if is_listed {
+                    ""
+                } else {
+                    "; docs/unsafe.md is out of date: cargo xtask unsafe"
+                }
+            );
+            Ok(Tally::one(is_listed))
         });
         self.step("host tests", |project| {
             let arguments = ["test", "--quiet", "--exclude", SYSTEM_TESTS, "--no-fail-fast"];
