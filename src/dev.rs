@@ -1,4 +1,5 @@
 //! Drivers of the devices that gnomon keeps for itself.
 
 pub mod gicv3;
+pub mod smmu;
 pub mod uart;

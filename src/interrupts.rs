@@ -93,6 +93,11 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
             match intid {
                 CONSOLE_TIMER => due.is_timer = true,
                 _ if intid == vcpu.vm.machine.debug_uart.intid => due.is_uart = true,
+                // They are edges, so nothing keeps them up.
+                _ if is_of_smmu(vcpu, intid) => {
+                    hw.deactivate(intid);
+                    console::call(vcpu.vm, vcpu.cpu);
+                }
                 _ => dispatch(vcpu, vgic, intid),
             }
         }
@@ -105,6 +110,12 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
         vcpu.is_nested_vif_folded = false;
     }
     due
+}
+
+/// Whether `intid` is an interrupt of the SMMU's that is enabled.
+fn is_of_smmu(vcpu: &VCpu, intid: u32) -> bool {
+    let smmu = vcpu.vm.machine.smmu.as_ref();
+    intid >= FIRST_SPI && smmu.is_ok_and(|smmu| intid == smmu.events || intid == smmu.errors)
 }
 
 /// What a CPU does for gnomon itself before it goes back to its guest: serves the console, attends to it if called, and

@@ -8,7 +8,14 @@ use spin::{Mutex, Once};
 use syndrome::idreg::Offer;
 use vgic::{Vgic, VgicConfig};
 
-use crate::{arch::sysreg::*, dev::gicv3::Gic, interrupts, layout::CPU_COUNT_MAX, nested::controls, shadow_mmu::Mmu};
+use crate::{
+    arch::sysreg::*,
+    dev::{gicv3::Gic, smmu::Smmu},
+    interrupts,
+    layout::CPU_COUNT_MAX,
+    nested::controls,
+    shadow_mmu::Mmu,
+};
 
 /// L1's machine.
 ///
@@ -19,6 +26,8 @@ pub struct Vm {
     pub machine: Machine,
     /// The physical interrupt controller.
     pub gic: Gic,
+    /// What confines the PCI devices, if something does.
+    pub smmu: Option<Smmu>,
     /// L1's distributor and redistributors.
     pub vgic: Mutex<Box<Vgic>>,
     /// Host stage 2 and shadows.
@@ -55,7 +64,7 @@ static VM: Once<Vm> = Once::new();
 
 impl Vm {
     /// Puts the machine together, on the boot CPU.
-    pub fn create(machine: Machine, gic: Gic, mmu: Mmu, options: &Options) -> &'static Self {
+    pub fn create(machine: Machine, gic: Gic, smmu: Option<Smmu>, mmu: Mmu, options: &Options) -> &'static Self {
         VM.call_once(|| {
             let lr_count = interrupts::lr_count();
             let mut mpidr = [0; CPU_COUNT_MAX];
@@ -75,6 +84,10 @@ impl Vm {
                 panic!("the GIC of this machine cannot be emulated: {error}");
             }
             vgic.withhold_spi(machine.debug_uart.intid);
+            if let Ok(smmu) = &machine.smmu {
+                vgic.withhold_spi(smmu.events);
+                vgic.withhold_spi(smmu.errors);
+            }
             Self {
                 host_vttbr: mmu.host_vttbr(),
                 vtcr: mmu.vtcr(),
@@ -90,6 +103,7 @@ impl Vm {
                 lr_count,
                 machine,
                 gic,
+                smmu,
                 vgic: Mutex::new(vgic),
                 mmu: Mutex::new(mmu),
                 power: [const { CpuPower::new() }; CPU_COUNT_MAX],

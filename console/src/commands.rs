@@ -7,6 +7,7 @@ mod audit;
 mod cont;
 mod diff;
 mod dirty;
+mod dma;
 mod drop;
 mod exits;
 mod explain;
@@ -81,6 +82,7 @@ const COMMANDS: &[Entry] = &[
     timer::ENTRY,
     idregs::ENTRY,
     mem::ENTRY,
+    dma::ENTRY,
     set::ENTRY,
     stop::ENTRY,
     cont::ENTRY,
@@ -150,6 +152,8 @@ pub enum Task {
     IdRegisters(idregs::Rows),
     /// `mem`
     Mem(mem::Rows),
+    /// `dma`
+    Dma(dma::Rows),
     /// `timer`
     Timer(timer::Timers),
     /// `vgic`
@@ -202,6 +206,7 @@ impl Task {
             Self::Regs(regs) => regs.step(system, out),
             Self::IdRegisters(rows) => rows.step(system, out),
             Self::Mem(rows) => rows.step(system, out),
+            Self::Dma(rows) => rows.step(system, out),
             Self::Timer(timers) => timers.step(system, out),
             Self::Vgic(rows) => rows.step(system, out),
             Self::Vncr(rows) => rows.step(out),

@@ -36,6 +36,8 @@ pub enum CommandError<'a> {
     NoIpa,
     /// A table that the audit has no rules for.
     NotAudited,
+    /// A table that no CPU walks.
+    NotExplained,
     /// The CPU that panicked holds the lock.
     Locked,
     /// Nothing can be stopped or continued after a panic.
@@ -94,6 +96,7 @@ impl fmt::Display for CommandError<'_> {
             Self::OwnNotWalkable(fault) => write!(f, "gnomon's TCR_EL2 and TTBR0_EL2 cannot be walked: {fault}"),
             Self::NoIpa => f.write_str("el2 is a stage 1 and has no IPA range"),
             Self::NotAudited => f.write_str("there is nothing to check this table against"),
+            Self::NotExplained => f.write_str("no CPU walks this table"),
             Self::Locked => f.write_str("the CPU that panicked holds the lock"),
             Self::HasPanicked => f.write_str("after a panic nothing can go on; 'poweroff' ends the machine"),
             Self::IsLogging => f.write_str("writes are logged already; 'dirty stop' ends that"),

@@ -21,6 +21,7 @@
 //! | [`tables`] | page tables by name, and how each is read |
 //! | [`translation`] | a vCPU's stage 1, as its registers describe it |
 //! | [`spaces`], [`reader`] | what has entries to go over, part by part |
+//! | [`dma`] | what devices were refused |
 //! | [`dump`] | page tables as lines |
 //! | [`walks`] | all walks behind one address |
 //! | [`audit`] | page tables against what must hold |
@@ -41,6 +42,7 @@ extern crate alloc;
 mod audit;
 mod commands;
 mod crash;
+mod dma;
 mod dump;
 mod error;
 mod halt;
@@ -104,6 +106,9 @@ impl Console for DebugConsole {
     }
 
     fn attend(&self, vcpu: &mut VCpu, mut frame: Option<&mut GuestFrame>) {
+        if vcpu.cpu == HOME_CPU {
+            dma::serve(vcpu.vm);
+        }
         inspect::serve(vcpu, frame.as_deref_mut());
         wait_while_stopped(vcpu, frame);
     }

@@ -1,6 +1,6 @@
 //! Page tables by name, and how each is read.
 //!
-//! `host` is what L1 runs on, `el2` gnomon's own stage 1; `shadow/<name>` and `guest/<name>` are the table that an L2
+//! `host` is what L1 runs on, `el2` gnomon's own stage 1, `dma` what devices use; `shadow/<name>` and `guest/<name>` are the table that an L2
 //! runs on and the one that L1 made for it. `<name>` is KVM's for the same context, a unique beginning of it, or the
 //! number that `shadow` lists.
 //!
@@ -16,10 +16,10 @@ use hyp::{
 use shadow::{FindError, Shadow, ShadowKey, SlotId};
 use syndrome::regs::hcr_el2;
 use vmsa::{
-    Enter, Entry, Found, Granule, Pa, Phys, ReadTable, TableFormat, Unreadable,
+    AddressField, Enter, Entry, Found, Granule, Level, Pa, Phys, ReadTable, TableFormat, Unreadable,
     ptdump::{LeafFormat, RangeDumper},
     stage1::survey_el2,
-    stage2::{self, Stage2Config, Stage2Limits},
+    stage2::{self, Shareability, Stage2Config, Stage2Limits},
 };
 
 use super::{error::CommandError, system::System};
@@ -39,6 +39,8 @@ pub enum Table {
     Host,
     /// EL2 VA to PA.
     El2,
+    /// What the SMMU lets PCI devices reach, which is at the same PA.
+    Dma,
     /// L2 IPA to PA.
     Shadow(Context),
     /// L2 IPA to L1 IPA, made by L1.
@@ -73,6 +75,7 @@ impl Table {
         match name.split_once('/') {
             None if name == "host" => Ok(Self::Host),
             None if name == "el2" => Ok(Self::El2),
+            None if name == "dma" && system.vm.smmu.is_some() => Ok(Self::Dma),
             Some(("shadow", context)) => Context::find(context, name, system).map(Self::Shadow),
             Some(("guest", context)) => Context::find(context, name, system).map(Self::Guest),
             _ => Err(CommandError::UnknownTable(name)),
@@ -96,6 +99,7 @@ impl Table {
         match self {
             Self::El2 => Ok(None),
             Self::Host => host_config(system).map(Some),
+            Self::Dma => Ok(Some(dma_config(system))),
             Self::Shadow(context) => Ok(Some(context.shadow(&*system.mmu()?)?.table().config())),
             Self::Guest(context) => context.guest_config(&*system.mmu()?).map(Some),
         }
@@ -105,7 +109,7 @@ impl Table {
     pub fn dumper(&self) -> RangeDumper {
         match self {
             Self::El2 => RangeDumper::el2(stage1::MAIR),
-            Self::Host | Self::Shadow(_) | Self::Guest(_) => RangeDumper::stage2(),
+            Self::Host | Self::Dma | Self::Shadow(_) | Self::Guest(_) => RangeDumper::stage2(),
         }
     }
 
@@ -164,6 +168,10 @@ impl Table {
                     version,
                 ))
             }
+            Self::Dma => {
+                let config = dma_config(system);
+                Ok(Visited::of(&config, stage2::survey(&config, &own, from, budget, f), 0))
+            }
             Self::Shadow(context) => {
                 let mmu = system.mmu()?;
                 let table = context.shadow(&mmu)?.table();
@@ -186,6 +194,7 @@ impl fmt::Display for Table {
         match self {
             Self::Host => f.write_str("host"),
             Self::El2 => f.write_str("el2"),
+            Self::Dma => f.write_str("dma"),
             Self::Shadow(context) => write!(f, "shadow/{}", context.key),
             Self::Guest(context) => write!(f, "guest/{}", context.key),
         }
@@ -243,6 +252,22 @@ pub fn guest_limits(shadow: &Shadow) -> Stage2Limits {
 pub fn host_config(system: &System) -> Result<Stage2Config, CommandError<'static>> {
     let limits = shadow_mmu::limits(hcr_el2::FWB, 0);
     Stage2Config::diagnose(system.vm.vtcr, system.vm.host_vttbr, &limits).map_err(CommandError::NotWalkable)
+}
+
+/// How the SMMU walks the table that devices use. A table that is not there has no entries.
+pub fn dma_config(system: &System) -> Stage2Config {
+    Stage2Config {
+        granule: Granule::K4,
+        field: AddressField::Bits48,
+        ipa_bits: smmu::INPUT_BITS,
+        start_level: Level::ZERO,
+        root: system.vm.smmu.as_ref().map_or(0, |smmu| smmu.root.bits()),
+        oa_bits: smmu::INPUT_BITS,
+        sh: Shareability::Inner,
+        hardware_af: false,
+        big_endian: false,
+        fwb: false,
+    }
 }
 
 /// gnomon's own memory: where its tables are.

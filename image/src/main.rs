@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod dma;
 mod entry;
 mod loader;
 
@@ -43,7 +44,7 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     // SAFETY: the range behind the image is RAM by the boot protocol, and nothing has used it.
     unsafe { heap::init(mm::heap_range()) };
     let Survey {
-        machine,
+        mut machine,
         carve_out,
         ram,
     } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, error));
@@ -51,13 +52,17 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
         fail(Some(&machine), missing);
     }
     let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), error));
-    let drives = [
+    let virtio = dma::virtio_devices(&machine);
+    let mut drives = [
         &machine.gicd,
         &machine.gicr,
         &machine.l1_uart.registers,
         &machine.debug_uart.registers,
-    ];
-    if let Err(error) = stage1::activate(&machine.ram, &drives.map(Clone::clone)) {
+    ]
+    .map(Clone::clone)
+    .to_vec();
+    drives.extend(machine.smmu.iter().map(|smmu| smmu.registers.clone()));
+    if let Err(error) = stage1::activate(&machine.ram, &drives) {
         fail(Some(&machine), error);
     }
     // SAFETY: the device tree says what it is, `activate` mapped it, and L1 never gets it.
@@ -68,6 +73,8 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     greet(&machine, &carve_out);
 
     phys::set_guest_ram(&ram);
+    let smmu = dma::confine(&mut machine, &ram, options.refuse_dma, &virtio)
+        .unwrap_or_else(|error| fail(Some(&machine), error));
     if options.e2h0 {
         trace::close_short_ways();
     }
@@ -76,7 +83,7 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
 
     // SAFETY: the device tree says where it is, `activate` mapped it, and L1 gets an emulated one instead.
     let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
-    let vm = Vm::create(machine, gic, mmu, &options);
+    let vm = Vm::create(machine, gic, smmu, mmu, &options);
     create_vcpus(vm);
     frames::note_baseline();
     join(0);
@@ -90,6 +97,7 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     console::init();
     vm.gic.set_route(vm.machine.debug_uart.intid, 0);
     vm.gic.set_enabled(vm.machine.debug_uart.intid, true);
+    dev::smmu::listen(vm);
 
     if vm.power[0].switch_on(entry.pc, entry.device_tree).is_err() {
         panic!("the boot CPU is on before it was switched on");
@@ -145,7 +153,7 @@ fn greet(machine: &Machine, carve_out: &CarveOut) {
         ram >> 20
     );
     log::info!(
-        "carve-out {:#x}-{:#x}, {pages} table pages; DMA of L1's devices is not confined",
+        "carve-out {:#x}-{:#x}, {pages} table pages",
         carve_out.whole.start,
         carve_out.whole.end,
     );

@@ -90,6 +90,7 @@ impl Explain {
         match self.table {
             Table::Host => walks::of_host(address, access, system, out)?,
             Table::El2 => walks::of_own(address, system, out)?,
+            Table::Dma => return Err(CommandError::NotExplained),
             Table::Shadow(context) | Table::Guest(context) => {
                 walks::of_nested(context, address, access, system, out)?;
             }

@@ -20,7 +20,7 @@ use crate::{
     error::CommandError,
     inspect::{Inquiry, Request},
     system::System,
-    tables::{CarveOut, Context, GuestRam, Table, host_config},
+    tables::{CarveOut, Context, GuestRam, Table, dma_config, host_config},
     translation::{Stage1Name, Translation, Which},
 };
 
@@ -71,6 +71,8 @@ enum Space {
     L1,
     /// Physical addresses, and gnomon's virtual ones: its map is one to one.
     Physical,
+    /// Addresses that devices use.
+    Dma,
     /// IPAs of a guest of L1's.
     L2(Context),
     /// Virtual addresses of a vCPU, which has been asked how it translates them; by the stage 1 in force, unless one is
@@ -95,6 +97,7 @@ impl Space {
         Ok(match Table::find(name, system)? {
             Table::Host => Self::L1,
             Table::El2 => Self::Physical,
+            Table::Dma => Self::Dma,
             Table::Shadow(context) | Table::Guest(context) => Self::L2(context),
         })
     }
@@ -108,6 +111,7 @@ impl Space {
                 let _order = system.mmu();
                 read(walk(&host_config(system)?, address, system)?, system)
             }
+            Self::Dma => read(walk(&dma_config(system), address, system)?, system),
             Self::L2(context) => {
                 let mmu = system.mmu()?;
                 let config = context.shadow(&mmu)?.table().config();

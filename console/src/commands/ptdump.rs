@@ -120,8 +120,8 @@ pub struct List {
 impl List {
     /// Prints the next part.
     pub fn step(&mut self, system: &System, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        // Two names, each with its line end.
-        const ROOM: usize = 2 * (NAME_BYTES + 1);
+        // Three names, each with its line end.
+        const ROOM: usize = 3 * (NAME_BYTES + 1);
         while out.room() >= ROOM {
             let Some(tables) = self.next(system) else {
                 return self.step_stage1(system, out);
@@ -149,17 +149,19 @@ impl List {
         Ok(Progress::More)
     }
 
-    /// The next tables: the two that are always there, then for each guest its shadow and L1's own.
-    fn next(&mut self, system: &System) -> Option<[Option<Table>; 2]> {
+    /// The next tables: those that are always there and that of devices, then for each guest its shadow and L1's own.
+    fn next(&mut self, system: &System) -> Option<[Option<Table>; 3]> {
         if !self.has_begun {
             self.has_begun = true;
-            return Some([Some(Table::Host), Some(Table::El2)]);
+            let dma = system.vm.smmu.is_some().then_some(Table::Dma);
+            return Some([Some(Table::Host), Some(Table::El2), dma]);
         }
         let context = context_from(self.next_shadow, system)?;
         self.next_shadow = context.slot.number() + 1;
         Some([
             Some(Table::Shadow(context)),
             context.key.enabled().then_some(Table::Guest(context)),
+            None,
         ])
     }
 }

@@ -1,18 +1,19 @@
 //! L1's device tree: the machine's, without what L1 does not have.
 //!
 //! Kept are the CPUs, timers, PSCI by SMC, the GIC and all devices. Gone are the carve-out from memory, the debug
-//! UART, the interrupt translation service (the emulated GIC has none), the boot modules, and what `chosen` said to
-//! gnomon.
+//! UART, the masters of the bus that are hidden, the interrupt translation service (the emulated GIC has none), the boot
+//! modules, and what `chosen` said to gnomon.
 
 use alloc::{format, vec::Vec};
 use core::ops::Range;
 
 use dtoolkit::{Node, Property, fdt::FdtNode};
 
-use crate::{Machine, writer::Writer};
+use crate::{Machine, Master, writer::Writer};
 
 /// Writes the tree for an L1 that has `ram`, is told `bootargs`, and finds its ramdisk at `ramdisk`.
 #[must_use]
+#[inline(never)]
 pub fn for_l1(machine: &Machine, ram: &[Range<u64>], bootargs: &str, ramdisk: Option<&Range<u64>>) -> Vec<u8> {
     let source = machine.device_tree.source();
     let root = source.root();
@@ -33,16 +34,21 @@ pub fn for_l1(machine: &Machine, ram: &[Range<u64>], bootargs: &str, ramdisk: Op
 /// Whether L1 has this child of the root, if not quite as it is.
 fn is_kept(machine: &Machine, child: &FdtNode<'_>) -> bool {
     let is_debug_uart = child.name() == machine.debug_uart.node.trim_start_matches('/');
-    !is_debug_uart && child.name() != "chosen" && !has_text(child, "device_type", "memory")
+    let is_hidden = |master: &Master| master.is_hidden && master.node == child.name();
+    !is_debug_uart
+        && !machine.masters.iter().any(is_hidden)
+        && child.name() != "chosen"
+        && !has_text(child, "device_type", "memory")
 }
 
-/// A child of the root, without what belongs to message-signalled interrupts.
+/// A child of the root, without what belongs to message-signalled interrupts or to the SMMU: to L1, DMA is by physical
+/// address.
 fn write_child(tree: &mut Writer, child: &FdtNode<'_>) {
     let is_gic = has_text(child, "compatible", "arm,gic-v3");
     let is_bridge = has_text(child, "device_type", "pci");
     tree.begin(child.name());
     for property in child.properties() {
-        if !(is_bridge && ["msi-map", "msi-parent"].contains(&property.name())) {
+        if !(is_bridge && ["msi-map", "msi-parent", "iommu-map", "iommu-map-mask"].contains(&property.name())) {
             tree.property(property.name(), property.value());
         }
     }

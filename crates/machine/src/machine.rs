@@ -10,7 +10,7 @@ use core::ops::Range;
 use fdt::node::FdtNode;
 
 use crate::{
-    MachineError, Tree,
+    MachineError, Master, MasterKind, Smmu, Tree, Unconfined, masters,
     nodes::{self, Module, Uart},
     ranges::{self, PAGE_BYTES},
 };
@@ -39,6 +39,10 @@ pub struct Machine {
     pub debug_uart: Uart,
     /// Every page of device registers in the tree, GIC and UARTs included; ascending, apart from each other and RAM.
     pub devices: Vec<Range<u64>>,
+    /// What of it reaches RAM by itself.
+    pub masters: Vec<Master>,
+    /// What stands between PCI devices and RAM.
+    pub smmu: Result<Smmu, Unconfined>,
     /// L1's kernel.
     pub kernel: Option<Module>,
     /// L1's initial ramdisk.
@@ -54,11 +58,14 @@ impl Machine {
     /// # Errors
     ///
     /// The blob is no valid tree, or the machine it describes is not one that gnomon runs on.
+    #[inline(never)]
     pub fn parse(blob: &[u8], image_start: u64, cpu_count_max: usize) -> Result<Self, MachineError> {
         let device_tree = Tree::check(blob)?;
         let tree = device_tree.reader()?;
-        let bus = nodes::bus(&tree)?;
-        let chosen = nodes::child(bus, "chosen");
+        // Once: going over them is what a tree is slow at.
+        let bus: Vec<_> = nodes::bus(&tree)?.children().collect();
+        let bus = &bus[..];
+        let chosen = nodes::named(bus, "chosen");
         let module = |kind| chosen.map_or(Ok(None), |chosen| nodes::module(chosen, kind));
         let (gicd, gicr) = gic(bus)?;
         let stdout = chosen
@@ -66,6 +73,7 @@ impl Machine {
             .unwrap_or_default();
         let (l1_uart, debug_uart) = uarts(bus, stdout)?;
         let ram = ram(bus)?;
+        let (masters, smmu) = masters::survey(bus)?;
         let machine = Self {
             cpus: cpus(bus),
             gicd,
@@ -73,6 +81,8 @@ impl Machine {
             l1_uart,
             debug_uart,
             devices: devices(bus, &ram)?,
+            masters,
+            smmu,
             ram,
             kernel: module("multiboot,kernel")?,
             ramdisk: module("multiboot,ramdisk")?,
@@ -118,18 +128,39 @@ impl Machine {
         Ok(banks)
     }
 
-    /// L1's own devices, in whole pages: all but the GIC, which is emulated, and the debug UART.
+    /// Takes from L1 whatever masters the bus, but for PCI devices when they are confined.
+    #[inline(never)]
+    pub fn refuse_dma(&mut self, is_pci_confined: bool) {
+        for master in &mut self.masters {
+            master.is_hidden |= !(is_pci_confined && master.kind == MasterKind::PciHost);
+        }
+    }
+
+    /// The devices of L1 that master the bus.
+    pub fn l1_masters(&self) -> impl Iterator<Item = &Master> {
+        self.masters.iter().filter(|master| !master.is_hidden)
+    }
+
+    /// L1's own devices, in whole pages: all but the GIC, which is emulated, the debug UART, and the masters of the bus
+    /// that are hidden.
     #[must_use]
+    #[inline(never)]
     pub fn l1_devices(&self) -> Vec<Range<u64>> {
+        let hidden = self.masters.iter().filter(|master| master.is_hidden);
+        let hidden = hidden.flat_map(|master| &master.ranges);
         // Whole pages go, so that no page that L1 is given has a register of gnomon's in it.
-        let kept = [&self.gicd, &self.gicr, &self.debug_uart.registers].map(ranges::pages);
+        let kept: Vec<_> = [&self.gicd, &self.gicr, &self.debug_uart.registers]
+            .into_iter()
+            .chain(hidden)
+            .map(ranges::pages)
+            .collect();
         ranges::without(&self.devices, &kept)
     }
 }
 
-fn gic(bus: FdtNode<'_, '_>) -> Result<(Range<u64>, Range<u64>), MachineError> {
-    let node = bus.children().find(|node| nodes::is_compatible(*node, "arm,gic-v3"));
-    let mut regions = nodes::regions(node.ok_or(MachineError::Missing("GICv3"))?)?.into_iter();
+fn gic(bus: &[FdtNode<'_, '_>]) -> Result<(Range<u64>, Range<u64>), MachineError> {
+    let node = bus.iter().find(|node| nodes::is_compatible(**node, "arm,gic-v3"));
+    let mut regions = nodes::regions(*node.ok_or(MachineError::Missing("GICv3"))?)?.into_iter();
     regions
         .next()
         .zip(regions.next())
@@ -137,10 +168,10 @@ fn gic(bus: FdtNode<'_, '_>) -> Result<(Range<u64>, Range<u64>), MachineError> {
 }
 
 /// The UART that `stdout-path` names, or else the first one, is L1's; the first of the others is the console's.
-fn uarts(bus: FdtNode<'_, '_>, stdout: &str) -> Result<(Uart, Uart), MachineError> {
+fn uarts(bus: &[FdtNode<'_, '_>], stdout: &str) -> Result<(Uart, Uart), MachineError> {
     let mut uarts: Vec<Uart> = Vec::new();
-    for node in bus.children() {
-        uarts.extend(nodes::uart(node)?);
+    for node in bus {
+        uarts.extend(nodes::uart(*node)?);
     }
     if uarts.is_empty() {
         return Err(MachineError::Missing("PL011 UART"));
@@ -153,10 +184,10 @@ fn uarts(bus: FdtNode<'_, '_>, stdout: &str) -> Result<(Uart, Uart), MachineErro
     Ok((l1, debug))
 }
 
-fn ram(bus: FdtNode<'_, '_>) -> Result<Vec<Range<u64>>, MachineError> {
+fn ram(bus: &[FdtNode<'_, '_>]) -> Result<Vec<Range<u64>>, MachineError> {
     let mut banks = Vec::new();
-    for node in bus.children().filter(|node| nodes::is_type(*node, "memory")) {
-        banks.extend(nodes::regions(node)?);
+    for node in bus.iter().filter(|node| nodes::is_type(**node, "memory")) {
+        banks.extend(nodes::regions(*node)?);
     }
     // NUMA nodes are neighbours: one bank each would only cost blocks.
     let banks = ranges::merge(banks);
@@ -169,8 +200,8 @@ fn ram(bus: FdtNode<'_, '_>) -> Result<Vec<Range<u64>>, MachineError> {
     }
 }
 
-fn cpus(bus: FdtNode<'_, '_>) -> Vec<u64> {
-    let Some(parent) = nodes::child(bus, "cpus") else {
+fn cpus(bus: &[FdtNode<'_, '_>]) -> Vec<u64> {
+    let Some(parent) = nodes::named(bus, "cpus") else {
         return Vec::new();
     };
     parent
@@ -181,12 +212,12 @@ fn cpus(bus: FdtNode<'_, '_>) -> Vec<u64> {
 }
 
 /// Everything that has an address on the CPU's bus: `reg` of the bus's children and the windows of PCI bridges.
-fn devices(bus: FdtNode<'_, '_>, ram: &[Range<u64>]) -> Result<Vec<Range<u64>>, MachineError> {
+fn devices(bus: &[FdtNode<'_, '_>], ram: &[Range<u64>]) -> Result<Vec<Range<u64>>, MachineError> {
     let mut devices = Vec::new();
-    for node in bus.children().filter(|node| !nodes::is_type(*node, "memory")) {
-        devices.extend(nodes::regions(node)?);
-        if nodes::is_type(node, "pci") {
-            devices.extend(nodes::pci_windows(node)?);
+    for node in bus.iter().filter(|node| !nodes::is_type(**node, "memory")) {
+        devices.extend(nodes::regions(*node)?);
+        if nodes::is_type(*node, "pci") {
+            devices.extend(nodes::pci_windows(*node)?);
         }
     }
     // Eight virtio slots share a page.

@@ -46,9 +46,9 @@ pub(crate) fn bus<'b, 'a>(tree: &'b Fdt<'a>) -> Result<FdtNode<'b, 'a>, MachineE
     Ok(root)
 }
 
-/// Child `name` of `node`.
-pub(crate) fn child<'b, 'a>(node: FdtNode<'b, 'a>, name: &str) -> Option<FdtNode<'b, 'a>> {
-    node.children().find(|child| child.name == name)
+/// The first of `nodes` with this name.
+pub(crate) fn named<'b, 'a>(nodes: &[FdtNode<'b, 'a>], name: &str) -> Option<FdtNode<'b, 'a>> {
+    nodes.iter().find(|node| node.name == name).copied()
 }
 
 /// The text of a property of `node`.
@@ -102,16 +102,28 @@ pub(crate) fn pci_windows(bridge: FdtNode<'_, '_>) -> Result<Vec<Range<u64>>, Ma
 
 /// The INTID of a node's first interrupt, when it is a shared peripheral interrupt.
 pub(crate) fn spi(node: FdtNode<'_, '_>) -> Option<u32> {
+    spis(node).first().copied()
+}
+
+/// The INTIDs of a node's interrupts, up to the first that is no shared peripheral interrupt.
+pub(crate) fn spis(node: FdtNode<'_, '_>) -> Vec<u32> {
+    /// Kind, number, trigger.
+    const INTERRUPT_BYTES: usize = 3 * 4;
     const KIND_SPI: u32 = 0;
     const FIRST_SPI: u32 = 32;
-    let cells = node.property("interrupts")?.value;
-    let word = |index: usize| {
-        cells
-            .get(index * 4..)?
-            .first_chunk()
-            .map(|bytes| u32::from_be_bytes(*bytes))
+    let interrupts = node.property("interrupts").map_or(&[][..], |property| property.value);
+    let intid = |interrupt: &[u8]| {
+        let mut cells = cells(interrupt);
+        let is_spi = cells.next()? == KIND_SPI;
+        is_spi.then_some(cells.next()?.checked_add(FIRST_SPI)?)
     };
-    (word(0)? == KIND_SPI).then_some(word(1)?.checked_add(FIRST_SPI)?)
+    interrupts.chunks_exact(INTERRUPT_BYTES).map_while(intid).collect()
+}
+
+/// The cells of a property, without a rest.
+pub(crate) fn cells(value: &[u8]) -> impl Iterator<Item = u32> {
+    let (cells, _) = value.as_chunks();
+    cells.iter().map(|cell| u32::from_be_bytes(*cell))
 }
 
 /// The affinity that a CPU's `reg` says, of however many cells.

@@ -5,7 +5,7 @@ use core::fmt;
 use log::LevelFilter;
 
 /// What there is to choose from.
-const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2";
+const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, dma=allow|refuse";
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Options {
     pub e2h0: bool,
     /// `nv=1`: plain FEAT_NV, which traps every EL2 register of L1's, instead of FEAT_NV2.
     pub plain_nv: bool,
+    /// `dma=refuse`: L1 gets no device that masters the bus and that nothing confines.
+    pub refuse_dma: bool,
 }
 
 impl Default for Options {
@@ -24,6 +26,7 @@ impl Default for Options {
             log: LevelFilter::Info,
             e2h0: false,
             plain_nv: false,
+            refuse_dma: false,
         }
     }
 }
@@ -61,6 +64,8 @@ impl Options {
                 Some(("e2h", "1")) => options.e2h0 = false,
                 Some(("nv", "1")) => options.plain_nv = true,
                 Some(("nv", "2")) => options.plain_nv = false,
+                Some(("dma", "refuse")) => options.refuse_dma = true,
+                Some(("dma", "allow")) => options.refuse_dma = false,
                 _ => return Err(OptionError::Unknown(word)),
             }
         }
@@ -92,6 +97,8 @@ mod tests {
         assert!(options.e2h0 && !options.plain_nv);
         assert!(!Options::parse("e2h=0 e2h=1").unwrap().e2h0);
         assert!(Options::parse("nv=2 nv=1").unwrap().plain_nv);
+        assert!(Options::parse("dma=allow dma=refuse").unwrap().refuse_dma);
+        assert!(!Options::parse("dma=refuse dma=allow").unwrap().refuse_dma);
     }
 
     #[test]
@@ -103,7 +110,7 @@ mod tests {
     #[test]
     fn the_message_quotes_the_first_unknown_word() {
         for word in [
-            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0",
+            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "dma=0",
         ] {
             let line = std::format!("log=debug {word} other");
             let message = Options::parse(&line).unwrap_err().to_string();

@@ -74,6 +74,7 @@ impl<'a> Payload<'a> {
     /// # Errors
     ///
     /// There is no kernel, or a module lies where it cannot.
+    #[inline(never)]
     pub fn find(machine: &'a Machine, ram: &[Range<u64>]) -> Result<Self, LoadError> {
         let kernel = machine.kernel.as_ref().ok_or(LoadError::NoKernel)?;
         let ramdisk = machine.ramdisk.as_ref();
@@ -105,6 +106,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`LoadError::NoRoom`] if no bank has room for the kernel, or then for the device tree.
+    #[inline(never)]
     pub fn make(
         payload: &Payload<'_>,
         header: &ImageHeader,

@@ -38,8 +38,13 @@ pub fn pages(range: &Range<u64>) -> Range<u64> {
 /// `ranges` in ascending order, without empty ones, and with those that touch made one.
 #[must_use]
 pub fn merge(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    merge_all(&mut ranges.into_iter())
+}
+
+/// [`merge`], compiled once.
+fn merge_all(ranges: &mut dyn Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+    for range in ranges.filter(|range| !range.is_empty()) {
         merged.insert(merged.partition_point(|before| before.start <= range.start), range);
     }
     merged.dedup_by(|next, range| {

@@ -18,7 +18,7 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// The kernel's command line.
 pub(crate) const BOOTARGS: &str = "console=ttyAMA0";
 
-/// Two CPUs, 4 GiB of RAM, `GICv3` with ITS, two UARTs, PCI, virtio slots, kernel and ramdisk.
+/// Two CPUs, 4 GiB of RAM, `GICv3` with ITS, two UARTs, PCI, virtio slots, `fw_cfg`, kernel and ramdisk.
 pub(crate) fn board() -> DeviceTree {
     let mut tree = DeviceTree::new();
     let root = &mut tree.root;
@@ -31,6 +31,7 @@ pub(crate) fn board() -> DeviceTree {
         root.add_child(device("virtio_mmio", 0xa00_0000 + slot * 0x200, 0x200, "virtio,mmio"));
     }
     root.add_child(pcie());
+    root.add_child(device("fw-cfg", 0x902_0000, 0x18, "qemu,fw-cfg-mmio"));
     for (at, interrupt) in [(0x900_0000, 1), (0x904_0000, 8)] {
         root.add_child(uart(at, interrupt));
     }
@@ -135,6 +136,29 @@ pub(crate) fn module(at: u64, bytes: u64, kind: &str) -> DeviceTreeNode {
     doubles(&mut node, "reg", &[at, bytes]);
     node
 }
+
+/// Puts an SMMU between the PCI host of `tree` and RAM, as `iommu=smmuv3` does.
+pub(crate) fn add_smmu(tree: &mut DeviceTree) {
+    let mut node = device("smmuv3", 0x905_0000, 0x2_0000, "arm,smmu-v3");
+    let interrupts: Vec<u32> = (74..78).flat_map(|number| [0, number, 1]).collect();
+    cells(&mut node, "interrupts", &interrupts);
+    text(&mut node, "interrupt-names", "eventq\0priq\0cmdq-sync\0gerror");
+    cells(&mut node, "phandle", &[SMMU_PHANDLE]);
+    tree.root.add_child(node);
+    set_iommu_map(tree, &[[0, SMMU_PHANDLE, 0, 0x1_0000]]);
+}
+
+/// How the SMMU of [`add_smmu`] is referred to.
+pub(crate) const SMMU_PHANDLE: u32 = 0x8005;
+
+/// Sets the `iommu-map` of the PCI host of `tree`.
+pub(crate) fn set_iommu_map(tree: &mut DeviceTree, rows: &[[u32; 4]]) {
+    let host = tree.root.child_mut(PCI_HOST).expect("the board has a PCI host");
+    cells(host, "iommu-map", rows.as_flattened());
+}
+
+/// The PCI host's node.
+pub(crate) const PCI_HOST: &str = "pcie@4010000000";
 
 fn pcie() -> DeviceTreeNode {
     let mut node = device("pcie", 0x40_1000_0000, 0x1000_0000, "pci-host-ecam-generic");

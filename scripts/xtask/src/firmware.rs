@@ -36,7 +36,7 @@ pub const IMAGE_PACKAGES: [&str; 3] = [GNOMON, "hyp", "console"];
 const IMAGE_BYTES_MAX: u64 = 512 << 10;
 
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
-pub const PAYLOADS: [&str; 6] = ["faulty", "conform", "features", "hostile", "storm", BENCH];
+pub const PAYLOADS: [&str; 7] = ["faulty", "conform", "features", "dma", "hostile", "storm", BENCH];
 
 /// The one of them that counts what operations cost.
 pub const BENCH: &str = "bench";

@@ -20,6 +20,7 @@ mod console_pressure;
 mod console_state;
 mod console_walks;
 mod dirty;
+mod dma;
 mod entry;
 mod faulty;
 mod features;
@@ -54,6 +55,7 @@ fn main() {
         json::trials(),
         terminal::trials(),
         dirty::trials(),
+        dma::trials(),
         restart::trials(),
         storm::trials(),
         snapshots::trials(),

@@ -71,6 +71,8 @@ fn devices_are_whole_pages_with_the_pci_windows() {
         0x800_0000..0x801_0000,
         // Redistributors and the UART behind them.
         0x80a_0000..0x900_1000,
+        // fw_cfg.
+        0x902_0000..0x902_1000,
         0x904_0000..0x904_1000,
         // Eight virtio slots.
         0xa00_0000..0xa00_1000,
