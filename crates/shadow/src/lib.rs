@@ -50,6 +50,8 @@ mod model_tests;
 mod pool;
 mod reclaim;
 mod slot;
+#[cfg(test)]
+mod teardown_tests;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
 mod tlbi;

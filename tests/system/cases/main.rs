@@ -10,6 +10,7 @@
 //! statement is counted by itself and the run is paid for once.
 
 mod after_panic;
+mod again;
 mod answers;
 mod bad_input;
 mod bench;
@@ -58,6 +59,7 @@ fn main() {
         dma::trials(),
         restart::trials(),
         storm::trials(),
+        again::trials(),
         snapshots::trials(),
         trace::trials(),
         after_panic::trials(),

@@ -105,7 +105,7 @@ fn cpus_come_and_go(name: &str) -> AnyResult<()> {
 }
 
 /// Frames that are neither free nor of a shadow.
-fn pages_of_no_shadow(console: &mut Console) -> AnyResult<u64> {
+pub(crate) fn pages_of_no_shadow(console: &mut Console) -> AnyResult<u64> {
     console.command("stop")?;
     let lines = console.command("shadow")?;
     console.command("cont")?;
@@ -162,7 +162,7 @@ fn end(machine: &mut Machine, seed: u64, way: usize) -> AnyResult<()> {
 /// Looks at tables that are used and torn down meanwhile, and drops some.
 fn race(console: &mut Console, seed: u64) -> AnyResult<()> {
     const COMMANDS: [&str; 4] = ["ptdump shadow | count", "audit | count", "shadow", "tlbi | count"];
-    for round in 0..seed % 4 {
+    for round in 0..2 + seed % 3 {
         console.command(COMMANDS[((seed + round) % COMMANDS.len() as u64) as usize])?;
         for slot in 0..4 {
             // It may be nobody's.

@@ -292,6 +292,19 @@ impl Builder {
         Ok(self)
     }
 
+    /// The small VMM on Debian's kernel, with that kernel and the small VMM once more, for it to boot: `arguments` are what it
+    /// is told to do. What [`Self::append`] adds must come before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn kexec_vmm(mut self, arguments: &str) -> Result<Self> {
+        let kernel = payload::kernel_image(&self.project, Kernel::Default)?;
+        self = self.vmm(arguments)?;
+        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel)?);
+        Ok(self)
+    }
+
     /// gnomon's raw image, instead of the one just built.
     pub fn image(mut self, path: impl Into<PathBuf>) -> Self {
         self.request.image = Some(path.into());

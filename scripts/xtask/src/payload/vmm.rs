@@ -27,8 +27,8 @@ pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds the ramdisk of an L1 whose guest is a Linux: the VMM, which gives its guest the kernel `kernel` and a ramdisk with
-/// the VMM once more.
+/// Builds the ramdisk of an L1 that boots another Linux, in a guest or in its own place: the VMM, the kernel `kernel` for
+/// that, and a ramdisk with the VMM once more.
 ///
 /// # Errors
 ///
@@ -37,7 +37,9 @@ pub fn nested_vmm_initrd(project: &Project, kernel: &Path) -> Result<PathBuf> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let program = read(&firmware::vmm(project)?)?;
     let ramdisk = pack(&program, &[]);
-    let path = payload_cache(project)?.join("nested-vmm.cpio");
+    let mut name = kernel.file_stem().unwrap_or_default().to_os_string();
+    name.push(".vmm.cpio");
+    let path = payload_cache(project)?.join(name);
     let files = [("kernel", &read(kernel)?[..]), ("ramdisk", &ramdisk)];
     write_whole(&path, &pack(&program, &files))?;
     Ok(path)

@@ -11,12 +11,16 @@
 //! | arguments | what it does |
 //! |---|---|
 //! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once, for so long or until a line is typed |
+//! | `hotplug WORKERS COUNT` | the same while CPUs 1 to 3 are switched off and on by turns, so many times |
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |
 //! | `linux WORDS` | a VM with EL2, which boots the ramdisk's `/kernel` with this program, and with these arguments |
 //! | `guest WORDS` | the same without EL2 |
+//! | `kexec WORDS` | what the words say, then `/kernel` with `/ramdisk` boots in this one's place, with `again` for `kexec` |
+//! | `again WORDS` | what the words say |
 //!
-//! Before them `log` sends all lines to the kernel's log. The word `hold` after them makes it wait for a line before it ends, and before `golden` closes each VM.
+//! Before them `log` sends all lines to the kernel's log. The word `hold` after them makes it wait for a line before it
+//! ends, and before `golden` closes each VM; `restart` after that makes the machine start again instead of powering off.
 //!
 //! Every line it prints begins with `vmm: `; the last one says `OK` or `FAIL`.
 
@@ -32,6 +36,8 @@ mod bench;
 mod golden;
 #[cfg(target_os = "none")]
 mod guest;
+#[cfg(target_os = "none")]
+mod kexec;
 #[cfg(target_os = "none")]
 mod kvm;
 #[cfg(target_os = "none")]

@@ -6,7 +6,8 @@ use core::panic::PanicInfo;
 use core::slice;
 
 use crate::out::{self, say};
-use crate::{bench, golden, linux, stress, sys};
+use crate::stress::Goal;
+use crate::{bench, golden, kexec, linux, stress, sys};
 
 /// The most arguments that are looked at.
 const ARGUMENTS_MAX: usize = 8;
@@ -56,15 +57,28 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
         }
         _ => words,
     };
+    let (words, restarts) = match words.split_last() {
+        Some((&"restart", words)) => (words, true),
+        _ => (words, false),
+    };
     let (words, holds) = match words.split_last() {
         Some((&"hold", words)) => (words, true),
+        _ => (words, false),
+    };
+    let (words, goes_on) = match words.split_first() {
+        Some((&"kexec", words)) => (words, true),
+        Some((&"again", words)) => (words, false),
         _ => (words, false),
     };
     let is_ok = run(words, holds, started);
     if holds {
         hold("done");
     }
+    let is_ok = is_ok && (!goes_on || kexec::run());
     say!("{}", if is_ok { "OK" } else { "FAIL" });
+    if is_init && restarts && is_ok {
+        sys::restart();
+    }
     if is_init {
         sys::power_off();
     }
@@ -75,7 +89,11 @@ unsafe extern "C" fn start(arguments: *const Arguments) -> ! {
 fn run(words: &[&str], holds: bool, started: u64) -> bool {
     match words {
         ["stress", workers, seconds] => match (workers.parse(), seconds.parse()) {
-            (Ok(workers), Ok(seconds)) => stress::run(workers, seconds),
+            (Ok(workers), Ok(seconds)) => stress::run(workers, Goal::Seconds(seconds)),
+            _ => usage(),
+        },
+        ["hotplug", workers, count] => match (workers.parse(), count.parse()) {
+            (Ok(workers), Ok(count)) => stress::run(workers, Goal::Switches(count)),
             _ => usage(),
         },
         ["golden"] => golden::run(holds),
@@ -90,7 +108,9 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
 }
 
 fn usage() -> bool {
-    say!("usage: vmm stress WORKERS SECONDS | golden | bench CASE|all COUNT, then perhaps: hold");
+    say!(
+        "usage: vmm stress WORKERS SECONDS | hotplug WORKERS COUNT | golden | bench CASE|all COUNT, then perhaps: hold"
+    );
     false
 }
 

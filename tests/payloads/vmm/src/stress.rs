@@ -5,6 +5,7 @@
 //! guest saw and left what it should, and closes everything. Every eighth VM ends by `SIGKILL` while its guest spins.
 //! A line a second says how far they are.
 
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::guest::Routine;
@@ -54,6 +55,11 @@ impl Shared {
     fn is_over(&self) -> &AtomicU64 {
         self.counter(2)
     }
+
+    /// How often a CPU was switched off and on again.
+    fn switched(&self) -> &AtomicU64 {
+        self.counter(3)
+    }
 }
 
 /// Why a worker gives up.
@@ -73,16 +79,26 @@ fn refused(what: &'static str) -> impl FnOnce(sys::Errno) -> Failure {
     move |errno| Failure::Kvm(Error::Refused(what, errno))
 }
 
-/// Runs that many workers for that many seconds, or until a line is typed.
-pub(crate) fn run(workers: usize, seconds: u64) -> bool {
+/// When workers end, if no line is typed before.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    Seconds(u64),
+    /// One more worker switches CPUs off and on, so many times.
+    Switches(u64),
+}
+
+/// Runs that many workers until the goal is reached.
+pub(crate) fn run(workers: usize, goal: Goal) -> bool {
     let Ok(shared) = Mapping::shared(PAGE_BYTES).map(Shared) else {
         say!("no memory");
         return false;
     };
     let workers = workers.clamp(1, WORKERS_MAX);
-    let mut children = [0; WORKERS_MAX];
-    for (number, child) in children.iter_mut().take(workers).enumerate() {
+    let children_count = workers + usize::from(matches!(goal, Goal::Switches(_)));
+    let mut children = [0; WORKERS_MAX + 1];
+    for (number, child) in children.iter_mut().take(children_count).enumerate() {
         match sys::fork() {
+            Ok(Fork::Child) if number == workers => sys::exit(i32::from(!switch_cpus(goal, &shared))),
             Ok(Fork::Child) => sys::exit(i32::from(!work(number, &shared))),
             Ok(Fork::Parent(id)) => *child = id,
             Err(error) => {
@@ -93,7 +109,11 @@ pub(crate) fn run(workers: usize, seconds: u64) -> bool {
     }
     let start = sys::now_ms();
     let elapsed = || (sys::now_ms() - start) / 1000;
-    while elapsed() < seconds {
+    let is_reached = || match goal {
+        Goal::Seconds(seconds) => elapsed() >= seconds,
+        Goal::Switches(_) => shared.is_over().load(Ordering::Relaxed) != 0,
+    };
+    while !is_reached() {
         if sys::is_typed_within(1000) {
             take_line();
             break;
@@ -102,11 +122,44 @@ pub(crate) fn run(workers: usize, seconds: u64) -> bool {
     }
     shared.is_over().store(1, Ordering::Relaxed);
     let mut is_ok = true;
-    for &child in children.iter().take(workers) {
+    for &child in children.iter().take(children_count) {
         is_ok &= sys::wait(child) == Ok(0);
     }
     say_progress(&shared, elapsed());
+    if let Goal::Switches(_) = goal {
+        say!("{} CPUs off and on", shared.switched().load(Ordering::Relaxed));
+    }
     is_ok
+}
+
+/// Switches all CPUs but the first off and on, one after the other, until the goal is reached; whether all is well. In the
+/// end all are on.
+fn switch_cpus(goal: Goal, shared: &Shared) -> bool {
+    const CPUS: [&CStr; 3] = [
+        c"/sys/devices/system/cpu/cpu1/online",
+        c"/sys/devices/system/cpu/cpu2/online",
+        c"/sys/devices/system/cpu/cpu3/online",
+    ];
+    let Goal::Switches(count) = goal else {
+        return true;
+    };
+    let mut result = Ok(0);
+    for (path, _) in CPUS.iter().cycle().zip(0..count) {
+        result = sys::open(path, sys::READ_WRITE).and_then(|cpu| {
+            cpu.write_at(b"0", 0)?;
+            cpu.write_at(b"1", 0)
+        });
+        if let Err(error) = result {
+            say!("{}: {error}", path.to_str().unwrap_or("?"));
+            break;
+        }
+        shared.switched().fetch_add(1, Ordering::Relaxed);
+        if shared.is_over().load(Ordering::Relaxed) != 0 {
+            break;
+        }
+    }
+    shared.is_over().store(1, Ordering::Relaxed);
+    result.is_ok()
 }
 
 fn say_progress(shared: &Shared, seconds: u64) {
