@@ -52,7 +52,7 @@ pub struct Mmu {
 impl Mmu {
     /// Maps L1's machine: its RAM, and the devices that are its own, both at their physical addresses.
     pub fn new(ram: &[Range<u64>], devices: &[Range<u64>]) -> Result<Self, OutOfTables> {
-        let mut memory = HostMemory;
+        let mut memory = OwnTable::UNUSED;
         let mut host = Stage2Table::new(&mut memory)?;
         let maps = ram
             .iter()
@@ -182,7 +182,7 @@ pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAc
 pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
     let mmu = vcpu.vm.mmu.lock();
     let shadow = mmu.shadows.get(vcpu.shadow?)?;
-    let mapping = shadow.table().translate(ipa, &HostMemory).ok()?;
+    let mapping = shadow.table().translate(ipa, &OwnTable::UNUSED).ok()?;
     // L1's IPA equals the PA.
     phys::read_guest(Ipa::new(mapping.output.bits())).ok()
 }
@@ -202,12 +202,13 @@ pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
     }
 }
 
-/// Table frames alone: for the host's table before it is in use.
-struct HostMemory;
+/// What a table of ours that is no shadow needs: table frames, and TLB maintenance under `vttbr`; none before a CPU uses it.
+struct OwnTable {
+    vttbr: Option<u64>,
+}
 
-/// The host's table while L1 runs on it.
-struct LiveHost {
-    vttbr: u64,
+impl OwnTable {
+    const UNUSED: Self = Self { vttbr: None };
 }
 
 /// What the pool needs: table frames, L1's memory, the host stage 2, TLB maintenance.
@@ -249,23 +250,20 @@ macro_rules! table_memory {
         }
     };
 }
-table_memory!(HostMemory);
-table_memory!(LiveHost);
+table_memory!(OwnTable);
 table_memory!(Env<'_>);
 
-impl Stage2Tlb for HostMemory {
-    // No CPU has used the table yet.
-    fn invalidate(&mut self, _ia: u64, _size: u64, _level: Level) {}
-    fn invalidate_all(&mut self) {}
-}
-
-impl Stage2Tlb for LiveHost {
+impl Stage2Tlb for OwnTable {
     fn invalidate(&mut self, ia: u64, size: u64, level: Level) {
-        invalidate_ipa(self.vttbr, ia, size, level);
+        if let Some(vttbr) = self.vttbr {
+            invalidate_ipa(vttbr, ia, size, level);
+        }
     }
 
     fn invalidate_all(&mut self) {
-        under(self.vttbr, tlbi::vmalls12e1is);
+        if let Some(vttbr) = self.vttbr {
+            under(vttbr, tlbi::vmalls12e1is);
+        }
     }
 }
 

@@ -47,11 +47,11 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
         mut machine,
         carve_out,
         ram,
-    } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, error));
+    } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, &error));
     if let Err(missing) = features::check() {
-        fail(Some(&machine), missing);
+        fail(Some(&machine), &missing);
     }
-    let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), error));
+    let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), &error));
     let virtio = dma::virtio_devices(&machine);
     let mut drives = [
         &machine.gicd,
@@ -63,7 +63,7 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
     .to_vec();
     drives.extend(machine.smmu.iter().map(|smmu| smmu.registers.clone()));
     if let Err(error) = stage1::activate(&machine.ram, &drives) {
-        fail(Some(&machine), error);
+        fail(Some(&machine), &error);
     }
     // SAFETY: the device tree says what it is, `activate` mapped it, and L1 never gets it.
     unsafe { dev::uart::init(machine.debug_uart.registers.start) };
@@ -74,12 +74,12 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
 
     phys::set_guest_ram(&ram);
     let smmu = dma::confine(&mut machine, &ram, options.refuse_dma, &virtio)
-        .unwrap_or_else(|error| fail(Some(&machine), error));
+        .unwrap_or_else(|error| fail(Some(&machine), &error));
     if options.e2h0 {
         trace::close_short_ways();
     }
-    let mmu = Mmu::new(&ram, &machine.l1_devices()).unwrap_or_else(|error| fail(Some(&machine), error));
-    let entry = loader::load(&machine, &ram).unwrap_or_else(|error| fail(Some(&machine), error));
+    let mmu = Mmu::new(&ram, &machine.l1_devices()).unwrap_or_else(|error| fail(Some(&machine), &error));
+    let entry = loader::load(&machine, &ram).unwrap_or_else(|error| fail(Some(&machine), &error));
 
     // SAFETY: the device tree says where it is, `activate` mapped it, and L1 gets an emulated one instead.
     let gic = unsafe { dev::gicv3::Gic::new(&machine.gicd, &machine.gicr, &machine.cpus) };
@@ -124,7 +124,7 @@ fn join(cpu: usize) {
 fn create_vcpus(vm: &'static Vm) {
     let mut vcpus = VCPUS.lock();
     for (cpu, slot) in vcpus.iter_mut().enumerate().take(vm.machine.cpus.len()) {
-        let page = VncrPage::new(cpu).unwrap_or_else(|| fail(Some(&vm.machine), "no memory for the vCPUs"));
+        let page = VncrPage::new(cpu).unwrap_or_else(|| fail(Some(&vm.machine), &"no memory for the vCPUs"));
         *slot = Some(Box::leak(Box::new(VCpu::new(cpu, vm, page))));
     }
 }
@@ -134,11 +134,11 @@ fn start_secondaries(vm: &Vm) {
         if !vm.gic.has_cpu(cpu) {
             fail(
                 Some(&vm.machine),
-                format_args!("CPU {cpu} has no redistributor in the GIC"),
+                &format_args!("CPU {cpu} has no redistributor in the GIC"),
             );
         }
         if let Err(error) = psci::start_cpu(*affinity, secondary_entry_point(), cpu) {
-            fail(Some(&vm.machine), format_args!("CPU {cpu} does not start: {error}"));
+            fail(Some(&vm.machine), &format_args!("CPU {cpu} does not start: {error}"));
         }
     }
 }
@@ -160,7 +160,7 @@ fn greet(machine: &Machine, carve_out: &CarveOut) {
 }
 
 /// Ends a boot that cannot go on: one line on both UARTs, and the machine off.
-fn fail(machine: Option<&Machine>, reason: impl fmt::Display) -> ! {
+fn fail(machine: Option<&Machine>, reason: &dyn fmt::Display) -> ! {
     /// The first UART of QEMU's virt board, for when not even the device tree can be read.
     const UART_OF_VIRT: u64 = 0x0900_0000;
     let bases = match machine {

@@ -12,7 +12,7 @@ use vmsa::{
     stage2::{OutOfTables, Stage2Attrs},
 };
 
-use super::{HostMemory, LiveHost, Mmu};
+use super::{Mmu, OwnTable};
 use crate::{nested::l2_page, vcpu::VCpu};
 
 /// The size of the largest leaves of the host stage 2.
@@ -83,9 +83,9 @@ impl Mmu {
             .map_range(part.start, Pa::new(part.start), size, attrs, &mut env)
     }
 
-    fn live(&self) -> LiveHost {
-        LiveHost {
-            vttbr: self.host_vttbr(),
+    fn live(&self) -> OwnTable {
+        OwnTable {
+            vttbr: Some(self.host_vttbr()),
         }
     }
 }
@@ -111,5 +111,5 @@ pub fn write_by_l1(vcpu: &VCpu, ipa: u64) -> bool {
 pub fn is_there(vcpu: &VCpu, ipa: u64) -> bool {
     let mmu = vcpu.vm.mmu.lock();
     let is_ram = mmu.ram.iter().any(|bank| bank.contains(&ipa));
-    is_ram && mmu.host.translate(Ipa::<L1>::new(ipa), &HostMemory).is_ok()
+    is_ram && mmu.host.translate(Ipa::<L1>::new(ipa), &OwnTable::UNUSED).is_ok()
 }

@@ -58,7 +58,7 @@ pub fn error(code: ErrorCode) -> u64 {
 
 /// What the call with `x` in `x0` to `x3` asks for, of a machine whose CPUs have the `MPIDR_EL1` values `cpus`. `is_code`
 /// says whether there is memory of L1's for an instruction at an address.
-pub fn decide(x: [u64; 4], cpus: &[u64], is_code: impl FnOnce(u64) -> bool) -> Action {
+pub fn decide(x: [u64; 4], cpus: &[u64], is_code: fn(u64) -> bool) -> Action {
     match x[0] as u32 {
         SMCCC_VERSION => Action::Return(SMCCC_VERSION_1_1),
         SMCCC_ARCH_FEATURES => arch_features(x[1] as u32),
@@ -86,7 +86,7 @@ fn refuse(x: &[u64; 4], reason: Error) -> ErrorCode {
     }
 }
 
-fn psci(function: &Function, cpus: &[u64], is_code: impl FnOnce(u64) -> bool) -> Action {
+fn psci(function: &Function, cpus: &[u64], is_code: fn(u64) -> bool) -> Action {
     match function {
         Function::Version => Action::Return(PSCI_VERSION_1_1),
         Function::Features { psci_func_id } => features(*psci_func_id),
@@ -147,7 +147,7 @@ fn find(cpus: &[u64], wanted: Mpidr) -> Option<usize> {
     cpus.iter().position(|affinity| affinity & AFFINITY == wanted)
 }
 
-fn cpu_on(cpus: &[u64], target: Mpidr, entry: &EntryPoint, is_code: impl FnOnce(u64) -> bool) -> Action {
+fn cpu_on(cpus: &[u64], target: Mpidr, entry: &EntryPoint, is_code: fn(u64) -> bool) -> Action {
     let Some(cpu) = find(cpus, target) else {
         return ErrorCode::InvalidParameters.into();
     };
