@@ -3,10 +3,16 @@
 //! gnomon must not panic, must answer on its console during the attack and after it, must have changed nothing where
 //! nothing may change, must have no finding of `audit`, and must give every frame back when L1 starts again.
 
+use std::fs;
+
 use libtest_mimic::Trial;
 use xtask::fuzz::{self, Plan};
+use xtask::machine::{Builder, Outcome};
+use xtask::memory::MemorySize;
+use xtask::payload::{COMMAND_LINE, HEADLESS_OPTION, Payload};
+use xtask::project::Project;
 
-use crate::{Result, trial};
+use crate::{Result, entry, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let plan = |seed, cpus, steps| Plan {
@@ -26,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         hyp: Some("nv=1".to_owned()),
         ..plan(3, 2, 400)
     };
+    let afterwards = trial("hostile_l1_gives_way_to_a_linux_that_runs_an_l2", gives_way);
     [
         ("hostile_l1_on_1_cpu_does_no_harm", counted),
         ("hostile_l1_on_plain_nv_does_no_harm", plain_nv),
@@ -33,6 +40,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
     .into_iter()
     .map(|(name, plan)| trial(name, move |name| does_no_harm(name, &plan)))
+    .chain([afterwards])
     .collect()
 }
 
@@ -43,4 +51,30 @@ fn does_no_harm(name: &str, plan: &Plan) -> Result {
         return Err(format!("{} CPUs of the payload lost themselves", outcome.lost).into());
     }
     Ok(())
+}
+
+/// On the same gnomon, without a reset: QEMU has put a Linux into memory, to which the payload jumps at its end.
+fn gives_way(name: &str) -> Result {
+    const KERNEL: u64 = 0x5000_0000;
+    const RAMDISK: u64 = 0x5800_0000;
+    let linux = Payload::default_for(&Project::new())?;
+    let bytes = fs::metadata(&linux.initrd)?.len();
+    let mut builder = Builder::new(name)
+        .payload("hostile")?
+        .memory(MemorySize::from_mib(1024))
+        .append(&format!("seed=5 steps=300 cpus=2 linux={KERNEL}"))
+        .append(&format!("{COMMAND_LINE} {HEADLESS_OPTION} initrd={RAMDISK:#x},{bytes}"));
+    for (file, at) in [(&linux.kernel, KERNEL), (&linux.initrd, RAMDISK)] {
+        let loader = format!("loader,file={},addr={at:#x},force-raw=on", file.display());
+        builder = builder.qemu_arg("-device").qemu_arg(loader);
+    }
+    let mut machine = builder.start()?;
+    machine.set_limit(entry::LIMIT);
+    for line in ["P DONE", "L1 UP", "L2 OK", "L1 OK"] {
+        machine.wait_for(line)?;
+    }
+    match machine.wait_until_off()? {
+        Outcome::PoweredOff => Ok(()),
+        outcome => Err(format!("{outcome}\n{}", machine.report()).into()),
+    }
 }

@@ -115,16 +115,19 @@ fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
         .memory(RAM)
         .smp(plan.cpus)
         .append(&format!(
-            "wait hold doom seed={} steps={} from={} cpus={}",
+            "wait hold seed={} steps={} from={} cpus={}",
             plan.seed, plan.steps, plan.from, plan.cpus
         ))
         .interactive();
     if let Some(area) = &plan.area {
         builder = builder.append(&format!("area={area}"));
     }
-    if plan.icount {
-        builder = builder.icount();
-    }
+    // Counted time stands still while a CPU takes exception after exception and executes nothing.
+    builder = if plan.icount {
+        builder.icount()
+    } else {
+        builder.append("doom")
+    };
     if let Some(options) = &plan.hyp {
         builder = builder.hyp(options);
     }

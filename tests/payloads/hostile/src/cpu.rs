@@ -94,6 +94,13 @@ impl Cpu {
         }
     }
 
+    /// Leaves nothing behind that who comes next would not expect.
+    pub(crate) fn settle_down(&mut self) {
+        rescue::after_strike(self.index);
+        rescue::all_controls(self.counters);
+        rescue::close_gic();
+    }
+
     pub(crate) fn place(&mut self) -> Place {
         self.rng.choose(&[Place::El2, Place::El1, Place::L2])
     }

@@ -4,7 +4,8 @@
 //! of the attack; all of them are mixed without it. The same seed makes the same steps, whatever the ones before did. What
 //! comes of them is not looked at: whoever runs this has to look at gnomon. At the end there is a line for each area with
 //! what was done, `P DONE` with the CPUs that did not come back, and `P OK`; with `hold` the machine stays on, and with
-//! `doom` every CPU does something that it does not come back from. With `wait`
+//! `doom` every CPU does something that it does not come back from. With `linux`,
+//! an address, the `Image` that somebody has put there is started at the end. With `wait`
 //! nothing is done before somebody outside has written a word of RAM. `tell` names each step before it is done.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -32,6 +33,8 @@ mod guests;
 mod home;
 #[cfg(target_os = "none")]
 mod interrupts;
+#[cfg(target_os = "none")]
+mod linux;
 #[cfg(target_os = "none")]
 mod maintenance;
 #[cfg(target_os = "none")]

@@ -12,7 +12,7 @@ use crate::home::CPU_COUNT_MAX;
 use crate::rescue;
 use crate::rng::Rng;
 use crate::tally::{self, Tally};
-use crate::{doom, power};
+use crate::{doom, linux, power};
 
 /// A CPU that does nothing for so long, in ticks, may need help; after the longer time it is lost.
 const HELP_TICKS: u64 = 20_000_000;
@@ -47,6 +47,7 @@ static PLAN: Plan = Plan {
 
 const REST: u64 = 1;
 const DOOM: u64 = 2;
+const GIVE_WAY: u64 = 3;
 
 fn get(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
@@ -73,6 +74,7 @@ pub(crate) fn main(options: Options<'_>) -> ! {
         word.store(value, Ordering::Relaxed);
     }
     let (is_held, is_doomed) = (options.has("hold"), options.has("doom"));
+    let linux = number("linux", 0);
     println!("P UP seed {seed} area {name} cpus {cpus}");
     if options.has("wait") {
         wait();
@@ -91,6 +93,10 @@ pub(crate) fn main(options: Options<'_>) -> ! {
         }
     }
     println!("P DONE seed {seed} lost {lost} ticks {}", CNTPCT_EL0.get());
+    if linux != 0 {
+        PLAN.end.store(GIVE_WAY, Ordering::Relaxed);
+        linux::start(&mut Cpu::new(0), cpus, linux);
+    }
     if is_held {
         PLAN.end.store(if is_doomed { DOOM } else { REST }, Ordering::Relaxed);
         end(0);
@@ -150,8 +156,11 @@ fn end(index: usize) -> ! {
     while get(&PLAN.end) == 0 {
         core::hint::spin_loop();
     }
-    if get(&PLAN.end) == DOOM {
-        doom::strike(&mut Cpu::new(index), get(&PLAN.seed));
+    let cpu = &mut Cpu::new(index);
+    match get(&PLAN.end) {
+        DOOM => doom::strike(cpu, get(&PLAN.seed)),
+        GIVE_WAY => linux::give_way(cpu),
+        _ => {}
     }
     psci::wait_for_ever()
 }

@@ -5,6 +5,7 @@ use core::arch::{asm, global_asm};
 use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use dtoolkit::{Node, Property, fdt::Fdt};
 
@@ -72,7 +73,17 @@ macro_rules! payload {
     };
 }
 
+/// Where the device tree is.
+static DEVICE_TREE: AtomicU64 = AtomicU64::new(0);
+
+/// The address of the device tree, as the boot loader passed it.
+#[must_use]
+pub fn device_tree() -> u64 {
+    DEVICE_TREE.load(Ordering::Relaxed)
+}
+
 extern "C" fn primary_main(device_tree: u64) -> ! {
+    DEVICE_TREE.store(device_tree, Ordering::Relaxed);
     let Ok(tree) = Fdt::new(device_tree_blob(device_tree)) else {
         panic!("no device tree at {device_tree:#x}");
     };
