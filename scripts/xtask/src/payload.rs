@@ -12,6 +12,7 @@
 mod initrd;
 mod packages;
 mod selftests;
+mod virtio;
 mod vmm;
 
 use std::fs;
@@ -30,6 +31,7 @@ use crate::project::Project;
 
 pub use packages::{Kernel, repin};
 pub use selftests::selftests_initrd;
+pub use virtio::virtio_initrd;
 pub use vmm::{nested_vmm_initrd, vmm_initrd};
 
 /// What L1's command line always has with the default payload.

@@ -37,6 +37,7 @@ mod storm;
 mod stress;
 mod terminal;
 mod trace;
+mod virtio;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -72,6 +73,7 @@ fn main() {
         console_state::trials(),
         console_walks::trials(),
         stress::trials(),
+        virtio::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

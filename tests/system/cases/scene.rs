@@ -97,10 +97,10 @@ pub(crate) fn in_shell(machine: &mut Machine, who: &str) -> AnyResult<()> {
     machine.wait_for(&said(who)).map(drop)
 }
 
-fn echo(who: &str) -> String {
+pub(crate) fn echo(who: &str) -> String {
     format!("echo {who} counts $((6 * 7))\n")
 }
 
-fn said(who: &str) -> String {
+pub(crate) fn said(who: &str) -> String {
     format!("{who} counts 42")
 }

@@ -276,6 +276,18 @@ impl Builder {
         Ok(self)
     }
 
+    /// The default payload with modules for virtio devices, which L1's shell loads by `/modules/load`. What
+    /// [`Self::append`] adds must come before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn virtio(mut self) -> Result<Self> {
+        self.request.initrd = Some(payload::virtio_initrd(&self.project)?);
+        self.request.append.insert(0, payload::COMMAND_LINE.to_owned());
+        Ok(self)
+    }
+
     /// The small VMM on a 7.x kernel whose KVM runs hypervisors, which runs the same kernel with the small VMM: `arguments` are
     /// what that one is told to do. What [`Self::append`] adds must come before.
     ///
