@@ -16,6 +16,7 @@ pub mod dev;
 pub mod exits;
 pub mod interrupts;
 pub mod layout;
+pub mod lock;
 pub mod mm;
 pub mod nested;
 pub mod panic;

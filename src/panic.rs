@@ -182,6 +182,8 @@ pub enum Failure {
     Abort,
     /// An undefined instruction.
     Undefined,
+    /// A lock that is never given back.
+    Lock,
 }
 
 /// Fails as asked for.
@@ -199,6 +201,10 @@ pub fn fail(failure: Failure) -> ! {
         }
         // SAFETY: ends this CPU, as asked for.
         Failure::Undefined => unsafe { asm!("udf #0") },
+        Failure::Lock => {
+            let _mmu = Vm::get().map(|vm| vm.mmu.lock());
+            psci::park()
+        }
     }
     panic!("asked for at the console");
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use machine::{Machine, Options};
 use power::CpuPower;
-use spin::{Mutex, Once};
+use spin::Once;
 use syndrome::idreg::Offer;
 use vgic::{Vgic, VgicConfig};
 
@@ -13,6 +13,7 @@ use crate::{
     dev::{gicv3::Gic, smmu::Smmu},
     interrupts,
     layout::CPU_COUNT_MAX,
+    lock::Mutex,
     nested::controls,
     shadow_mmu::Mmu,
 };

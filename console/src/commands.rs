@@ -227,6 +227,7 @@ impl Task {
             Self::Stop => stop::cancel(system),
             Self::Reset(reset) => reset.cancel(system),
             Self::Regs(regs) => regs.cancel(),
+            Self::Panic(inquiry) => inquiry.withdraw(),
             _ => {}
         }
     }

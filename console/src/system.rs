@@ -2,9 +2,8 @@
 
 use alloc::boxed::Box;
 
-use hyp::{shadow_mmu::Mmu, vm::Vm};
+use hyp::{lock::MutexGuard, shadow_mmu::Mmu, vm::Vm};
 use shadow::{Shadow, SlotId};
-use spin::MutexGuard;
 use vgic::Vgic;
 
 use super::error::CommandError;

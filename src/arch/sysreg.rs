@@ -37,7 +37,6 @@ macro_rules! system_registers {
 
 system_registers! {
     VPIDR_EL2 = "S3_4_C0_C0_0";
-    CONTEXTIDR_EL2 = "S3_4_C13_C0_1";
     ZCR_EL1 = "S3_0_C1_C2_0";
     ZCR_EL2 = "S3_4_C1_C2_0";
     HSTR_EL2 = "S3_4_C1_C1_3";

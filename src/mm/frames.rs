@@ -11,11 +11,10 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use spin::Mutex;
 use vmsa::Pa;
 
 use super::{PAGE_BYTES, phys};
-use crate::layout::CPU_COUNT_MAX;
+use crate::{layout::CPU_COUNT_MAX, lock::Mutex};
 
 /// End of the free list: no frame has this address, because address 0 is a device on the board.
 const END: u64 = 0;

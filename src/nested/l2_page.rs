@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use ::trace::Event;
 use shadow::{Stage1Scope, VncrEntry, VncrTag, access_flag_update};
-use spin::Mutex;
 use syndrome::{Esr, SysReg, vncr};
 use vmsa::{
     Ipa,
@@ -22,6 +21,7 @@ use vmsa::{
 use crate::{
     arch::{features, sysreg::VNCR_EL2},
     layout::CPU_COUNT_MAX,
+    lock::Mutex,
     mm::{
         PAGE_BYTES,
         phys::{self, GuestRam},

@@ -12,7 +12,7 @@ use crate::{
 /// The command.
 pub const ENTRY: Entry = Entry {
     name: "panic",
-    usage: "panic [stack|abort|undefined|twice] [vcpuN]",
+    usage: "panic [stack|abort|undefined|lock|twice] [vcpuN]",
     help: "makes gnomon panic, to try what can be looked at after that; nothing goes on from there",
     example: "panic stack vcpu1",
     words,
@@ -20,10 +20,11 @@ pub const ENTRY: Entry = Entry {
 };
 
 /// The ways to fail that have names.
-const WAYS: [(&str, Failure); 4] = [
+const WAYS: [(&str, Failure); 5] = [
     ("stack", Failure::Stack),
     ("abort", Failure::Abort),
     ("undefined", Failure::Undefined),
+    ("lock", Failure::Lock),
     ("twice", Failure::Twice),
 ];
 

@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("after_a_panic_the_console_still_shows_the_tables", shows_the_tables),
         trial("panic_within_a_panic_ends_in_one_line", ends_in_one_line),
+        trial("panic_names_who_never_gives_a_lock_back", names_who_has_the_lock),
     ];
     trials.extend(
         FAILURES
@@ -144,6 +145,28 @@ fn ends_in_failure(machine: &mut Machine) -> AnyResult<()> {
         "a machine whose gnomon panicked ended as if nothing were: {outcome}"
     );
     Ok(())
+}
+
+/// Whoever waits for a lock too long says for which, and who has it. What that lock guards cannot be shown any more.
+fn names_who_has_the_lock(name: &str) -> Result {
+    let mut machine = scene::l1_with_a_shell(name)?;
+    let mut line = line::to_console(&machine)?;
+    // CPU 1 never answers. Unless L1 on CPU 0 is the first to need the lock, the second command is.
+    line.send(b"panic lock vcpu1\rshadow\r")?;
+    let text = line.read_until("gnomon: all guests are stopped for good")?;
+    let words = "gnomon: panic: CPU 0: CPU 1 keeps the lock of hyp::shadow_mmu::Mmu; waited 10 s for it at src/";
+    ensure_contains(&text, words)?;
+    ensure_contains(&text, "calls, the last one first")?;
+    drop(line);
+
+    let mut console = machine.debug_console()?;
+    console.set_limit(Duration::from_mins(3));
+    let locked = console.command("shadow")?;
+    ensure_contains(&locked.join("\n"), "error: the CPU that panicked holds the lock")?;
+    let el2 = console.command("ptdump el2")?;
+    ensure_contains(&el2.join("\n"), "0x0000000040")?;
+    drop(console);
+    Ok(ends_in_failure(&mut machine)?)
 }
 
 /// What cannot be reported does not go round in circles.
