@@ -1,13 +1,12 @@
 //! Stage 2 of every shape: what an L2 may do, and the fault that it gets else.
 
 use bare::l2::{L2, PSTATE_EL1H_MASKED, programs};
-use bare::memory::{self, Frames};
+use bare::memory::{self, Frames, put_code};
 use bare::println;
 use bare::stage2::{Format, Stage2, TableMemory};
 use bare::sysreg::{ESR_EL12, FAR_EL12};
 
 use crate::probe::{HCR_OPEN, HCR_VM};
-use crate::vectors::put_code;
 
 /// `LDR x0, [x1]`, `STR x0, [x1]`, `BR x1`, `HVC #0`
 const LOAD: u32 = 0xf940_0020;
