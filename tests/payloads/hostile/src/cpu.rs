@@ -8,7 +8,7 @@ use bare::sysreg::{HCR_EL2, MDCR_EL2, VBAR_EL12, VTCR_EL2, VTTBR_EL2};
 use syndrome::SysReg;
 use syndrome::sysreg::Row;
 
-use crate::code::Code;
+use crate::code::{Code, msr};
 use crate::home::{self, Home};
 use crate::rescue;
 use crate::rng::Rng;
@@ -111,6 +111,17 @@ impl Cpu {
             return 0x8000 | self.rng.draw() as u16;
         }
         self.row(|reg| !reg.is_instruction())
+    }
+
+    /// `MSR` of any register or instruction with `xN`, which must hold its value already.
+    pub(crate) fn write(&mut self, code: &mut Code, bits: u16, n: u32) {
+        /// QEMU 10.0 takes the lowest three bits, of more than that too, for a value that is not below the least one,
+        /// and ends with a failed assertion when these are zero.
+        const BINARY_POINTS: [SysReg; 2] = [SysReg::ICC_BPR0_EL1, SysReg::ICC_BPR1_EL1];
+        if BINARY_POINTS.contains(&SysReg::from_bits(bits)) {
+            self.home.x[n as usize] &= 7;
+        }
+        code.push(msr(bits, n));
     }
 
     /// The encoding of one of the rows that are `wanted`.

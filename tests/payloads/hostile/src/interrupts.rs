@@ -5,6 +5,7 @@ use syndrome::SysReg;
 
 use crate::code::{Code, ERET, ISB, WFI, mrs, msr};
 use crate::cpu::{Cpu, HCR_FMO, PSTATE_EL2H_MASKED, Place};
+use crate::registers::is_of_the_timer;
 use crate::rescue;
 
 /// `MSR DAIFClr, #3`
@@ -41,7 +42,7 @@ fn access(cpu: &mut Cpu, code: &mut Code, n: u32) {
         if cpu.rng.one_in(2) {
             cpu.home.x[n as usize] = cpu.rng.below(1024);
         }
-        code.push(msr(bits, n));
+        cpu.write(code, bits, n);
     }
 }
 
@@ -56,7 +57,7 @@ fn under_list_registers(cpu: &mut Cpu, guest: &Code) {
     guest.put(cpu.code);
     let mut code = Code::new();
     for n in 0..6 {
-        let bits = cpu.named(|reg, name| is_register(reg, name, ["ICH_", "CNT"]));
+        let bits = cpu.named(|reg, name| is_register(reg, name, ["ICH_", "CNT"]) && !is_of_the_timer(reg));
         let value = cpu.rng.value();
         // A list register that is worth a look has a state and an INTID.
         let is_likely = cpu.rng.one_in(2);

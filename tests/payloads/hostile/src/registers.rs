@@ -54,7 +54,7 @@ fn access(cpu: &mut Cpu, place: Place, code: &mut Code, n: u32) {
             cpu.home.x[n as usize] &= !1;
         }
     }
-    code.push(msr(bits, n));
+    cpu.write(code, bits, n);
     code.push(ISB);
     if place == Place::El2 && VECTORS.contains(&reg) {
         cpu.home.x[VBAR as usize] = bare::sysreg::VBAR_EL2.get();
@@ -70,7 +70,11 @@ fn enter_from(cpu: &mut Cpu) {
     let mut guest = Code::new();
     for n in 0..3 {
         let bits = cpu.register();
-        guest.push(if cpu.rng.one_in(2) { mrs(bits, n) } else { msr(bits, n) });
+        if cpu.rng.one_in(2) {
+            guest.push(mrs(bits, n));
+        } else {
+            cpu.write(&mut guest, bits, n);
+        }
     }
     guest.put(cpu.code);
     let mut code = Code::new();
@@ -103,7 +107,19 @@ fn enter_from(cpu: &mut Cpu) {
 
 /// Registers of EL2 and aliases of EL1's, without what this program stands on.
 fn governs_a_guest(reg: SysReg) -> bool {
-    const TIMER: [SysReg; 3] = [SysReg::CNTHP_CTL_EL2, SysReg::CNTHP_CVAL_EL2, SysReg::CNTHP_TVAL_EL2];
-    let is_own = TRANSLATION.contains(&reg) || VECTORS.contains(&reg) || TIMER.contains(&reg);
+    let is_own = TRANSLATION.contains(&reg) || VECTORS.contains(&reg) || is_of_the_timer(reg);
     !reg.is_instruction() && reg.op1() >= 4 && !is_own
+}
+
+/// Whether it is a register of the timer that ends what nothing else does, by either name with `E2H` = 1.
+pub(crate) fn is_of_the_timer(reg: SysReg) -> bool {
+    const TIMER: [SysReg; 6] = [
+        SysReg::CNTHP_CTL_EL2,
+        SysReg::CNTHP_CVAL_EL2,
+        SysReg::CNTHP_TVAL_EL2,
+        SysReg::CNTP_CTL_EL0,
+        SysReg::CNTP_CVAL_EL0,
+        SysReg::CNTP_TVAL_EL0,
+    ];
+    TIMER.contains(&reg)
 }
