@@ -150,7 +150,7 @@ fn first_of(bus: &str) -> u32 {
 /// QEMU's own gateway answers a large packet. On a slow host one may be lost before.
 fn use_net(machine: &mut Machine, device: &str, net: &str) -> AnyResult<()> {
     machine.send(&format!(
-        "ifconfig {device} {net}.15; until ping -c 1 -s 1400 {net}.2; do :; done; {}",
+        "ifconfig {device} {net}.15 netmask 255.255.255.0; until ping -c 1 -s 1400 {net}.2; do :; done; {}",
         echo(device)
     ))?;
     machine.wait_for(&said(device)).map(drop)
