@@ -81,15 +81,19 @@ secondary_entry:
     bl      {secondary_main}
     b       .
 
-/* x0 = the CPU's number. Keeps the end of its emergency stack where the vectors need no other register to find it. */
+/* x0 = the CPU's number. Keeps the end of its emergency stack where the vectors need no other register to find it. A CPU
+   without FEAT_VHE has no such register; on that one boot gets no further than to say so. */
 note_emergency_stack:
+    mrs     x1, ID_AA64MMFR1_EL1
+    tst     x1, #0xf00                  // VH
+    b.eq    1f
     adrp    x1, __emergency_stacks_start
     ldr     x2, =__emergency_stride
     madd    x1, x2, x0, x1
     add     x1, x1, x2
     msr     S3_4_C13_C0_1, x1           // CONTEXTIDR_EL2
     isb
-    ret
+1:  ret
 
 /* x0 = TTBR0_EL2. Returns with MMU and caches on and the vectors in place. */
 enable_mmu:
