@@ -1,7 +1,8 @@
 //! A guest hypervisor that attacks at random, from fixed seeds; `scripts/fuzz` goes on with others.
 //!
 //! gnomon must not panic, must answer on its console during the attack and after it, must have changed nothing where
-//! nothing may change, must have no finding of `audit`, and must give every frame back when L1 starts again.
+//! nothing may change, must have no finding of `audit` that is not L1's own doing, and must give every frame back when L1
+//! starts again.
 
 use std::fs;
 
