@@ -134,7 +134,7 @@ fn work(name: &str) -> Result {
 /// L1 knows the disk by its label, and finds again what it writes.
 fn use_disk(machine: &mut Machine, device: &str, bus: &str) -> AnyResult<()> {
     machine.send(&format!(
-        "readlink /sys/block/{device}/device/..; head -n 1 /dev/{device}\n"
+        "readlink -f /sys/block/{device}/device/..; head -n 1 /dev/{device}\n"
     ))?;
     machine.wait_for(bus)?;
     machine.wait_for(label(bus).trim_end())?;
