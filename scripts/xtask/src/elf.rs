@@ -1,11 +1,12 @@
 //! Reading ELF files: gnomon's own into a raw image, and what a program links.
 
 use std::fmt;
+use std::ops::Range;
 
 use object::elf::{DT_NEEDED, FileHeader64, PF_W, PT_INTERP, PT_LOAD};
 use object::read::archive::ArchiveFile;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// A file that cannot be used as an ELF.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,33 @@ pub fn archive_has_section(file: &[u8], name: &str) -> Result<bool, ElfError> {
         }
     }
     Ok(false)
+}
+
+/// Start and name of each function, in order.
+pub type Functions = Vec<(u64, String)>;
+
+/// The addresses of the text of an ELF, and its functions, labels of assembly among them.
+///
+/// # Errors
+///
+/// [`ElfError`], also for a file without text.
+pub fn functions(file: &[u8]) -> Result<(Range<u64>, Functions), ElfError> {
+    let elf = object::File::parse(file)?;
+    let text = elf.section_by_name(".text");
+    let text = text.ok_or_else(|| ElfError::Malformed("no .text".into()))?;
+    let range = text.address()..text.address() + text.size();
+    // Labels of assembly have no type.
+    let is_code = |kind| matches!(kind, SymbolKind::Text | SymbolKind::Unknown | SymbolKind::Label);
+    let mut functions: Functions = elf
+        .symbols()
+        .filter(|symbol| range.contains(&symbol.address()) && is_code(symbol.kind()))
+        .filter_map(|symbol| Some((symbol.address(), symbol.name().ok()?)))
+        .filter(|(_, name)| !name.is_empty() && !name.starts_with('$'))
+        .map(|(address, name)| (address, addr2line::demangle_auto(name.into(), None).into_owned()))
+        .collect();
+    functions.sort();
+    functions.dedup_by_key(|(address, _)| *address);
+    Ok((range, functions))
 }
 
 /// Segments further apart than this are a mistake of the linker script, not an image.

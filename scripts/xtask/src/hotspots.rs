@@ -15,8 +15,8 @@ use std::process::Command;
 
 use addr2line::Loader;
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
+use crate::elf::{self, Functions};
 use crate::firmware::{self, Firmware};
 use crate::machine::builder::Request;
 use crate::machine::config::{Console, DebugUart};
@@ -171,24 +171,13 @@ fn parse_count(line: &str) -> Option<(u64, u64)> {
 struct Image {
     text: std::ops::Range<u64>,
     /// Start and name of each function, in order.
-    functions: Vec<(u64, String)>,
+    functions: Functions,
     vectors: u64,
 }
 
 impl Image {
     fn parse(elf: &[u8]) -> Result<Self> {
-        let file = object::File::parse(elf)?;
-        let text = file.section_by_name(".text").context("gnomon's ELF has no .text")?;
-        let text = text.address()..text.address() + text.size();
-        let mut functions: Vec<(u64, String)> = file
-            .symbols()
-            .filter(|symbol| text.contains(&symbol.address()) && is_code(symbol.kind()))
-            .filter_map(|symbol| Some((symbol.address(), symbol.name().ok()?)))
-            .filter(|(_, name)| !name.is_empty() && !name.starts_with('$'))
-            .map(|(address, name)| (address, addr2line::demangle_auto(name.into(), None).into_owned()))
-            .collect();
-        functions.sort();
-        functions.dedup_by_key(|(address, _)| *address);
+        let (text, functions) = elf::functions(elf)?;
         let vectors = functions.iter().find(|(_, name)| name == VECTORS);
         let vectors = vectors.context("gnomon's ELF has no vectors")?.0;
         ensure!(!text.is_empty(), "gnomon's ELF has an empty .text");
@@ -221,11 +210,6 @@ impl Image {
         let vectors = (self.vectors + FROM_LOWER..self.vectors + 2 * FROM_LOWER).step_by(VECTOR_BYTES as usize);
         vectors.filter_map(|vector| counts.get(&vector)).sum()
     }
-}
-
-/// Labels of assembly have no type.
-fn is_code(kind: SymbolKind) -> bool {
-    matches!(kind, SymbolKind::Text | SymbolKind::Unknown | SymbolKind::Label)
 }
 
 /// A function's part.

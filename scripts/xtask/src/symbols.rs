@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol};
+
+use crate::elf::{self, Functions};
 
 /// Where the table goes.
 const START: &str = "__symbols_start";
@@ -22,9 +24,6 @@ const CORE: [&str; 9] = [
     "hyp", "power", "shadow", "vmsa", "vgic", "vtimer", "syndrome", "trace", "gnomon",
 ];
 
-/// Start and name of each function, in order.
-pub type Functions = Vec<(u64, String)>;
-
 /// Puts the table into the ELF at `path`, leaving the file alone when it is there.
 ///
 /// # Errors
@@ -33,10 +32,10 @@ pub type Functions = Vec<(u64, String)>;
 pub fn embed(path: &Path) -> Result<()> {
     let mut file = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let room = room(&file).with_context(|| path.display().to_string())?;
-    let (text, all) = functions(&file)?;
-    let table = Some(encode(text, &shortened(&all)))
+    let (text, all) = elf::functions(&file)?;
+    let table = Some(encode(text.start, &shortened(&all)))
         .filter(|table| table.len() <= room.len())
-        .unwrap_or_else(|| encode(text, &shortened(&without_the_rest(&all))));
+        .unwrap_or_else(|| encode(text.start, &shortened(&without_the_rest(&all))));
     ensure!(
         table.len() <= room.len(),
         "the names of gnomon's functions take {} bytes, and have {}: SYMBOLS_BYTES in linker.ld",
@@ -71,24 +70,6 @@ fn room(file: &[u8]) -> Result<std::ops::Range<usize>> {
     let (offset, _) = section.file_range().context("the room for names is not in the file")?;
     let at = |address: u64| usize::try_from(offset + (address - section.address()));
     Ok(at(start)?..at(end)?)
-}
-
-/// Where the text of an ELF begins, and its functions.
-fn functions(file: &[u8]) -> Result<(u64, Functions)> {
-    let elf = object::File::parse(file)?;
-    let text = elf.section_by_name(".text").context("no .text")?;
-    let range = text.address()..text.address() + text.size();
-    let is_code = |kind| matches!(kind, SymbolKind::Text | SymbolKind::Unknown | SymbolKind::Label);
-    let mut functions: Functions = elf
-        .symbols()
-        .filter(|symbol| range.contains(&symbol.address()) && is_code(symbol.kind()))
-        .filter_map(|symbol| Some((symbol.address(), symbol.name().ok()?)))
-        .filter(|(_, name)| !name.is_empty() && !name.starts_with('$'))
-        .map(|(address, name)| (address, addr2line::demangle_auto(name.into(), None).into_owned()))
-        .collect();
-    functions.sort();
-    functions.dedup_by_key(|(address, _)| *address);
-    Ok((range.start, functions))
 }
 
 /// Functions of other crates than [`CORE`] by the name of their crate alone.
