@@ -1,30 +1,27 @@
 //! Numbers drawn from a seed, and which of them are worth drawing.
 
+use bare::rng::SplitMix64;
+
 use crate::places;
 
-/// SplitMix64: a state that is counted up, and a hash of it.
+/// A generator of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
     /// The numbers of one step of one CPU. They do not depend on the steps before.
     pub(crate) fn of_step(seed: u64, cpu: u64, step: u64) -> Self {
-        let mut rng = Self(seed);
-        rng.0 = rng.draw() ^ cpu << 56 ^ step;
-        rng
+        let of_seed = SplitMix64(seed).next();
+        Self(SplitMix64(of_seed ^ cpu << 56 ^ step))
     }
 
     pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut hash = self.0;
-        hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        hash ^ hash >> 31
+        self.0.next()
     }
 
     /// Less than `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end
+        self.0.below(end)
     }
 
     /// True once in `n`.

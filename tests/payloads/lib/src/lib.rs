@@ -8,16 +8,18 @@
 //! - pages for tables and guests (`memory`),
 //! - stage-2 tables that may be as wrong as wanted ([`stage2`]),
 //! - an L2: a few instructions at EL1 that run until an exit, which comes back as a value (`l2`),
-//! - TLB maintenance, PSCI, system registers (`tlbi`, `psci`, `sysreg`).
+//! - TLB maintenance, PSCI, system registers (`tlbi`, `psci`, `sysreg`),
+//! - numbers drawn from a seed ([`rng`]).
 //!
 //! Lines begin with `P `: `P UP` when the payload has started, `P READY` when what it is to show can be looked at,
 //! `P OK` or `P FAIL` and why at its end.
 //!
-//! On the host only what needs no machine is compiled: [`options`] and [`stage2`], for their tests.
+//! On the host only what needs no machine is compiled: [`options`], [`rng`] and [`stage2`], for their tests.
 
 #![cfg_attr(not(test), no_std)]
 
 pub mod options;
+pub mod rng;
 pub mod stage2;
 
 #[cfg(target_os = "none")]

@@ -8,7 +8,7 @@ use bare::memory::{self, FRAMES};
 use bare::psci::{self, SYSTEM_RESET, SYSTEM_RESET2};
 use bare::{println, uart};
 
-use crate::rng::Rng;
+use crate::rng::numbers_of;
 use crate::start::fail;
 use crate::{gic, vms};
 
@@ -87,9 +87,9 @@ fn parse(line: &str) -> (u64, u64) {
 /// What every CPU does.
 pub(crate) fn take_part(cpu: u64) -> ! {
     let (seed, cpu_count) = (SEED.load(Ordering::Relaxed), CPU_COUNT.load(Ordering::Relaxed));
-    let mut rng = Rng::new(seed, cpu);
+    let mut rng = numbers_of(seed, cpu);
     // All CPUs find the same one.
-    let mut common = Rng::new(seed, u64::MAX);
+    let mut common = numbers_of(seed, u64::MAX);
     let ends_it = common.below(cpu_count) == cpu;
     let last = common.below(VMS_MAX);
     gic::init_cpu(cpu);

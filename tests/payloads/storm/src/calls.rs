@@ -5,7 +5,7 @@ use bare::println;
 use bare::psci::{self, AFFINITY_INFO, CPU_ON, CPU_SUSPEND, SYSTEM_RESET2};
 use bare::sysreg::{CNTHP_CTL_EL2, CNTP_CTL_EL02, CNTV_CTL_EL02, ICH_HCR_EL2, ICH_LR0_EL2, ICH_VMCR_EL2};
 
-use crate::rng::Rng;
+use crate::rng::numbers_of;
 use crate::start::expect;
 use crate::vms;
 
@@ -90,7 +90,7 @@ pub(crate) fn run(cpu_count: u64) {
 
 /// L1 does not trap SMC, so L2's calls are answered by whom L1's are.
 fn from_l2(entry: u64) {
-    let mut l2 = vms::make(0, &mut Rng::new(1, 0));
+    let mut l2 = vms::make(0, &mut numbers_of(1, 0));
     let mut call = |what, x: [u64; 4], answer| {
         let exit = vms::run(&mut l2, Program::Smc, &x);
         expect(what, exit.hvc().map_or(-1, |hvc| hvc.cast_signed()), 0);

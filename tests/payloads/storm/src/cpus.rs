@@ -11,7 +11,7 @@ use bare::psci::{self, AFFINITY_INFO, CPU_OFF, CPU_ON};
 use bare::sysreg::{CNTHP_CTL_EL2, HPFAR_EL2, ICH_HCR_EL2, ICH_LR0_EL2, VTTBR_EL2};
 use bare::{println, tlbi};
 
-use crate::rng::Rng;
+use crate::rng::numbers_of;
 use crate::start::{CPUS_MAX, expect, fail};
 use crate::{gic, vms};
 
@@ -83,7 +83,7 @@ pub(crate) fn come_and_go(cpu: u64) -> ! {
     check_registers(cpu);
     gic::init_cpu(cpu);
     take(cpu, round);
-    let mut rng = Rng::new(round, cpu);
+    let mut rng = numbers_of(round, cpu);
     // The tables of its last VM are about to be overwritten.
     vms::forget(&mut rng);
     tlbi::alle1is();

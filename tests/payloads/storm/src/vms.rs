@@ -2,6 +2,7 @@
 
 use bare::l2::{Exit, Kind, L2, Program};
 use bare::memory::{self, Frames};
+use bare::rng::SplitMix64;
 use bare::stage2::{Format, PAGE_BYTES, Perms, Stage2, TableMemory};
 use bare::sysreg::{
     CNTHP_CTL_EL2, CNTHP_CVAL_EL2, CNTP_CTL_EL02, CNTP_CVAL_EL02, CNTPCT_EL0, CNTV_CTL_EL02, ICH_HCR_EL2, ICH_LR0_EL2,
@@ -10,7 +11,6 @@ use bare::sysreg::{
 use bare::tlbi;
 
 use crate::gic;
-use crate::rng::Rng;
 use crate::start::{CPUS_MAX, fail};
 
 /// Where L2 sees its programs and its data.
@@ -30,7 +30,7 @@ const PENDING_LR: u64 = 1 << 62 | 1 << 60 | 0x80 << 48 | 40;
 const VMCR: u64 = 0xff << 24 | 1 << 1;
 
 /// Makes a VM and has it write its pages, which L1 finds where it has mapped them.
-pub(crate) fn make(cpu: u64, rng: &mut Rng) -> L2 {
+pub(crate) fn make(cpu: u64, rng: &mut SplitMix64) -> L2 {
     let (index, round) = (rng.below(VMS), rng.next());
     let mut frames = Frames::part(cpu, CPUS_MAX);
     let vmid = (1 + cpu * VMS + index) as u16;
@@ -70,7 +70,7 @@ pub(crate) fn run(l2: &mut L2, program: Program, arguments: &[u64]) -> Exit {
 
 /// Whatever may be there when a CPU is switched off: L1's timer and L2's about to fire, a virtual interrupt that L2 has not
 /// taken.
-fn leave_timers(rng: &mut Rng) {
+fn leave_timers(rng: &mut SplitMix64) {
     const ENABLE: u64 = 1;
     let soon = CNTPCT_EL0.get() + rng.below(100_000);
     CNTHP_CVAL_EL2.set(soon);
@@ -84,7 +84,7 @@ fn leave_timers(rng: &mut Rng) {
 }
 
 /// Forgets the VM that ran last, in one of the ways there are.
-pub(crate) fn forget(rng: &mut Rng) {
+pub(crate) fn forget(rng: &mut SplitMix64) {
     match rng.below(3) {
         0 => tlbi::vmalls12e1is(),
         1 => tlbi::alle1is(),
