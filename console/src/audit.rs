@@ -13,7 +13,8 @@ mod suspect;
 
 use core::fmt::Write;
 
-use shadow::{GuestStage2, Lint};
+use explain::Lint;
+use shadow::GuestStage2;
 use wire::Hex;
 
 use super::{

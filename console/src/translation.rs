@@ -6,13 +6,14 @@
 
 use core::{cell::Cell, fmt};
 
+use explain::NestedStage2;
 use hyp::{
     arch::features,
     mm::PAGE_BYTES,
     shadow_mmu::{self, Mmu},
     vcpu::{Context, context::El1Registers},
 };
-use shadow::{ShadowKey, explain::NestedStage2};
+use shadow::ShadowKey;
 use syndrome::{e2h0, regs::hcr_el2, vncr};
 use vmsa::{
     Ipa, L1, L2, ReadTable, Unreadable,

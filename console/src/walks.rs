@@ -8,18 +8,15 @@ mod view;
 
 use core::fmt;
 
+use explain::{
+    HostSentence, HostStage, NestedStage2, Observed, Outcome, Place, Sentence, Situation, Tables, look, look_at_host,
+};
 use hyp::{
     arch::{features, sysreg::*},
     mm,
     vm::Vm,
 };
-use shadow::{
-    Access,
-    explain::{
-        HostSentence, HostStage, NestedStage2, Observed, Outcome, Place, Sentence, Situation, Tables, look,
-        look_at_host,
-    },
-};
+use shadow::Access;
 use vmsa::{
     Fault, GuestVa, Ipa, L1, L2, Pa, Phys, Step,
     stage1::{self, AccessKind, Regime, Stage1Config, Stage1Mapping, Stage1Range, Stage1Registers, Stage1Words},

@@ -2,12 +2,13 @@
 
 use core::fmt::{self, Write};
 
+use explain::{Ground, Lint, LintFinding, Place, Verdict};
 use hyp::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
     mm::{self, phys},
     nested::timer,
 };
-use shadow::{Finding, Ground, GuestStage2, Lint, LintFinding, Past, Shadow, Verdict, explain::Place};
+use shadow::{Finding, GuestStage2, Past, Shadow};
 use syndrome::SysReg;
 use vmsa::{
     Ipa, L1, Pa, Phys, ReadTable,

@@ -6,12 +6,10 @@
 
 use core::{cell::Cell, fmt};
 
-use shadow::{
-    Access,
-    explain::{
-        AtSentence, HostSentence, L2Memory, Outcome, Sentence, Situation, VirtualEnd, VirtualSentence, stage2_access,
-    },
+use explain::{
+    AtSentence, HostSentence, L2Memory, Outcome, Sentence, Situation, VirtualEnd, VirtualSentence, stage2_access,
 };
+use shadow::Access;
 use vmsa::{
     Fault, GuestVa, Ipa, L1, L2, ReadTable,
     par::Par,

@@ -1,10 +1,8 @@
 //! A vCPU's translation at one moment, as the walks of a virtual address need it.
 
+use explain::{Expected, Loaded, Situation, expect};
 use hyp::{arch::at::Stage12, mm::phys, vcpu::Context};
-use shadow::{
-    ShadowKey,
-    explain::{Expected, Loaded, Situation, expect},
-};
+use shadow::ShadowKey;
 use syndrome::regs::pstate;
 use vmsa::{
     Fault, GuestVa, Ipa, L1, L2, Pa, Phys, ReadTable, Unreadable,

@@ -121,8 +121,12 @@ fn translate(
     }
 }
 
-/// Whether the leaf at `entry` does no more than `should` would.
-pub(crate) fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
+/// Whether the leaf at `entry` of a shadow does no more than `should` would.
+///
+/// # Errors
+///
+/// What it does that `should` does not.
+pub fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
     let desc = Stage2Desc::from_raw(entry.raw);
     let attrs = desc.attrs(true);
     let output = match desc.decode::<Phys>(entry.level, Granule::K4) {

@@ -266,7 +266,8 @@ fn set_access_flag(
 }
 
 /// Stage 2 off: an L2 IPA is an L1 IPA, and nothing is restricted.
-pub(crate) fn identity(ipa: Ipa<L2>) -> Mapping<L1> {
+#[must_use]
+pub fn identity(ipa: Ipa<L2>) -> Mapping<L1> {
     Mapping {
         output: Ipa::new(ipa.bits()),
         level: Level::ONE,

@@ -14,7 +14,6 @@
 //! * [`ShadowPool::invalidate_ipa`] and its kin do L1's TLB maintenance; [`IpaOperand`] and
 //!   [`RangeOperand`] decode the operands.
 //! * [`VncrEntry`] is where an L2 that is itself a hypervisor has its EL2 registers.
-//! * [`explain`] says for one address what each table has and who receives the fault.
 //! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
 //!
 //! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one
@@ -37,11 +36,9 @@ mod audit;
 mod compose;
 mod dirty;
 mod env;
-pub mod explain;
 mod fault;
 mod history;
 mod key;
-mod lint;
 mod logging;
 #[cfg(test)]
 mod loom_tests;
@@ -56,23 +53,20 @@ mod teardown_tests;
 pub mod testing;
 mod tlbi;
 mod tlbi_operand;
-mod verdict;
 mod vmids;
 mod vncr;
 
 pub use ageing::Patience;
-pub use audit::{Finding, Offence};
+pub use audit::{Finding, Offence, compare};
 pub use compose::{ShadowLeaf, compose};
 pub use dirty::{DirtyLog, Leaf, PART_BYTES, Writers};
 pub use env::ShadowEnv;
-pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault};
+pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault, identity};
 pub use history::{Fill, Origin, Past, Tlbi};
 pub use key::{ShadowKey, vmid_of};
-pub use lint::{Breach, Flaw, Ground, Lint, LintFinding};
 pub use logging::Cut;
 pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
 pub use slot::{Shadow, SlotId};
 pub use tlbi::InvalidationStats;
 pub use tlbi_operand::{IpaOperand, RangeOperand, Ttl};
-pub use verdict::Verdict;
 pub use vncr::{Stage1Scope, VncrEntry, VncrTag, access_flag_update};

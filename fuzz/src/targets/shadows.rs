@@ -6,10 +6,10 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use explain::{Lint, NestedStage2, Place, Tables, look};
 use shadow::{
-    Access, FaultAction, FaultKind, GuestStage2, IpaOperand, Lint, Patience, RangeOperand, ShadowFault, ShadowKey,
+    Access, FaultAction, FaultKind, GuestStage2, IpaOperand, Patience, RangeOperand, ShadowFault, ShadowKey,
     ShadowPool, SlotId,
-    explain::{NestedStage2, Place, Tables, look},
     testing::{AF, BLOCK, GuestTables, WRITE, World},
 };
 use vmsa::{
@@ -338,7 +338,7 @@ impl Machine {
         let guest = &self.guests[number];
         let limits = guest.tables.guest().limits;
         if let Ok(config) = Stage2Config::from_registers(guest.key.vtcr(), guest.key.vttbr(), &limits) {
-            let ground = |_, _| shadow::Ground::Ram;
+            let ground = |_, _| explain::Ground::Ram;
             Lint::from(input.word()).step(&config, &self.world.l1, &ground, 64, &mut |finding| {
                 let _ = finding.flaw.to_string();
             });

@@ -1,10 +1,7 @@
 //! What a finding of the audit means, in a sentence for someone who writes a hypervisor.
 
-use crate::{
-    audit::{Finding, Offence},
-    history::{Past, Tlbi},
-};
 use core::fmt;
+use shadow::{Finding, Offence, Past, Tlbi};
 use vmsa::{Pa, stage2::Stage2Desc};
 
 /// A leaf that is not what the tables say, and what is known of its past.
@@ -126,7 +123,7 @@ impl fmt::Display for Change<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{history::Origin, tlbi::InvalidationStats};
+    use shadow::{InvalidationStats, Origin};
     use std::string::{String, ToString};
     use vmsa::{
         Ipa, Level,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{AF, BLOCK, PAGE, WRITE};
+use shadow::testing::{AF, BLOCK, PAGE, WRITE};
 use std::vec::Vec;
 use vmsa::testing::{LIMITS, Words, vtcr};
 

@@ -9,7 +9,7 @@
 //! It is done in bounded pieces, reads nothing but L1's memory, and ends whatever the tables are: a table that contains
 //! itself is not entered.
 
-use crate::explain::Place;
+use crate::Place;
 use core::fmt;
 use vmsa::{
     AddressField, Enter, Entry, EntryKind, Found, Granule, Ipa, L1, L2, Level, ReadTable, TableLink,

@@ -1,8 +1,8 @@
 //! Where an access to a virtual address ends: stage 1, whose tables are themselves behind stage 2, and then stage 2.
 
 use super::{GuestStage, HostStage, Outcome, Place, Situation};
-use crate::fault::Access;
 use core::{cell::Cell, fmt};
+use shadow::Access;
 use vmsa::{
     Fault, GuestVa, Ipa, L1, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Stage1Access, Stage1Mapping},
@@ -171,10 +171,10 @@ impl<O, S> VirtualSentence<'_, O, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{BLOCK, GuestTables, K4, World};
-    use crate::{
+    use crate::{NestedStage2, Sentence, Tables, look};
+    use shadow::{
         ShadowPool,
-        explain::{NestedStage2, Sentence, Tables, look},
+        testing::{BLOCK, GuestTables, K4, World},
     };
     use std::string::{String, ToString};
     use vmsa::{

@@ -6,7 +6,7 @@
 
 use core::{cell::Cell, fmt};
 
-use crate::fault::Access;
+use shadow::Access;
 use vmsa::{
     Addr, Fault, GuestVa, Pa, Phys, ReadTable, Unreadable,
     par::{Par, ParFault, Translated, page_of},

@@ -1,8 +1,8 @@
 //! One sentence for one address: what L1 says, what the shadow has, and who receives the fault.
 
 use super::{GuestStage, HostStage, Outcome, Place, ShadowState, Situation};
-use crate::{audit::Offence, fault::Access};
 use core::fmt;
+use shadow::{Access, Offence};
 use vmsa::{
     Fault, Ipa, L1,
     stage2::{Mapping, Perms},

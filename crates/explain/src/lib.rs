@@ -5,27 +5,35 @@
 //! [`Situation::shadow_state`] say for programs and [`Sentence`] for people. Nothing is changed by looking: no leaf is
 //! filled, no Access flag set.
 //!
-//! The judgement is that of [`ShadowPool::handle_fault`](crate::ShadowPool::handle_fault), in the same order, so that what
+//! The judgement is that of [`ShadowPool::handle_fault`](shadow::ShadowPool::handle_fault), in the same order, so that what
 //! is said here is what happens on the next fault.
+//!
+//! A [`Lint`] says what is wrong with L1's tables by themselves, and a [`Verdict`] what a finding of the audit means.
+//!
+//! No guest makes any of this run: it answers someone who asks.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
 
 mod at;
+mod lint;
 mod sentence;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod virt;
 
 pub use at::{AtSentence, Expected, Loaded, expect, stage2_access};
+pub use lint::{Breach, Flaw, Ground, Lint, LintFinding};
 pub use sentence::{HostSentence, Sentence};
+pub use verdict::Verdict;
 pub use virt::{L2Memory, VirtualEnd, VirtualSentence};
 
-use crate::{
-    audit::{Offence, compare},
-    compose::{ShadowLeaf, compose},
-    fault::{Access, identity},
-    key::ShadowKey,
-    slot::Shadow,
-};
 use core::fmt;
+use shadow::{Access, Offence, Shadow, ShadowKey, ShadowLeaf, compare, compose, identity};
 use vmsa::{
     Entry, EntryKind, Fault, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Step,
     stage2::{Mapping, Perms, Stage2Config, Stage2Limits, Unwalkable, walk_steps},
@@ -299,9 +307,9 @@ impl NestedStage2 {
     #[must_use]
     pub fn of(shadow: &Shadow, limits: Stage2Limits) -> Self {
         Self {
-            key: shadow.key,
+            key: shadow.key(),
             limits,
-            shadow: Some(shadow.table.config()),
+            shadow: Some(shadow.table().config()),
         }
     }
 }

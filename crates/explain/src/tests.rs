@@ -1,7 +1,7 @@
 //! The sentence of every situation, and that looking at real tables gives these situations.
 
 use super::*;
-use crate::{
+use shadow::{
     FaultAction, ShadowPool,
     testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, touch},
 };
