@@ -1,5 +1,6 @@
 //! Which tests there are, for the pages that name them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use crate::project::Project;
 pub(crate) struct Tests {
     /// In which trials and targets of the fuzzer are named as text.
     named: String,
-    /// In which host tests are functions.
-    host: String,
+    /// Names of host tests.
+    host: BTreeSet<String>,
 }
 
 impl Tests {
@@ -19,13 +20,13 @@ impl Tests {
         let targets = fs::read_to_string(root.join("fuzz/src/targets.rs")).expect("targets");
         Self {
             named: sources(&root.join("tests/system/cases")) + &targets,
-            host: sources(&root.join("crates")) + &sources(&root.join("scripts/xtask/src")),
+            host: test_functions(&(sources(&root.join("crates")) + &sources(&root.join("scripts/xtask/src")))),
         }
     }
 
     /// Whether there is a trial, a target or a host test of that name.
     pub(crate) fn have(&self, name: &str) -> bool {
-        self.named.contains(&format!("\"{name}\"")) || self.host.contains(&format!("fn {name}("))
+        self.named.contains(&format!("\"{name}\"")) || self.host.contains(name)
     }
 }
 
@@ -41,6 +42,32 @@ fn sources(dir: &Path) -> String {
         }
     }
     text
+}
+
+/// The functions that are marked as tests.
+fn test_functions(source: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut is_marked = false;
+    for line in source.lines().map(str::trim_start) {
+        if let Some((name, _)) = line.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
+            if is_marked {
+                names.insert(name.to_owned());
+            }
+            is_marked = false;
+        } else if line == "#[test]" {
+            is_marked = true;
+        } else if !line.starts_with("#[") && !line.starts_with("//") {
+            is_marked = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn only_what_is_marked_is_a_test() {
+    let source =
+        "#[test]\n#[should_panic]\n/// Of\nfn one() {\n}\nfn two() {\n}\n#[test]\nconst N: u32 = 0;\nfn three() {}";
+    assert_eq!(test_functions(source), BTreeSet::from(["one".to_owned()]));
 }
 
 #[test]
@@ -62,5 +89,5 @@ fn every_test_that_the_threat_model_names_exists() {
         named += names.len();
     }
     assert!(named > 50, "{named} names found");
-    assert!(!tests.have("no_such_test_anywhere"));
+    assert!(!tests.have("no_such_test_anywhere") && !tests.have("test_functions"));
 }

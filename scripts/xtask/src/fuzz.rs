@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-pub use attack::{Outcome, Plan, attack};
+pub use attack::{Outcome, Plan, attack, plant_faults};
 pub use report::Area;
 
 use crate::firmware;

@@ -15,6 +15,9 @@ use xtask::project::Project;
 
 use crate::{Result, entry, trial};
 
+/// Instructions of one exit, whatever L1 does: some two dozen times an ordinary one, for what is taken down in pieces.
+const LONGEST_EXIT: u64 = 40_000;
+
 pub(crate) fn trials() -> Vec<Trial> {
     let plan = |seed, cpus, steps| Plan {
         seed,
@@ -33,6 +36,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         hyp: Some("nv=1".to_owned()),
         ..plan(3, 2, 400)
     };
+    let judged = plan(4, 2, 100);
+    let noticed = trial("hostile_l1_could_change_no_byte_unnoticed", move |name| {
+        unnoticed(name, &judged)
+    });
     let afterwards = trial("hostile_l1_gives_way_to_a_linux_that_runs_an_l2", gives_way);
     [
         ("hostile_l1_on_1_cpu_does_no_harm", counted),
@@ -41,7 +48,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
     .into_iter()
     .map(|(name, plan)| trial(name, move |name| does_no_harm(name, &plan)))
-    .chain([afterwards])
+    .chain([noticed, afterwards])
     .collect()
 }
 
@@ -51,6 +58,16 @@ fn does_no_harm(name: &str, plan: &Plan) -> Result {
     if outcome.lost != 0 {
         return Err(format!("{} CPUs of the payload lost themselves", outcome.lost).into());
     }
+    if plan.icount && outcome.longest > LONGEST_EXIT {
+        return Err(format!("an exit of {} instructions", outcome.longest).into());
+    }
+    Ok(())
+}
+
+/// The judge itself is judged.
+fn unnoticed(name: &str, plan: &Plan) -> Result {
+    let count = fuzz::plant_faults(name, plan)?;
+    println!("{count} wrong bits, each noticed");
     Ok(())
 }
 

@@ -138,8 +138,49 @@ fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
     Ok(machine)
 }
 
-fn judge(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Outcome> {
+/// Whether the judge sees what it is there for: after an attack, each range that must stay gets one wrong bit. Returns how
+/// many there are.
+///
+/// # Errors
+///
+/// When one is not complained about, or anything else is; and as [`attack`].
+pub fn plant_faults(name: &str, plan: &Plan) -> Result<usize> {
+    let ram = Ram::create(RAM_BASE, RAM)?;
+    let mut machine = start(name, plan, &ram)?;
+    let judged = under_attack(&mut machine, plan, &ram).and_then(|scene| notice_each(&scene.evidence, &ram));
+    judged.map_err(|error| anyhow!("{error:#}\n{}", machine.report()))
+}
+
+fn notice_each(evidence: &Evidence, ram: &Ram) -> Result<usize> {
+    let before = evidence.complaints(ram)?;
+    ensure!(before.is_empty(), "gnomon's memory: {}", before.join("; "));
+    let samples = evidence.samples();
+    for (_, at) in &samples {
+        ram.flip(*at)?;
+    }
+    let complaints = evidence.complaints(ram)?;
+    for (name, at) in &samples {
+        let at = format!("{at:#x}");
+        let is_noticed = |complaint: &String| complaint.contains(name) && complaint.contains(&at);
+        ensure!(
+            complaints.iter().any(is_noticed),
+            "a wrong bit at {at}, of {name}: {complaints:?}"
+        );
+    }
+    ensure!(complaints.len() == samples.len(), "too many: {complaints:?}");
+    Ok(samples.len())
+}
+
+/// A machine that was attacked and has been stopped, all but the console.
+struct Scene {
+    console: Console,
+    evidence: Evidence,
+    answers: u64,
+}
+
+fn under_attack(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Scene> {
     machine.wait_for("P UP")?;
+    ram.unlink();
     let mut console = machine.debug_console()?;
     console.set_limit(LIMIT);
     let log = machine.debug_lines().iter().find(|line| line.contains("carve-out "));
@@ -153,11 +194,24 @@ fn judge(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Outcome> {
     };
     let evidence = Evidence::gather(ram, &subject, &mut console)?;
     ram.write(GO, &[ATTACK])?;
-    let mut answers = watch(machine, &mut console)?;
+    let answers = watch(machine, &mut console)?;
     thread::sleep(DOOM);
 
     let stopped = console.command("stop")?;
     ensure!(stopped == ["stopped"], "`stop`: {stopped:?}");
+    Ok(Scene {
+        console,
+        evidence,
+        answers,
+    })
+}
+
+fn judge(machine: &mut Machine, plan: &Plan, ram: &Ram) -> Result<Outcome> {
+    let Scene {
+        console,
+        evidence,
+        mut answers,
+    } = under_attack(machine, plan, ram)?;
     let complaints = evidence.complaints(ram)?;
     ensure!(complaints.is_empty(), "gnomon's memory: {}", complaints.join("; "));
     let mut records = JsonConsole::begin(console)?;

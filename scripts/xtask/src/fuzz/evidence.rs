@@ -90,6 +90,19 @@ impl Evidence {
         constant as u64 + self.frames.end - self.frames.start
     }
 
+    /// A byte in each range that is to stay, with the range's name, and words of frames that nobody has taken: the first,
+    /// the last and one between.
+    pub(super) fn samples(&self) -> Vec<(&'static str, u64)> {
+        let last = |range: &Constant| (range.name, range.at + range.bytes.len() as u64 - 1);
+        let frames = [
+            self.frames.start + 8,
+            u64::midpoint(self.frames.start, self.frames.end) & !7,
+            self.frames.end - 8,
+        ];
+        let frames = frames.map(|at| ("a free frame", at));
+        self.constant.iter().map(last).chain(frames).collect()
+    }
+
     /// What has changed.
     pub(super) fn complaints(&self, ram: &Ram) -> Result<Vec<String>> {
         let mut complaints = frames::complaints(ram, &self.frames)?;

@@ -46,6 +46,11 @@ impl Ram {
         Ok(Self { file, path, base, size })
     }
 
+    /// Takes the file's name away, once QEMU has it open: whatever ends us, nothing is left.
+    pub(super) fn unlink(&self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
     pub(super) fn qemu_arguments(&self) -> [String; 4] {
         [
             "-object".into(),
@@ -76,18 +81,29 @@ impl Ram {
         Ok(bytes.chunks_exact(8).map(word).collect())
     }
 
+    /// Another bit in the byte at `at`: one that means nothing in the last byte of a translation table.
+    pub(super) fn flip(&self, at: u64) -> Result<()> {
+        const BIT: u8 = 1 << 2;
+        let byte = self.read(at, 1)?[0] ^ BIT;
+        self.put(at, &[byte])
+    }
+
     pub(super) fn write(&self, at: u64, words: &[u64]) -> Result<()> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.put(at, &bytes)
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> Result<()> {
         let offset = at.checked_sub(self.base).context("an address below RAM")?;
         self.file
-            .write_all_at(&bytes, offset)
+            .write_all_at(bytes, offset)
             .with_context(|| format!("cannot write RAM at {at:#x}"))
     }
 }
 
 impl Drop for Ram {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        self.unlink();
     }
 }
 
@@ -101,6 +117,8 @@ mod tests {
         ram.write(0x4000_1000, &[1, 0x1122_3344_5566_7788]).unwrap();
         assert_eq!(ram.words(0x4000_0ff8, 24).unwrap(), [0, 1, 0x1122_3344_5566_7788]);
         assert_eq!(ram.read(0x4000_1008, 2).unwrap(), [0x88, 0x77]);
+        ram.flip(0x4000_1009).unwrap();
+        assert_eq!(ram.read(0x4000_1008, 2).unwrap(), [0x88, 0x73]);
         for (at, bytes) in [(0x3fff_fff8, 8), (0x400f_fff8, 16)] {
             assert!(ram.read(at, bytes).is_err(), "{at:#x}");
         }
