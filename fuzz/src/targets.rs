@@ -7,6 +7,7 @@ mod device_tree;
 mod gic;
 mod lists;
 mod operands;
+mod psci;
 mod records;
 mod shadows;
 mod stage1;
@@ -63,6 +64,13 @@ pub(crate) const ALL: &[Target] = &[
         about: "list registers in a VNCR page that L1 and its guest change, against a naive model",
         run: lists::run,
         executions: 250_000,
+        bytes_max: 512,
+    },
+    Target {
+        name: "psci",
+        about: "PSCI calls with any arguments, and CPUs that go on and off",
+        run: psci::run,
+        executions: 300_000,
         bytes_max: 512,
     },
     Target {

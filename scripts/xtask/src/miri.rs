@@ -1,8 +1,8 @@
 //! `xtask miri`: tests of the pure crates, executed by Miri.
 //!
 //! These crates have no `unsafe` code, so what Miri can find in them is little: data races and orders of memory that a host
-//! happens not to show, where threads share atomics or a lock (the trace ring, the mailboxes), and undefined behaviour in
-//! the crates they use. That is what is run. Miri comes with nightly compilers only.
+//! happens not to show, where threads share atomics or a lock (the trace ring, the mailboxes, which CPUs are on), and
+//! undefined behaviour in the crates they use. That is what is run. Miri comes with nightly compilers only.
 
 use std::process::Command;
 
@@ -12,7 +12,11 @@ use crate::process;
 use crate::project::Project;
 
 /// Tests whose threads share memory: packages, and what the tests' names contain.
-const TESTS: &[(&str, &str)] = &[("trace", "ring::tests"), ("console-core", "mailbox")];
+const TESTS: &[(&str, &str)] = &[
+    ("trace", "ring::tests"),
+    ("console-core", "mailbox"),
+    ("power", "cpu::tests"),
+];
 
 /// The toolchain that has Miri, as an argument of cargo's.
 ///
