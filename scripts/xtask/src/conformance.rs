@@ -25,7 +25,7 @@ use Evidence::{Hidden, Tests};
 type Area = (&'static str, &'static [(&'static str, Evidence)]);
 
 /// The table.
-pub const AREAS: [Area; 9] = [
+pub const AREAS: [Area; 10] = [
     (
         "What L1 is shown",
         &[
@@ -275,6 +275,38 @@ pub const AREAS: [Area; 9] = [
             ("`CNTVOFF_EL2`", Tests(&["conform_timers"])),
             ("`CNTPOFF_EL2`", Hidden("ID_AA64MMFR0_EL1", "ECV", 60, 2)),
             ("SVE and the performance monitors", Tests(&["features_are_as_natively"])),
+        ],
+    ),
+    (
+        "Without VHE (`e2h=0`)",
+        &[
+            (
+                "Registers and instructions; those that come with VHE are undefined",
+                Tests(&["conform_without_vhe_registers_are_as_the_table_says"]),
+            ),
+            (
+                "Exceptions and returns",
+                Tests(&["conform_without_vhe_exceptions_and_returns"]),
+            ),
+            (
+                "Each trap control, alone",
+                Tests(&["conform_without_vhe_trap_forwarding"]),
+            ),
+            (
+                "Stage 2, TLBI and AT",
+                Tests(&[
+                    "conform_without_vhe_stage_2_of_every_shape",
+                    "conform_without_vhe_tlbi",
+                    "conform_without_vhe_at",
+                ]),
+            ),
+            (
+                "Interrupts and timers",
+                Tests(&[
+                    "conform_without_vhe_virtual_cpu_interface",
+                    "conform_without_vhe_timers",
+                ]),
+            ),
         ],
     ),
     (

@@ -66,8 +66,11 @@ pub fn outputs(project: &Project) -> Firmware {
 }
 
 fn outputs_of(project: &Project, package: &str) -> Firmware {
-    let dir = project.target_dir().join(FIRMWARE_TARGET).join("release");
-    let elf = dir.join(package);
+    outputs_in(&project.target_dir(), package)
+}
+
+fn outputs_in(target_dir: &Path, package: &str) -> Firmware {
+    let elf = target_dir.join(FIRMWARE_TARGET).join("release").join(package);
     Firmware {
         image: elf.with_extension("img"),
         elf,
@@ -107,6 +110,23 @@ fn compile(project: &Project, package: &str) -> Result<Firmware> {
 /// As for [`build`].
 pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
     let payload = compile(project, package)?;
+    write_image(&payload.elf, &payload.image)?;
+    Ok(payload.image)
+}
+
+/// Builds one of [`PAYLOADS`] that can do with `HCR_EL2.E2H` = 0, for that; returns its raw image.
+///
+/// # Errors
+///
+/// As for [`build`].
+pub fn payload_without_vhe(project: &Project, package: &str) -> Result<PathBuf> {
+    let target_dir = project.target_dir().join("nvhe");
+    let mut command = cargo(project, "build", package);
+    command
+        .args(["--quiet", "--features", "nvhe", "--target-dir"])
+        .arg(&target_dir);
+    process::run(&mut command)?;
+    let payload = outputs_in(&target_dir, package);
     write_image(&payload.elf, &payload.image)?;
     Ok(payload.image)
 }

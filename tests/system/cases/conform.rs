@@ -67,13 +67,30 @@ const UNHIDEABLE: [(&str, &[&str]); 4] = [
     ),
 ];
 
+/// The same with `HCR_EL2.E2H` = 0.
+const AREAS_WITHOUT_VHE: [(&str, &str); 8] = [
+    ("conform_without_vhe_registers_are_as_the_table_says", "sweep"),
+    ("conform_without_vhe_exceptions_and_returns", "exceptions"),
+    ("conform_without_vhe_trap_forwarding", "forwarding"),
+    ("conform_without_vhe_stage_2_of_every_shape", "stage2"),
+    ("conform_without_vhe_tlbi", "tlbi"),
+    ("conform_without_vhe_at", "at"),
+    ("conform_without_vhe_virtual_cpu_interface", "gic"),
+    ("conform_without_vhe_timers", "timers"),
+];
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let conforms = |(name, area): (&'static str, &'static str)| trial(name, move |name| conforms(name, area));
-    AREAS.into_iter().map(conforms).collect()
+    let with_vhe = |(name, area)| trial(name, move |name| conforms(Builder::new(name).payload(PAYLOAD)?, area));
+    let without = |(name, area)| {
+        trial(name, move |name| {
+            conforms(Builder::new(name).payload_without_vhe(PAYLOAD)?.hyp("e2h=0"), area)
+        })
+    };
+    let without = AREAS_WITHOUT_VHE.into_iter().map(without);
+    AREAS.into_iter().map(with_vhe).chain(without).collect()
 }
 
-fn conforms(name: &str, area: &str) -> Result {
-    let builder = Builder::new(name).payload(PAYLOAD)?;
+fn conforms(builder: Builder, area: &str) -> Result {
     let builder = builder
         .memory(MemorySize::from_mib(RAM_MIB))
         .append(&format!("area={area}"));

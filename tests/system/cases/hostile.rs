@@ -40,10 +40,15 @@ pub(crate) fn trials() -> Vec<Trial> {
     let noticed = trial("hostile_l1_could_change_no_byte_unnoticed", move |name| {
         unnoticed(name, &judged)
     });
+    let without_vhe = Plan {
+        hyp: Some("e2h=0".to_owned()),
+        ..plan(11, 2, 400)
+    };
     let afterwards = trial("hostile_l1_gives_way_to_a_linux_that_runs_an_l2", gives_way);
     [
         ("hostile_l1_on_1_cpu_does_no_harm", counted),
         ("hostile_l1_on_plain_nv_does_no_harm", plain_nv),
+        ("hostile_l1_without_vhe_does_no_harm", without_vhe),
         ("hostile_l1_on_4_cpus_does_no_harm", plan(2, 4, 400)),
     ]
     .into_iter()

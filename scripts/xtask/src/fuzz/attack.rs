@@ -76,6 +76,14 @@ pub struct Plan {
     pub hyp: Option<String>,
 }
 
+impl Plan {
+    /// Whether gnomon shows L1 the Virtualization Host Extensions.
+    fn has_vhe(&self) -> bool {
+        let mut words = self.hyp.iter().flat_map(|options| options.split_whitespace());
+        !words.any(|word| word == "e2h=0")
+    }
+}
+
 /// What was done, and survived.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -109,8 +117,13 @@ pub fn attack(name: &str, plan: &Plan) -> Result<Outcome> {
 }
 
 fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
-    let mut builder = Builder::new(name)
-        .payload(PAYLOAD)?
+    let builder = Builder::new(name);
+    let builder = if plan.has_vhe() {
+        builder.payload(PAYLOAD)?
+    } else {
+        builder.payload_without_vhe(PAYLOAD)?
+    };
+    let mut builder = builder
         .memory(RAM)
         .smp(plan.cpus)
         .append(&format!(

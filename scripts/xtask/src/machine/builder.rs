@@ -263,6 +263,17 @@ impl Builder {
         Ok(self)
     }
 
+    /// As [`Self::payload`], at an EL2 without the Virtualization Host Extensions.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn payload_without_vhe(mut self, package: &str) -> Result<Self> {
+        self.request.kernel = Some(firmware::payload_without_vhe(&self.project, package)?);
+        self.request.no_initrd = true;
+        Ok(self)
+    }
+
     /// The small VMM as L1's only program, on Debian's kernel unless [`Self::kernel`] says otherwise; `arguments` are
     /// what it is told to do. What [`Self::append`] adds must come before.
     ///

@@ -1,5 +1,6 @@
 //! What each AT instruction finds, in the guest's regime and in EL2's own.
 
+use bare::host::NVHE;
 use bare::l2::L2;
 use bare::memory::{self, Frames};
 use bare::println;
@@ -95,12 +96,15 @@ pub(crate) fn run(frames: &mut Frames) {
     TCR_EL12.set(TCR);
     MAIR_EL12.set(MAIR);
     let host = HCR_EL2.get();
-    for (name, sctlr, hcr) in [
+    let states = [
         ("on", SCTLR_ON, HCR_VM),
         ("off", SCTLR_OFF, HCR_VM),
         ("no-stage2", SCTLR_OFF, 0),
         ("host", SCTLR_ON, 1 << 27),
-    ] {
+    ];
+    // Without VHE there is no host.
+    let count = if NVHE { 3 } else { 4 };
+    for (name, sctlr, hcr) in states.into_iter().take(count) {
         SCTLR_EL12.set(sctlr);
         HCR_EL2.set(host | HCR_OPEN | hcr);
         bare::tlbi::alle1is();

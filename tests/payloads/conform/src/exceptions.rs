@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use bare::host::NVHE;
 use bare::l2::{Exit, PSTATE_EL1H_MASKED, Program};
 use bare::memory::Frames;
 use bare::println;
@@ -53,7 +54,10 @@ pub(crate) fn run(frames: &mut Frames) {
     virtual_interrupts(&mut guest);
     external_aborts(&mut guest);
     debug(&mut guest);
-    host_el0(frames);
+    // Without VHE there is no host at EL0.
+    if !NVHE {
+        host_el0(frames);
+    }
 }
 
 /// From EL2 itself, on either stack pointer, with `PSTATE.PAN` as `SCTLR_EL2.SPAN` says.

@@ -1,12 +1,13 @@
 //! Each of L1's trap controls alone, and what of an L2 it traps.
 
+use bare::host::{CNTHCTL_OPEN, CPTR_OPEN, NVHE};
 use bare::memory::Frames;
 use bare::println;
 use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
 use syndrome::SysReg;
 use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2};
 
-use crate::probe::{self, Below, CNTHCTL_OPEN, CPTR_OPEN, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of, write_of};
+use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of, write_of};
 
 /// A control register.
 #[derive(Clone, Copy)]
@@ -20,6 +21,23 @@ enum Of {
 
 /// A control: its name, its register, its bits, and whether it is in force when they are set.
 type Control = (&'static str, Of, u64, bool);
+
+/// Those that have another place with `E2H` = 0: `TFP`, `EL1PCTEN` and `EL1PCEN`.
+const FLOATING_POINT: Control = if NVHE {
+    ("CPTR.TFP", Of::Cptr, 1 << 10, true)
+} else {
+    ("CPTR.FPEN", Of::Cptr, cpacr::FPEN, false)
+};
+const PHYSICAL_COUNTER: Control = if NVHE {
+    ("CNTHCTL.EL1PCTEN", Of::Cnthctl, 1, false)
+} else {
+    ("CNTHCTL.EL1PCTEN", Of::Cnthctl, cnthctl_el2::EL1PCTEN, false)
+};
+const PHYSICAL_TIMER: Control = if NVHE {
+    ("CNTHCTL.EL1PCEN", Of::Cnthctl, 2, false)
+} else {
+    ("CNTHCTL.EL1PTEN", Of::Cnthctl, cnthctl_el2::EL1PTEN, false)
+};
 
 const CONTROLS: [Control; 42] = [
     ("open", Of::Hcr, 0, true),
@@ -55,9 +73,9 @@ const CONTROLS: [Control; 42] = [
     ("MDCR.TDOSA", Of::Mdcr, mdcr_el2::TDOSA, true),
     ("MDCR.TDCC", Of::Mdcr, mdcr_el2::TDCC, true),
     ("CPTR.TCPAC", Of::Cptr, cpacr::TCPAC, true),
-    ("CPTR.FPEN", Of::Cptr, cpacr::FPEN, false),
-    ("CNTHCTL.EL1PCTEN", Of::Cnthctl, cnthctl_el2::EL1PCTEN, false),
-    ("CNTHCTL.EL1PTEN", Of::Cnthctl, cnthctl_el2::EL1PTEN, false),
+    FLOATING_POINT,
+    PHYSICAL_COUNTER,
+    PHYSICAL_TIMER,
     ("CNTHCTL.EL1TVT", Of::Cnthctl, cnthctl_el2::EL1TVT, true),
     ("CNTHCTL.EL1TVCT", Of::Cnthctl, cnthctl_el2::EL1TVCT, true),
     ("ICH_HCR.TC", Of::IchHcr, ich_hcr_el2::TC, true),

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use bare::host::{CNTHCTL_OPEN, CPTR_OPEN};
 use bare::l2::{Exit, L2, PSTATE_EL1H_MASKED};
 use bare::memory::{Frames, put_code};
 use bare::stage2::{Format, Perms, Stage2};
@@ -22,10 +23,6 @@ const HVC_OF_VECTORS: u64 = 0x10;
 
 /// `HCR_EL2`: nothing that can be let through traps.
 const HCR_ENABLES: u64 = 1 << 53 | 1 << 41 | 1 << 40;
-/// `CPTR_EL2` with `E2H` = 1: floating point, SVE and SME are let through.
-pub(crate) const CPTR_OPEN: u64 = 3 << 24 | 3 << 20 | 3 << 16;
-/// `CNTHCTL_EL2` with `E2H` = 1: the physical counter and timer are let through.
-pub(crate) const CNTHCTL_OPEN: u64 = 3 << 10 | 3;
 /// `MDCR_EL2.HPMN`.
 const MDCR_HPMN: u64 = 0x1f;
 /// `HCR_EL2.VM`

@@ -1,5 +1,6 @@
 //! Every encoding of system registers, and every instruction with a name, from EL2, from EL1, and from an L2.
 
+use bare::host::NVHE;
 use bare::memory::Frames;
 use bare::println;
 use syndrome::SysReg;
@@ -32,7 +33,8 @@ pub(crate) fn run(frames: &mut Frames) {
 
 fn print(reg: SysReg, [el2, el1, l2]: [Accesses; 3]) {
     let row = reg.row();
-    let is_shown = (reg.name().is_some() || row.place == Place::Id) && !row.is_hidden();
+    let is_hidden = row.is_hidden() || NVHE && comes_with_vhe(reg);
+    let is_shown = (reg.name().is_some() || row.place == Place::Id) && !is_hidden;
     if is_shown {
         println!("P SWEEP {reg} el2 {el2} el1 {el1} l2 {l2}");
         if must_be_there(row).is_some_and(|is_there| is_there == el2.is_undefined()) {
@@ -41,6 +43,19 @@ fn print(reg: SysReg, [el2, el1, l2]: [Accesses; 3]) {
     } else if [el2, el1, l2].iter().any(|place| !place.is_undefined()) {
         println!("P HIDDEN {reg} el2 {el2} el1 {el1} l2 {l2}");
     }
+}
+
+/// Aliases of the guest's registers, and what makes EL2 fit for a host.
+fn comes_with_vhe(reg: SysReg) -> bool {
+    const ALIAS_OP1: u8 = 5;
+    const OF_A_HOST: [SysReg; 5] = [
+        SysReg::TTBR1_EL2,
+        SysReg::CONTEXTIDR_EL2,
+        SysReg::CNTHV_TVAL_EL2,
+        SysReg::CNTHV_CTL_EL2,
+        SysReg::CNTHV_CVAL_EL2,
+    ];
+    reg.op1() == ALIAS_OP1 || OF_A_HOST.contains(&reg)
 }
 
 /// Whether EL2 reaches such a register; `None` where that is the machine's affair.

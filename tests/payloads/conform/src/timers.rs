@@ -1,5 +1,6 @@
 //! The counter and the four timers, from both sides.
 
+use bare::host::NVHE;
 use bare::memory::Frames;
 use bare::println;
 use bare::sysreg::{
@@ -29,14 +30,16 @@ pub(crate) fn run(frames: &mut Frames) {
             CNTP_CTL_EL02.set(ctl);
             CNTHP_CVAL_EL2.set(cval);
             CNTHP_CTL_EL2.set(ctl);
-            CNTHV_CVAL_EL2.set(cval);
-            CNTHV_CTL_EL2.set(ctl);
+            if !NVHE {
+                CNTHV_CVAL_EL2.set(cval);
+                CNTHV_CTL_EL2.set(ctl);
+            }
             println!(
                 "P TIMER {cval:#x} {ctl} el02 {:#x} {:#x} own {:#x} {:#x}",
                 CNTV_CTL_EL02.get(),
                 CNTP_CTL_EL02.get(),
                 CNTHP_CTL_EL2.get(),
-                CNTHV_CTL_EL2.get()
+                if NVHE { 0 } else { CNTHV_CTL_EL2.get() }
             );
             for reg in [
                 SysReg::CNTV_CTL_EL0,
@@ -68,7 +71,9 @@ pub(crate) fn run(frames: &mut Frames) {
     CNTV_CTL_EL02.set(0);
     CNTP_CTL_EL02.set(0);
     CNTHP_CTL_EL2.set(0);
-    CNTHV_CTL_EL2.set(0);
+    if !NVHE {
+        CNTHV_CTL_EL2.set(0);
+    }
 }
 
 /// The virtual counter is behind the physical one by `CNTVOFF_EL2`, for the guest alone.

@@ -1,6 +1,6 @@
 //! One CPU of the attack: what it strikes with.
 
-use bare::boot::HCR_HOST;
+use bare::host::HCR_HOST;
 use bare::l2::{self, PSTATE_EL1H_MASKED, VECTORS_OFFSET};
 use bare::memory::Frames;
 use bare::stage2::{Format, Perms, Stage2};

@@ -1,6 +1,6 @@
 //! A guest that is a hypervisor, with its page of registers anywhere.
 
-use bare::boot::HCR_HOST;
+use bare::host::HCR_HOST;
 use bare::stage2::Format;
 use bare::sysreg::VNCR_EL2;
 use syndrome::SysReg;

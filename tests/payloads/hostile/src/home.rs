@@ -8,7 +8,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr;
 
-use bare::boot::{HCR_HOST, MAIR, SCTLR, TCR};
+use bare::host::{HCR_HOST, MAIR, SCTLR, TCR};
 use bare::println;
 use bare::sysreg::VBAR_EL2;
 

@@ -1,6 +1,6 @@
 //! What lets a CPU come home from wherever it went: its timer, and the way of the timer's interrupt.
 
-use bare::boot::HCR_HOST;
+use bare::host::{CNTHCTL_OPEN, CPTR_OPEN, HCR_HOST, NVHE};
 use bare::l2::SCTLR_EL1_OFF;
 use bare::sysreg::{
     CNTHCTL_EL2, CNTHP_CTL_EL2, CNTHP_CVAL_EL2, CNTHV_CTL_EL2, CNTP_CTL_EL02, CNTPCT_EL0, CNTV_CTL_EL02, CNTVOFF_EL2,
@@ -29,10 +29,6 @@ const GICR_IPRIORITYR6: u64 = SGI_FRAME + 0x418;
 const TIMER_INTID: u64 = 26;
 /// `ARE`, both groups enabled.
 const GICD_ENABLED: u32 = 1 << 4 | 3;
-
-/// `CPTR_EL2` and `CNTHCTL_EL2` with `E2H` = 1: nothing traps.
-const CPTR_OPEN: u64 = 3 << 24 | 3 << 20 | 3 << 16;
-const CNTHCTL_OPEN: u64 = 3 << 10 | 3;
 
 /// A word of a device.
 fn device(at: u64, value: u32) {
@@ -85,7 +81,9 @@ pub(crate) fn all_controls(counters: u64) {
     CPTR_EL2.set(CPTR_OPEN);
     CNTHCTL_EL2.set(CNTHCTL_OPEN);
     MDCR_EL2.set(counters);
-    CNTHV_CTL_EL2.set(0);
+    if !NVHE {
+        CNTHV_CTL_EL2.set(0);
+    }
     CNTV_CTL_EL02.set(0);
     CNTP_CTL_EL02.set(0);
     CNTVOFF_EL2.set(0);

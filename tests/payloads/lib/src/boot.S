@@ -1,8 +1,8 @@
 /*
  * The first instructions of a payload, on every CPU.
  *
- * Entered by Linux's boot protocol at EL2, virtual or real, with MMU and caches off: x0 = device tree. EL2 is made a
- * host (HCR_EL2.E2H = 1), which under gnomon it is anyway, so that both runs are alike.
+ * Entered by Linux's boot protocol at EL2, virtual or real, with MMU and caches off: x0 = device tree. HCR_EL2.E2H is
+ * set to what it is under gnomon anyway, so that both runs are alike.
  */
 
     .section .head, "ax"

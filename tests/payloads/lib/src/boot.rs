@@ -9,22 +9,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use dtoolkit::{Node, Property, fdt::Fdt};
 
+use crate::host::{DEVICE_BLOCK, HCR_HOST, MAIR, MEMORY_BLOCK, SCTLR, TCR};
 use crate::options::Options;
 use crate::sysreg::{ELR_EL2, ESR_EL2, FAR_EL2};
 use crate::{l2, println, psci};
-
-/// A host: `E2H`, and AArch64 below. `TGE` stays clear, so that TLBI and ERET are about the guest.
-pub const HCR_HOST: u64 = 1 << 34 | 1 << 31;
-
-/// `MAIR_EL2`: 0 is Device-nGnRnE, 1 is Normal write-back.
-pub const MAIR: u64 = 0xff << 8;
-/// `TCR_EL2`, of the layout with `E2H` = 1: 39 bits from `TTBR0_EL2`, write-back walks, 40-bit output; no `TTBR1_EL2`.
-pub const TCR: u64 = 2 << 32 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
-/// `SCTLR_EL2`: the bits that are RES1 with `E2H` = 1, MMU, data and instruction cache.
-pub const SCTLR: u64 = 0x30d0_0800 | 1 << 12 | 1 << 2 | 1;
-/// Blocks of 1 GiB: the Access flag, and for devices no execution.
-const DEVICE_BLOCK: u64 = 0b11 << 53 | 1 << 10 | 0b01;
-const MEMORY_BLOCK: u64 = 1 << 10 | 3 << 8 | 1 << 2 | 0b01;
 
 global_asm!(
     include_str!("boot.S"),

@@ -4,7 +4,7 @@
 use core::fmt;
 use core::ptr;
 
-use crate::boot::HCR_HOST;
+use crate::host::HCR_HOST;
 use crate::stage2::{Perms, Stage2, TableMemory};
 use crate::sysreg::{
     ELR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, SCTLR_EL12, SPSR_EL2, VBAR_EL12, VTCR_EL2, VTTBR_EL2,

@@ -4,7 +4,7 @@
 use core::arch::asm;
 
 macro_rules! system_registers {
-    ($($name:ident = $encoding:literal;)*) => {$(
+    ($($name:ident = $encoding:expr;)*) => {$(
         #[doc = concat!("The register `", stringify!($name), "`.")]
         #[derive(Clone, Copy, Debug)]
         #[expect(non_camel_case_types, reason = "Arm ARM spelling")]
@@ -27,6 +27,20 @@ macro_rules! system_registers {
             }
         }
     )*};
+}
+
+/// The encoding of a register of the guest's: its own with `E2H` = 0, that of its alias with 1.
+#[cfg(feature = "nvhe")]
+macro_rules! of_guest {
+    ($own:literal, $alias:literal, $rest:literal) => {
+        concat!($own, $rest)
+    };
+}
+#[cfg(not(feature = "nvhe"))]
+macro_rules! of_guest {
+    ($own:literal, $alias:literal, $rest:literal) => {
+        concat!($alias, $rest)
+    };
 }
 
 system_registers! {
@@ -56,24 +70,24 @@ system_registers! {
     ICH_AP1R0_EL2 = "S3_4_C12_C9_0";
     CNTVOFF_EL2 = "S3_4_C14_C0_3";
     CNTPCT_EL0 = "S3_3_C14_C0_1";
-    CNTV_CTL_EL02 = "S3_5_C14_C3_1";
-    CNTV_CVAL_EL02 = "S3_5_C14_C3_2";
-    CNTP_CTL_EL02 = "S3_5_C14_C2_1";
-    CNTP_CVAL_EL02 = "S3_5_C14_C2_2";
+    CNTV_CTL_EL02 = of_guest!("S3_3_", "S3_5_", "C14_C3_1");
+    CNTV_CVAL_EL02 = of_guest!("S3_3_", "S3_5_", "C14_C3_2");
+    CNTP_CTL_EL02 = of_guest!("S3_3_", "S3_5_", "C14_C2_1");
+    CNTP_CVAL_EL02 = of_guest!("S3_3_", "S3_5_", "C14_C2_2");
     CNTHP_CTL_EL2 = "S3_4_C14_C2_1";
     CNTHP_CVAL_EL2 = "S3_4_C14_C2_2";
     CNTHV_CTL_EL2 = "S3_4_C14_C3_1";
     CNTHV_CVAL_EL2 = "S3_4_C14_C3_2";
     PAR_EL1 = "S3_0_C7_C4_0";
-    TTBR0_EL12 = "S3_5_C2_C0_0";
-    TCR_EL12 = "S3_5_C2_C0_2";
-    MAIR_EL12 = "S3_5_C10_C2_0";
+    TTBR0_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_0");
+    TCR_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_2");
+    MAIR_EL12 = of_guest!("S3_0_", "S3_5_", "C10_C2_0");
     MDSCR_EL1 = "S2_0_C0_C2_2";
-    SCTLR_EL12 = "S3_5_C1_C0_0";
-    ESR_EL12 = "S3_5_C5_C2_0";
-    FAR_EL12 = "S3_5_C6_C0_0";
-    VBAR_EL12 = "S3_5_C12_C0_0";
-    ELR_EL12 = "S3_5_C4_C0_1";
+    SCTLR_EL12 = of_guest!("S3_0_", "S3_5_", "C1_C0_0");
+    ESR_EL12 = of_guest!("S3_0_", "S3_5_", "C5_C2_0");
+    FAR_EL12 = of_guest!("S3_0_", "S3_5_", "C6_C0_0");
+    VBAR_EL12 = of_guest!("S3_0_", "S3_5_", "C12_C0_0");
+    ELR_EL12 = of_guest!("S3_0_", "S3_5_", "C4_C0_1");
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     ICC_IAR1_EL1 = "S3_0_C12_C12_0";
     ICC_EOIR1_EL1 = "S3_0_C12_C12_1";
