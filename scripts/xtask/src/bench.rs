@@ -128,11 +128,11 @@ fn payload(project: &Project, program: Program, kernel: Option<&Path>) -> Result
         }
         Program::Guest => {
             let kernel = linux(project, kernel)?;
-            request.initrd = Some(payload::nested_vmm_initrd(project, &kernel)?);
+            request.initrd = Some(payload::nested_vmm_initrd(project, &kernel, 1)?);
             request.kernel = Some(kernel);
             request
                 .append
-                .push(format!("{} -- guest bench l2-boot 1", payload::COMMAND_LINE));
+                .push(format!("{} -- guest 1 bench l2-boot 1", payload::COMMAND_LINE));
         }
     }
     Ok(request)

@@ -209,7 +209,7 @@ pub const AREAS: [Area; 10] = [
             ),
             (
                 "More guests than shadows",
-                Tests(&["console_dumps_while_vms_come_and_go_on_4_cpus"]),
+                Tests(&["console_dumps_while_vms_come_and_go_on_8_cpus"]),
             ),
             ("Dirty state by hardware", Hidden("ID_AA64MMFR1_EL1", "HAFDBS", 0, 2)),
             ("Small tables", Hidden("ID_AA64MMFR2_EL1", "ST", 28, 1)),
@@ -326,7 +326,14 @@ pub const AREAS: [Area; 10] = [
             ),
             (
                 "An L2 that is a hypervisor",
-                Tests(&["nested_l2_says_the_same_natively"]),
+                Tests(&[
+                    "nested_l2_says_the_same_natively",
+                    "what_is_taken_from_a_nested_l2_is_taken_on_every_cpu",
+                ]),
+            ),
+            (
+                "Linux with KVM as L2 at a virtual EL2, on one CPU and on two, and a Linux as L3",
+                Tests(&["l3_runs_on_an_l2_that_is_a_hypervisor", "a_linux_runs_as_l3"]),
             ),
             (
                 "The same lines with and without gnomon",

@@ -1,15 +1,54 @@
 //! Writes of L1 and of its L2 are logged, blocks are split for it, and all is as before in the end.
 
-use anyhow::{Result as AnyResult, ensure};
+use std::time::Instant;
+
+use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use xtask::console::Console;
 use xtask::machine::Builder;
 
 use crate::answers::expect_errors;
-use crate::{Result, entry, trial};
+use crate::{Result, entry, faulty, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("what_l1_and_l2_write_is_logged_and_then_forgotten", is_logged)]
+    vec![
+        trial("what_l1_and_l2_write_is_logged_and_then_forgotten", is_logged),
+        trial(
+            "what_a_nested_l2_writes_to_its_registers_is_logged",
+            registers_are_logged,
+        ),
+    ]
+}
+
+/// An L2 that is a hypervisor writes its page of registers on CPU 1, without an exit: each time the log is cleared, the page
+/// is soon in it again, and never a page of its own.
+fn registers_are_logged(name: &str) -> Result {
+    const ROUNDS: usize = 5;
+    let mut machine = faulty::start(faulty::builder(name, "nested-smp")?.smp(2))?;
+    let lines = machine.console_lines();
+    let page = lines.iter().find_map(|line| line.trim_end().strip_prefix("P PAGE 0x"));
+    let page = u64::from_str_radix(page.unwrap_or_default(), 16).context("P PAGE")?;
+    let row = format!("{page:#018x}-{:#018x}         4K L1", page + 4096);
+    let mut console = machine.debug_console()?;
+    console.set_limit(entry::LIMIT);
+    let before = console.command("ptdump host")?;
+    expect(&mut console, "dirty start", "are logged")?;
+    for round in 0..ROUNDS {
+        let deadline = Instant::now() + entry::LIMIT;
+        loop {
+            let report = console.command("dirty report -c")?;
+            if report.contains(&row) {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(format!("round {round}: no {row:?} in {report:?}").into());
+            }
+        }
+    }
+    expect(&mut console, "dirty stop", "are as after boot")?;
+    ensure_same(&before, &console.command("ptdump host")?)?;
+    expect(&mut console, "audit", "0 findings")?;
+    Ok(())
 }
 
 fn is_logged(name: &str) -> Result {

@@ -35,10 +35,11 @@ const NAMED: [(&str, &str); 11] = [
 pub(crate) fn trials() -> Vec<Trial> {
     let named = NAMED.map(|(name, scenario)| trial(name, move |name| is_named(name, scenario)));
     let natively = [
-        ("faulty_control_says_the_same_natively", "good"),
-        ("nested_l2_says_the_same_natively", "nested"),
+        ("faulty_control_says_the_same_natively", "good", 1),
+        ("nested_l2_says_the_same_natively", "nested", 1),
+        ("what_is_taken_from_a_nested_l2_is_taken_on_every_cpu", "nested-smp", 2),
     ]
-    .map(|(name, scenario)| trial(name, move |name| says_the_same_natively(name, scenario)));
+    .map(|(name, scenario, cpus)| trial(name, move |name| says_the_same_natively(name, scenario, cpus)));
     named.into_iter().chain(natively).collect()
 }
 
@@ -85,7 +86,8 @@ fn complaint(exchange: &Exchange, lines: &[String]) -> String {
 }
 
 /// The payload itself is right: without gnomon a scenario that has no bug does the same.
-fn says_the_same_natively(name: &str, scenario: &str) -> Result {
+fn says_the_same_natively(name: &str, scenario: &str, cpus: u32) -> Result {
+    let builder = |name| -> AnyResult<Builder> { Ok(builder(name, scenario)?.smp(cpus)) };
     let lines = |builder: Builder| -> AnyResult<Vec<String>> {
         let mut machine = builder.start()?;
         machine.set_limit(line::LIMIT);
@@ -101,8 +103,8 @@ fn says_the_same_natively(name: &str, scenario: &str) -> Result {
         );
         Ok(lines)
     };
-    let gnomon = lines(builder(name, scenario)?).context("under gnomon")?;
-    let native = lines(builder(name, scenario)?.native()).context("natively")?;
+    let gnomon = lines(builder(name)?).context("under gnomon")?;
+    let native = lines(builder(name)?.native()).context("natively")?;
     if gnomon == native {
         return Ok(());
     }

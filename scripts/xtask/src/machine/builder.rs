@@ -299,19 +299,20 @@ impl Builder {
         Ok(self)
     }
 
-    /// The small VMM on a 7.x kernel whose KVM runs hypervisors, which runs the same kernel with the small VMM: `arguments` are
-    /// what that one is told to do. What [`Self::append`] adds must come before.
+    /// The small VMM on a 7.x kernel whose KVM runs hypervisors, with that kernel and the small VMM once more for it to boot, and
+    /// so on for as many guests within guests as `depth` says: `arguments` are what it is told to do. What [`Self::append`] adds
+    /// must come before.
     ///
     /// # Errors
     ///
     /// When it cannot be built.
-    pub fn nested_vmm(mut self, arguments: &str) -> Result<Self> {
+    pub fn nested_vmm(mut self, depth: u32, arguments: &str) -> Result<Self> {
         let kernel = payload::kernel_image(&self.project, Kernel::Seven)?;
-        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel)?);
+        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel, depth)?);
         self.request.kernel = Some(kernel);
         let append = &mut self.request.append;
         append.insert(0, format!("{} kvm-arm.mode=nested", payload::COMMAND_LINE));
-        append.push(format!("-- linux {arguments}"));
+        append.push(format!("-- {arguments}"));
         Ok(self)
     }
 
@@ -324,7 +325,7 @@ impl Builder {
     pub fn kexec_vmm(mut self, arguments: &str) -> Result<Self> {
         let kernel = payload::kernel_image(&self.project, Kernel::Default)?;
         self = self.vmm(arguments)?;
-        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel)?);
+        self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel, 1)?);
         Ok(self)
     }
 

@@ -28,20 +28,22 @@ pub fn vmm_initrd(project: &Project) -> Result<PathBuf> {
 }
 
 /// Builds the ramdisk of an L1 that boots another Linux, in a guest or in its own place: the VMM, the kernel `kernel` for
-/// that, and a ramdisk with the VMM once more.
+/// that, and a ramdisk with the VMM once more. That one boots another in its turn if `depth` is 2, and so on.
 ///
 /// # Errors
 ///
 /// When the build fails, or the kernel cannot be read.
-pub fn nested_vmm_initrd(project: &Project, kernel: &Path) -> Result<PathBuf> {
+pub fn nested_vmm_initrd(project: &Project, kernel: &Path, depth: u32) -> Result<PathBuf> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let program = read(&firmware::vmm(project)?)?;
-    let ramdisk = pack(&program, &[]);
-    let mut name = kernel.file_stem().unwrap_or_default().to_os_string();
-    name.push(".vmm.cpio");
-    let path = payload_cache(project)?.join(name);
-    let files = [("kernel", &read(kernel)?[..]), ("ramdisk", &ramdisk)];
-    write_whole(&path, &pack(&program, &files))?;
+    let image = read(kernel)?;
+    let mut ramdisk = pack(&program, &[]);
+    for _ in 0..depth {
+        ramdisk = pack(&program, &[("kernel", &image), ("ramdisk", &ramdisk)]);
+    }
+    let stem = kernel.file_stem().unwrap_or_default().to_string_lossy();
+    let path = payload_cache(project)?.join(format!("{stem}.vmm-{depth}.cpio"));
+    write_whole(&path, &ramdisk)?;
     Ok(path)
 }
 

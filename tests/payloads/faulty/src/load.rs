@@ -35,7 +35,7 @@ pub(crate) fn million(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wr
     Ok(Planted::spin(l2))
 }
 
-/// VMs of one CPU: with four CPUs there are more than gnomon has room for (64).
+/// VMs of one CPU: with three CPUs there are more than gnomon has room for (64).
 const VMS: u16 = 24;
 /// CPUs that frames are divided among.
 const CPUS_MAX: u64 = 8;

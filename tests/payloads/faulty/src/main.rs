@@ -14,6 +14,8 @@ mod load;
 #[cfg(target_os = "none")]
 mod nested;
 #[cfg(target_os = "none")]
+mod nested_smp;
+#[cfg(target_os = "none")]
 mod permissions;
 #[cfg(target_os = "none")]
 mod registers;
@@ -25,7 +27,7 @@ mod stuck;
 mod tables;
 
 #[cfg(target_os = "none")]
-bare::payload!(scenario::main, load::secondary);
+bare::payload!(scenario::main, scenario::secondary);
 
 /// On the host this is nothing: it only keeps the workspace whole.
 #[cfg(not(target_os = "none"))]

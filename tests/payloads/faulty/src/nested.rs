@@ -10,12 +10,12 @@ use bare::{println, tlbi};
 use crate::scenario::{PATTERN, Planted, Wrong, complete, expect, usual_l2};
 
 /// `TPIDR_EL2` in the page.
-const TPIDR_EL2: u64 = 0x90;
+pub(crate) const TPIDR_EL2: u64 = 0x90;
 /// `ESR_EL2` of an access to the page, but for `WnR` and the status: a data abort from the current level, with `VNCR`.
-const ESR_VNCR: u64 = 0x25 << 26 | 1 << 25 | 1 << 13;
-const WRITE: u64 = 1 << 6;
-const TRANSLATION_FAULT_LEVEL_3: u64 = 0b00_0111;
-const PERMISSION_FAULT_LEVEL_3: u64 = 0b00_1111;
+pub(crate) const ESR_VNCR: u64 = 0x25 << 26 | 1 << 25 | 1 << 13;
+pub(crate) const WRITE: u64 = 1 << 6;
+pub(crate) const TRANSLATION_FAULT_LEVEL_3: u64 = 0b00_0111;
+pub(crate) const PERMISSION_FAULT_LEVEL_3: u64 = 0b00_1111;
 const EXTERNAL_ABORT: u64 = 0b01_0000;
 /// Classes of what an L2 at a virtual EL2 traps.
 const EC_SYS64: u64 = 0x18;

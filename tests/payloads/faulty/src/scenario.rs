@@ -8,7 +8,7 @@ use bare::options::Options;
 use bare::stage2::{Format, Perms, Stage2};
 use bare::{println, psci};
 
-use crate::{load, nested, permissions, registers, stuck, tables};
+use crate::{load, nested, nested_smp, permissions, registers, stuck, tables};
 
 /// Where L2 sees its programs. No L2 address is one of gnomon's, so that dumps are easy to read.
 pub(crate) const CODE_IPA: u64 = 0x8000_0000;
@@ -22,7 +22,7 @@ pub(crate) const PATTERN: u64 = 0x5eed_5eed_5eed_5eed;
 /// A scenario: builds its L2 and plants its bug.
 type Scenario = fn(&mut Frames, Options<'_>) -> Result<Planted, Wrong>;
 
-const SCENARIOS: [(&str, Scenario); 16] = [
+const SCENARIOS: [(&str, Scenario); 17] = [
     ("good", permissions::good),
     ("missing-tlbi", permissions::missing_tlbi),
     ("wrong-vmid", permissions::wrong_vmid),
@@ -33,6 +33,7 @@ const SCENARIOS: [(&str, Scenario); 16] = [
     ("contiguous-overlap", tables::contiguous_overlap),
     ("self-table", tables::self_table),
     ("nested", nested::nested),
+    ("nested-smp", nested_smp::nested_smp),
     ("vncr-in-l0", nested::vncr_in_l0),
     ("vncr-unmapped", nested::vncr_unmapped),
     ("spin", stuck::spin),
@@ -102,6 +103,15 @@ pub(crate) fn main(options: Options<'_>) -> ! {
     match scenario(&mut Frames::all(), options) {
         Ok(planted) => go_on(planted, options.has("hold")),
         Err(wrong) => fail(wrong),
+    }
+}
+
+/// What another CPU does.
+pub(crate) fn secondary(cpu: u64) -> ! {
+    if nested_smp::is_chosen() {
+        nested_smp::secondary(cpu)
+    } else {
+        load::secondary(cpu)
     }
 }
 

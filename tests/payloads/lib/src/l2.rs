@@ -35,6 +35,7 @@ unsafe extern "C" {
     static l2_spin: u8;
     static l2_hyp_write: u8;
     static l2_hyp_read: u8;
+    static l2_hyp_count: u8;
     static l2_hyp_trap: u8;
     static l2_hyp_tlbi: u8;
     static l2_hyp_at: u8;
@@ -66,6 +67,8 @@ pub enum Program {
     HypWrite,
     /// `x1` = `TPIDR_EL2`, `x2` = `ELR_EL2`, `x3` = `CurrentEL`, HVC.
     HypRead,
+    /// `TPIDR_EL2` = `x1` + 1, + 2, and so on for ever.
+    HypCount,
     /// `SCTLR_EL2` = `x1`, HVC.
     HypTrap,
     /// `TLBI ALLE2`, HVC.
@@ -91,6 +94,7 @@ impl Program {
             Self::Spin => &raw const l2_spin,
             Self::HypWrite => &raw const l2_hyp_write,
             Self::HypRead => &raw const l2_hyp_read,
+            Self::HypCount => &raw const l2_hyp_count,
             Self::HypTrap => &raw const l2_hyp_trap,
             Self::HypTlbi => &raw const l2_hyp_tlbi,
             Self::HypAt => &raw const l2_hyp_at,

@@ -66,6 +66,13 @@ l2_hyp_read:
     hvc     #0
     b       l2_hyp_read
 
+/* TPIDR_EL2 = x1 and more, for ever */
+    .global l2_hyp_count
+l2_hyp_count:
+    add     x1, x1, #1
+    msr     S3_4_C13_C0_2, x1
+    b       l2_hyp_count
+
 /* SCTLR_EL2 = x1, which is in no memory */
     .global l2_hyp_trap
 l2_hyp_trap:

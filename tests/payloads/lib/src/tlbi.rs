@@ -41,3 +41,21 @@ pub fn vae2is(va: u64) {
         asm!("dsb ishst", "tlbi vae2is, {}", "dsb ish", "isb", in(reg) va << 8 >> 20, options(nostack, preserves_flags))
     }
 }
+
+/// EL2's own regime, the last level of the page at `va`.
+pub fn vale2is(va: u64) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("dsb ishst", "tlbi vale2is, {}", "dsb ish", "isb", in(reg) va << 8 >> 20, options(nostack, preserves_flags))
+    }
+}
+
+/// EL2's own regime, two pages of 4 KiB from `va` on.
+pub fn rvae2is(va: u64) {
+    const GRANULE_4K: u64 = 1 << 46;
+    let operand = GRANULE_4K | va >> 12 & ((1 << 37) - 1);
+    // SAFETY: as above. It goes by its encoding, RVAE2IS.
+    unsafe {
+        asm!("dsb ishst", "sys #4, c8, c2, #1, {}", "dsb ish", "isb", in(reg) operand, options(nostack, preserves_flags))
+    }
+}

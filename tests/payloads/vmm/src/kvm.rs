@@ -1,4 +1,4 @@
-//! `/dev/kvm`: VMs with one vCPU, and the few requests that they need.
+//! `/dev/kvm`: VMs, most of them with one vCPU, and the few requests that they need.
 
 use core::fmt;
 
@@ -29,8 +29,10 @@ const ARM_VCPU_INIT: u32 = 0x4020_aeae;
 const ARM_PREFERRED_TARGET: u32 = 0x8020_aeaf;
 
 const CAP_ARM_VM_IPA_SIZE: usize = 165;
-const VCPU_FEATURE_PSCI_0_2: u32 = 1 << 2;
-const VCPU_FEATURE_HAS_EL2: u32 = 1 << 7;
+/// What a vCPU is made with: switched off, with PSCI, beginning at EL2.
+const VCPU_POWER_OFF: u32 = 1 << 0;
+const VCPU_PSCI_0_2: u32 = 1 << 2;
+const VCPU_HAS_EL2: u32 = 1 << 7;
 
 const DEVICE_VGIC_V3: u32 = 7;
 /// Groups of that device's attributes, and attributes in them.
@@ -162,30 +164,17 @@ impl Kvm {
     pub(crate) fn vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
         let vm = self.empty_vm(ipa_bits, 0)?;
         vm.set_region(CODE_SLOT, 0, CODE_IPA, vm.code.address(), PAGE_BYTES)?;
-        vm.set_core(PC, guest::entry())?;
+        vm.vcpu.set_core(PC, guest::entry())?;
         Ok(vm)
     }
 
-    /// A VM whose vCPU begins at EL2, with the interrupt controller that this takes.
+    /// A VM with nothing in it but a vCPU, which begins at EL2 or at EL1. Others may follow, and then the interrupt controller.
     ///
     /// # Errors
     ///
     /// The kernel's: not every one has EL2 for guests.
-    pub(crate) fn nested_vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
-        let vm = self.empty_vm(ipa_bits, VCPU_FEATURE_HAS_EL2)?;
-        vm.add_gic()?;
-        Ok(vm)
-    }
-
-    /// A VM with nothing in it but a vCPU, which begins at EL1, and an interrupt controller.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's.
-    pub(crate) fn plain_vm(&self, ipa_bits: u32) -> Result<Vm, Error> {
-        let vm = self.empty_vm(ipa_bits, 0)?;
-        vm.add_gic()?;
-        Ok(vm)
+    pub(crate) fn bare_vm(&self, ipa_bits: u32, has_el2: bool) -> Result<Vm, Error> {
+        self.empty_vm(ipa_bits, if has_el2 { VCPU_HAS_EL2 } else { 0 })
     }
 
     fn empty_vm(&self, ipa_bits: u32, features: u32) -> Result<Vm, Error> {
@@ -196,22 +185,107 @@ impl Kvm {
             .map_err(refused("KVM_CREATE_VM"))?;
         let code = Mapping::private(PAGE_BYTES).map_err(refused("mmap"))?;
         code.copy_in(0, guest::code());
-        let vcpu = vm
-            .ioctl(CREATE_VCPU, 0)
+        let vcpu = self.vcpu(&vm, 0, features)?;
+        Ok(Vm { vcpu, vm, code })
+    }
+
+    /// One more vCPU, which the guest has to switch on.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn add_vcpu(&self, vm: &Vm, number: usize, has_el2: bool) -> Result<Vcpu, Error> {
+        let features = VCPU_POWER_OFF | if has_el2 { VCPU_HAS_EL2 } else { 0 };
+        self.vcpu(&vm.vm, number, features)
+    }
+
+    fn vcpu(&self, vm: &Fd, number: usize, features: u32) -> Result<Vcpu, Error> {
+        let fd = vm
+            .ioctl(CREATE_VCPU, number)
             .map(Fd::from)
             .map_err(refused("KVM_CREATE_VCPU"))?;
         let run_bytes = self.0.ioctl(GET_VCPU_MMAP_SIZE, 0).map_err(refused("mmap size"))?;
-        let run = Mapping::file(&vcpu, 0, run_bytes as usize).map_err(refused("mmap of the vCPU"))?;
-        let vm = Vm { vcpu, run, vm, code };
-        vm.init_vcpu(features)?;
-        Ok(vm)
+        let run = Mapping::file(&fd, 0, run_bytes as usize).map_err(refused("mmap of the vCPU"))?;
+        let mut init = VcpuInit {
+            target: 0,
+            features: [0; 7],
+        };
+        vm.ioctl_with(ARM_PREFERRED_TARGET, &mut init)
+            .map_err(refused("KVM_ARM_PREFERRED_TARGET"))?;
+        init.features = [VCPU_PSCI_0_2 | features, 0, 0, 0, 0, 0, 0];
+        fd.ioctl_with(ARM_VCPU_INIT, &mut init)
+            .map_err(refused("KVM_ARM_VCPU_INIT"))?;
+        Ok(Vcpu { fd, run })
+    }
+}
+
+/// A vCPU.
+pub(crate) struct Vcpu {
+    fd: Fd,
+    run: Mapping,
+}
+
+impl Vcpu {
+    fn set_core(&self, register: u64, value: u64) -> Result<(), Error> {
+        let mut one = OneReg {
+            id: CORE_REGISTER | register,
+            address: (&raw const value).expose_provenance() as u64,
+        };
+        self.fd
+            .ioctl_with(SET_ONE_REG, &mut one)
+            .map(drop)
+            .map_err(refused("KVM_SET_ONE_REG"))
+    }
+
+    /// Has it begin at `pc` with `x0`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn begin_at(&self, pc: u64, x0: u64) -> Result<(), Error> {
+        self.set_core(PC, pc)?;
+        self.set_core(X0, x0)
+    }
+
+    /// Runs it until it wants something.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and when it wants something that is not an [`Event`].
+    pub(crate) fn next_event(&self) -> Result<Event, Error> {
+        let (reason, address) = self.run()?;
+        match reason {
+            EXIT_MMIO if self.run.load(RUN_MMIO_LENGTH) >> 32 & 0xff != 0 => Ok(Event::Store {
+                address,
+                value: self.run.load(RUN_MMIO_DATA),
+            }),
+            EXIT_MMIO => {
+                self.run.store(RUN_MMIO_DATA, 0);
+                Ok(Event::Load)
+            }
+            EXIT_SYSTEM_EVENT => Ok(Event::End),
+            _ => Err(Error::Exit { reason, address }),
+        }
+    }
+
+    /// Why it came back, and the address for MMIO.
+    fn run(&self) -> Result<(u32, u64), Error> {
+        loop {
+            match self.fd.ioctl(RUN, 0) {
+                Ok(_) => break,
+                Err(INTERRUPTED) => {}
+                Err(errno) => return Err(Error::Refused("KVM_RUN", errno)),
+            }
+        }
+        let reason = self.run.load(RUN_EXIT_REASON) as u32;
+        Ok((reason, self.run.load(RUN_MMIO_ADDRESS)))
     }
 }
 
 /// A VM. Closed in this order: vCPU, VM, memory.
 pub(crate) struct Vm {
-    vcpu: Fd,
-    run: Mapping,
+    /// The first vCPU, which for most is the only one.
+    pub(crate) vcpu: Vcpu,
     vm: Fd,
     code: Mapping,
 }
@@ -222,22 +296,7 @@ impl Vm {
         self.vm.number()
     }
 
-    fn init_vcpu(&self, features: u32) -> Result<(), Error> {
-        let mut init = VcpuInit {
-            target: 0,
-            features: [0; 7],
-        };
-        self.vm
-            .ioctl_with(ARM_PREFERRED_TARGET, &mut init)
-            .map_err(refused("KVM_ARM_PREFERRED_TARGET"))?;
-        init.features = [VCPU_FEATURE_PSCI_0_2 | features, 0, 0, 0, 0, 0, 0];
-        self.vcpu
-            .ioctl_with(ARM_VCPU_INIT, &mut init)
-            .map_err(refused("KVM_ARM_VCPU_INIT"))?;
-        Ok(())
-    }
-
-    /// Gives the guest a `GICv3` in the kernel. Before it has run.
+    /// Gives the guest a `GICv3` in the kernel. After the last vCPU, and before one has run.
     ///
     /// # Errors
     ///
@@ -315,17 +374,6 @@ impl Vm {
         Ok(core::hint::black_box(bitmap))
     }
 
-    fn set_core(&self, register: u64, value: u64) -> Result<(), Error> {
-        let mut one = OneReg {
-            id: CORE_REGISTER | register,
-            address: (&raw const value).expose_provenance() as u64,
-        };
-        self.vcpu
-            .ioctl_with(SET_ONE_REG, &mut one)
-            .map(drop)
-            .map_err(refused("KVM_SET_ONE_REG"))
-    }
-
     /// Tells the guest to go on with a routine and its arguments, x1 to x3.
     ///
     /// # Errors
@@ -335,52 +383,9 @@ impl Vm {
         let [x1, x2, x3] = arguments;
         for (register, value) in [x1, x2, x3, MAILBOX_IPA, routine.ipa()].into_iter().enumerate() {
             // x1 to x5, two units each.
-            self.set_core(2 * (register as u64 + 1), value)?;
+            self.vcpu.set_core(2 * (register as u64 + 1), value)?;
         }
         Ok(())
-    }
-
-    /// Has the vCPU begin at `pc` with `x0`.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's.
-    pub(crate) fn begin_at(&self, pc: u64, x0: u64) -> Result<(), Error> {
-        self.set_core(PC, pc)?;
-        self.set_core(X0, x0)
-    }
-
-    /// Runs the vCPU until it wants something.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's, and when it wants something that is not an [`Event`].
-    pub(crate) fn next_event(&self) -> Result<Event, Error> {
-        self.run_vcpu()?;
-        let reason = self.run.load(RUN_EXIT_REASON) as u32;
-        let address = self.run.load(RUN_MMIO_ADDRESS);
-        match reason {
-            EXIT_MMIO if self.run.load(RUN_MMIO_LENGTH) >> 32 & 0xff != 0 => Ok(Event::Store {
-                address,
-                value: self.run.load(RUN_MMIO_DATA),
-            }),
-            EXIT_MMIO => {
-                self.run.store(RUN_MMIO_DATA, 0);
-                Ok(Event::Load)
-            }
-            EXIT_SYSTEM_EVENT => Ok(Event::End),
-            _ => Err(Error::Exit { reason, address }),
-        }
-    }
-
-    fn run_vcpu(&self) -> Result<(), Error> {
-        loop {
-            match self.vcpu.ioctl(RUN, 0) {
-                Ok(_) => return Ok(()),
-                Err(INTERRUPTED) => {}
-                Err(errno) => return Err(Error::Refused("KVM_RUN", errno)),
-            }
-        }
     }
 
     /// Runs the vCPU until it uses the mailbox; returns what it stored.
@@ -389,11 +394,9 @@ impl Vm {
     ///
     /// When it stops for another reason.
     pub(crate) fn resume(&self) -> Result<u64, Error> {
-        self.run_vcpu()?;
-        let reason = self.run.load(RUN_EXIT_REASON) as u32;
-        let address = self.run.load(RUN_MMIO_ADDRESS);
+        let (reason, address) = self.vcpu.run()?;
         if reason == EXIT_MMIO && address == MAILBOX_IPA {
-            Ok(self.run.load(RUN_MMIO_DATA))
+            Ok(self.vcpu.run.load(RUN_MMIO_DATA))
         } else {
             Err(Error::Exit { reason, address })
         }

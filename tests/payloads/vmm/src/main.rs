@@ -14,8 +14,8 @@
 //! | `hotplug WORKERS COUNT` | the same while CPUs 1 to 3 are switched off and on by turns, so many times |
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |
-//! | `linux WORDS` | a VM with EL2, which boots the ramdisk's `/kernel` with this program, and with these arguments |
-//! | `guest WORDS` | the same without EL2 |
+//! | `linux CPUS WORDS` | a VM with EL2, which boots the ramdisk's `/kernel` and `/ramdisk` with this program, and with these arguments |
+//! | `guest CPUS WORDS` | the same without EL2 |
 //! | `kexec WORDS` | what the words say, then `/kernel` with `/ramdisk` boots in this one's place, with `again` for `kexec` |
 //! | `again WORDS` | what the words say |
 //!

@@ -16,12 +16,15 @@ pub(crate) fn to_kernel_log() {
     if let Ok(log) = sys::open(c"/dev/kmsg", sys::READ_WRITE) {
         OUTPUT.store(log.number(), Ordering::Relaxed);
         core::mem::forget(log);
-        repeat_kvm();
+        repeat_log();
     }
 }
 
-/// Prints what the kernel has said of its KVM: it did so before it had anything to print it with.
-fn repeat_kvm() {
+/// What the kernel says of its CPUs and its KVM begins so.
+const REPEATED: [&str; 2] = ["smp: Brought up", "kvm ["];
+
+/// Prints what the kernel has said of those: it did so before it had anything to print it with.
+fn repeat_log() {
     let Ok(log) = sys::open(c"/dev/kmsg", sys::READ_ONLY | sys::NON_BLOCKING) else {
         return;
     };
@@ -31,7 +34,7 @@ fn repeat_kvm() {
         let text = str::from_utf8(&record[..count]).unwrap_or("");
         let text = text.split_once(';').map_or("", |(_, text)| text);
         if let Some(line) = text.lines().next()
-            && line.starts_with("kvm [")
+            && REPEATED.iter().any(|words| line.starts_with(words))
         {
             Line::print(format_args!("{line}"));
         }

@@ -5,12 +5,13 @@ use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 use core::slice;
 
+use crate::linux::{self, Guest};
 use crate::out::{self, say};
 use crate::stress::Goal;
-use crate::{bench, golden, kexec, linux, stress, sys};
+use crate::{bench, golden, kexec, stress, sys};
 
 /// The most arguments that are looked at.
-const ARGUMENTS_MAX: usize = 8;
+const ARGUMENTS_MAX: usize = 12;
 
 // The kernel enters with the argument count at SP and the arguments behind it.
 global_asm!(
@@ -90,26 +91,35 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
     match words {
         ["stress", workers, seconds] => match (workers.parse(), seconds.parse()) {
             (Ok(workers), Ok(seconds)) => stress::run(workers, Goal::Seconds(seconds)),
-            _ => usage(),
+            _ => usage(words),
         },
         ["hotplug", workers, count] => match (workers.parse(), count.parse()) {
             (Ok(workers), Ok(count)) => stress::run(workers, Goal::Switches(count)),
-            _ => usage(),
+            _ => usage(words),
         },
         ["golden"] => golden::run(holds),
-        ["linux", words @ ..] => linux::run(words, true),
-        ["guest", words @ ..] => linux::run(words, false),
+        [kind @ ("linux" | "guest"), cpus, words @ ..] => match cpus.parse() {
+            Ok(cpu_count @ 1..=linux::CPUS_MAX) => Guest {
+                has_el2: *kind == "linux",
+                cpu_count: cpu_count as u32,
+                words,
+            }
+            .run(),
+            _ => usage(words),
+        },
         ["bench", case, count] => match count.parse() {
             Ok(count) => bench::run(case, count, started),
-            Err(_) => usage(),
+            Err(_) => usage(words),
         },
-        _ => usage(),
+        _ => usage(words),
     }
 }
 
-fn usage() -> bool {
+fn usage(words: &[&str]) -> bool {
+    say!("{words:?}?");
     say!(
-        "usage: vmm stress WORKERS SECONDS | hotplug WORKERS COUNT | golden | bench CASE|all COUNT, then perhaps: hold"
+        "usage: vmm stress WORKERS SECONDS | hotplug WORKERS COUNT | golden | bench CASE|all COUNT | linux|guest CPUS WORDS, then \
+         perhaps: hold"
     );
     false
 }
