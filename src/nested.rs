@@ -6,6 +6,7 @@
 
 pub mod at;
 pub mod controls;
+pub mod fine;
 pub mod l2_page;
 pub mod pmu;
 pub mod sve;

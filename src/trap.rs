@@ -22,7 +22,7 @@ use crate::{
     arch::{percpu, sysreg::*},
     exits::{INTERRUPT, Party},
     interrupts,
-    nested::{l2_page, switch, timer},
+    nested::{fine, l2_page, switch, timer},
     trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
@@ -263,7 +263,8 @@ fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         inject::undefined(vcpu, frame);
         return Party::L2;
     }
-    if !forward::wants(row, access.is_read, &vcpu.l1_controls()) {
+    let wants_finely = || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read);
+    if !forward::wants(row, access.is_read, &vcpu.l1_controls()) && !wants_finely() {
         sysreg::handle_nested(vcpu, frame, access);
         return Party::L2;
     }

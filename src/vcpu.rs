@@ -21,7 +21,7 @@ use vgic::VirtualInterface;
 use crate::{
     arch::sysreg::*,
     exits::{self, ExitCounters},
-    nested::{controls, pmu::Monitors, timer::Timers},
+    nested::{controls, fine::LastFine, pmu::Monitors, timer::Timers},
     vm::Vm,
 };
 use context::El1Registers;
@@ -116,6 +116,10 @@ pub struct VCpu {
     pub is_sve_nested: bool,
     /// L1's performance monitors.
     pub monitors: Monitors,
+    /// Whether a switch exchanges more than every switch does: filters of `monitors`, fine-grained traps.
+    pub has_exchanges: bool,
+    /// The fine-grained traps that its guest was entered with.
+    pub fine: LastFine,
     /// The controls that its guest was entered with.
     pub nested_controls: LastMerged,
     /// Timers of the context that does not run.
@@ -155,6 +159,8 @@ impl VCpu {
             is_maintenance_active: false,
             is_sve_nested: false,
             monitors: Monitors::default(),
+            has_exchanges: vm.has_fgt,
+            fine: LastFine::default(),
             nested_controls: LastMerged::new(&controls::NESTED),
             timers: Timers::default(),
             refused: None,
@@ -181,7 +187,6 @@ impl VCpu {
     pub fn l1_controls(&self) -> L1Controls {
         L1Controls {
             hcr: self.vncr.get(offset::HCR_EL2),
-            hcrx: self.vncr.get(offset::HCRX_EL2),
             mdcr: self.emulated.mdcr,
             cptr: self.vel2.cpacr,
             cnthctl: self.emulated.cnthctl,

@@ -14,7 +14,7 @@ use crate::{
     interrupts,
     layout::CPU_COUNT_MAX,
     lock::Mutex,
-    nested::controls,
+    nested::{controls, fine},
     shadow_mmu::Mmu,
 };
 
@@ -47,6 +47,8 @@ pub struct Vm {
     pub is_e2h0: bool,
     /// Whether L1 runs on FEAT_NV alone.
     pub is_plain_nv: bool,
+    /// Whether L1 has fine-grained traps.
+    pub has_fgt: bool,
     /// What L1 is shown of the machine's features.
     pub offer: Offer,
     /// `HCR_EL2` of the host context.
@@ -96,7 +98,11 @@ impl Vm {
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
                 is_e2h0: options.e2h0,
                 is_plain_nv: options.plain_nv,
-                offer: Offer { e2h0: options.e2h0 },
+                has_fgt: options.fgt && fine::are_there(),
+                offer: Offer {
+                    e2h0: options.e2h0,
+                    fgt: options.fgt,
+                },
                 hcr_host: controls::hcr_host(options),
                 hcr_of_l1: controls::hcr_of_l1(options),
                 cptr_host: controls::cptr_host(options.e2h0),

@@ -40,6 +40,9 @@ system_registers! {
     ZCR_EL1 = "S3_0_C1_C2_0";
     ZCR_EL2 = "S3_4_C1_C2_0";
     HSTR_EL2 = "S3_4_C1_C1_3";
+    HFGRTR_EL2 = "S3_4_C1_C1_4";
+    HFGWTR_EL2 = "S3_4_C1_C1_5";
+    HFGITR_EL2 = "S3_4_C1_C1_6";
     HDFGRTR_EL2 = "S3_4_C3_C1_4";
     HDFGWTR_EL2 = "S3_4_C3_C1_5";
     HCRX_EL2 = "S3_4_C1_C2_2";

@@ -10,7 +10,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{l2_page, pmu, sve};
+use super::{l2_page, sve};
 use crate::{
     arch::{barrier, sysreg::*},
     vcpu::VCpu,
@@ -64,21 +64,13 @@ pub const fn hcr_of_l1(options: &Options) -> u64 {
     if options.e2h0 { !hcr_el2::NV } else { u64::MAX }
 }
 
-/// `HDFGRTR_EL2.MDSCR_EL1` and `HDFGWTR_EL2.MDSCR_EL1`: the one EL1 register that FEAT_NV2 keeps in memory and FEAT_NV
-/// does not trap. Its guest's accesses are carried out.
-const FGT_MDSCR: u64 = 1 << 4;
-
 /// CNTHCTL_EL2 of the host context.
 pub const fn cnthctl_host(e2h0: bool) -> u64 {
     if e2h0 { CNTHCTL_HOST_E2H0 } else { CNTHCTL_HOST }
 }
 
-/// Sets what stays the same for both contexts, once per CPU, after what [`pmu`] traps.
+/// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
-    if vcpu.vm.is_plain_nv && pmu::has_fine_grained_traps() {
-        HDFGRTR_EL2.set(HDFGRTR_EL2.get() | FGT_MDSCR);
-        HDFGWTR_EL2.set(HDFGWTR_EL2.get() | FGT_MDSCR);
-    }
     HCRX_EL2.set(0);
     HSTR_EL2.set(0);
     VTCR_EL2.set(vcpu.vm.vtcr);

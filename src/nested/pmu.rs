@@ -12,7 +12,7 @@ use core::mem;
 
 use syndrome::{SysReg, esr::SysRegTrap, pmu, regs::mdcr_el2};
 
-use super::controls::MDCR_BASE;
+use super::{controls::MDCR_BASE, fine};
 use crate::{
     arch::{
         barrier,
@@ -28,10 +28,6 @@ const PMCR_N_SHIFT: u32 = 11;
 const PMCR_N: u64 = 0x1f << PMCR_N_SHIFT;
 /// SPSR_EL2: the exception level.
 const EL: u64 = 0xc;
-/// `HDFG{R,W}TR_EL2`: `PMEVTYPER<n>_EL0` and `PMXEVTYPER_EL0`, `PMCCFILTR_EL0`.
-const FILTERS: u64 = 1 << 13 | 1 << 14;
-/// `HDFGWTR_EL2`: `PMCNTENSET_EL0` and `PMCNTENCLR_EL0`.
-const PMCNTEN: u64 = 1 << 16;
 /// Every counter.
 const ALL: u64 = u32::MAX as u64;
 
@@ -53,14 +49,9 @@ fn is_there() -> bool {
     !matches!(sysreg::read_id_register(5, 0) >> 8 & 0xf, 0 | 0xf)
 }
 
-/// Whether the CPU can trap single registers (`ID_AA64MMFR0_EL1.FGT`).
-pub fn has_fine_grained_traps() -> bool {
-    sysreg::read_id_register(7, 0) >> 56 & 0xf != 0
-}
-
 fn set_mdcr(vcpu: &mut VCpu, mdcr: u64) {
     let is_all_l1s = mdcr & mdcr_el2::HPMN == vcpu.vm.mdcr_hpmn;
-    let needless = if is_all_l1s && has_fine_grained_traps() {
+    let needless = if is_all_l1s && fine::are_there() {
         mdcr_el2::TPM
     } else {
         0
@@ -73,10 +64,6 @@ fn set_mdcr(vcpu: &mut VCpu, mdcr: u64) {
 pub fn reset(vcpu: &mut VCpu) {
     vcpu.monitors = Monitors::default();
     set_mdcr(vcpu, vcpu.vm.mdcr_hpmn);
-    if has_fine_grained_traps() {
-        HDFGRTR_EL2.set(FILTERS);
-        HDFGWTR_EL2.set(FILTERS | PMCNTEN);
-    }
     if is_there() {
         PMCR_EL0.set(PMCR_P | PMCR_C);
         PMCNTENCLR_EL0.set(ALL);
@@ -107,6 +94,7 @@ fn refresh(vcpu: &mut VCpu) {
     let enabled = PMCNTENSET_EL0.get() as u32;
     let differs = |number: &u32| filter(vcpu, *number, Context::Host) != filter(vcpu, *number, Context::Nested);
     vcpu.monitors.exchanged = bits(enabled).filter(differs).fold(0, |mask, number| mask | 1 << number);
+    vcpu.has_exchanges = vcpu.vm.has_fgt || vcpu.monitors.exchanged != 0;
     load(vcpu, enabled, vcpu.context);
 }
 
@@ -117,7 +105,6 @@ fn filter(vcpu: &VCpu, number: u32, context: Context) -> u64 {
 }
 
 /// Exchanges filters, on the way into `context`.
-#[cold]
 pub fn exchange(vcpu: &VCpu, context: Context) {
     load(vcpu, vcpu.monitors.exchanged, context);
 }

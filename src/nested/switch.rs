@@ -11,7 +11,7 @@ use syndrome::{
     vncr,
 };
 
-use super::{controls, l2_page, pmu, sve, timer};
+use super::{controls, fine, l2_page, pmu, sve, timer};
 use crate::{
     arch::{barrier, sysreg::*},
     interrupts, shadow_mmu, trace,
@@ -41,8 +41,8 @@ pub fn enter_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, pc: u64, pstate: u6
     vcpu.context = Context::Nested;
     timer::switch_to_nested(vcpu);
     controls::load_nested(vcpu);
-    if vcpu.monitors.exchanged != 0 {
-        pmu::exchange(vcpu, Context::Nested);
+    if vcpu.has_exchanges {
+        exchange(vcpu, Context::Nested);
     }
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
     let due = interrupts::switch_to_nested(vcpu);
@@ -80,8 +80,8 @@ pub fn leave_nested(vcpu: &mut VCpu) {
         vcpu.context = Context::Host;
         timer::switch_to_host(vcpu);
     });
-    if vcpu.monitors.exchanged != 0 {
-        pmu::exchange(vcpu, Context::Host);
+    if vcpu.has_exchanges {
+        exchange(vcpu, Context::Host);
     }
     if vcpu.is_sve_nested {
         sve::leave_nested(vcpu);
@@ -94,6 +94,17 @@ pub fn leave_nested(vcpu: &mut VCpu) {
     controls::load_host(vcpu);
     barrier::isb();
     shadow_mmu::release(vcpu);
+}
+
+/// Exchanges what few guest hypervisors have two of, on the way into `context`.
+#[cold]
+fn exchange(vcpu: &mut VCpu, context: Context) {
+    if vcpu.monitors.exchanged != 0 {
+        pmu::exchange(vcpu, context);
+    }
+    if vcpu.vm.has_fgt {
+        fine::exchange(vcpu, context);
+    }
 }
 
 /// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.
@@ -137,6 +148,7 @@ pub fn reset(vcpu: &mut VCpu) {
     timer::reset_hardware();
     pmu::reset(vcpu);
     controls::init_cpu(vcpu);
+    fine::reset(vcpu);
     controls::load_host(vcpu);
     barrier::isb();
     sve::reset(vcpu);

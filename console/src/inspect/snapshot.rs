@@ -8,7 +8,10 @@
 use hyp::{
     arch::sysreg::*,
     interrupts,
-    nested::timer::{self, Timers},
+    nested::{
+        fine,
+        timer::{self, Timers},
+    },
     vcpu::{
         Context, EmulatedRegisters, VCpu,
         context::{El1Registers, GuestFrame},
@@ -17,6 +20,7 @@ use hyp::{
 use shadow::{ShadowKey, SlotId};
 use syndrome::{
     SysReg, exception,
+    fgt::FineControls,
     register::{self, Home, Register},
     vncr,
 };
@@ -85,8 +89,8 @@ pub struct Shared {
 pub struct Hardware {
     /// `HCR_EL2`
     pub hcr: u64,
-    /// `HCRX_EL2`
-    pub hcrx: u64,
+    /// `HCRX_EL2` and the fine-grained traps.
+    pub fine: FineControls,
     /// `VTTBR_EL2`
     pub vttbr: u64,
     /// `VTCR_EL2`
@@ -218,7 +222,6 @@ impl Snapshot {
         let hardware = &self.hardware;
         Some(match reg {
             SysReg::HCR_EL2 => hardware.hcr,
-            SysReg::HCRX_EL2 => hardware.hcrx,
             SysReg::VTTBR_EL2 => hardware.vttbr,
             SysReg::VTCR_EL2 => hardware.vtcr,
             SysReg::MDCR_EL2 => hardware.mdcr,
@@ -234,7 +237,7 @@ impl Snapshot {
             SysReg::ICH_AP0R0_EL2 => self.interface.ap0r0,
             SysReg::ICH_AP1R0_EL2 => self.interface.ap1r0,
             SysReg::ICH_MISR_EL2 => hardware.misr,
-            _ => return None,
+            _ => return hardware.fine.get(reg),
         })
     }
 }
@@ -273,7 +276,7 @@ impl Hardware {
     fn read() -> Self {
         Self {
             hcr: HCR_EL2.get(),
-            hcrx: HCRX_EL2.get(),
+            fine: fine::in_force(),
             vttbr: VTTBR_EL2.get(),
             vtcr: VTCR_EL2.get(),
             mdcr: MDCR_EL2.get(),

@@ -5,7 +5,7 @@ use core::fmt;
 use log::LevelFilter;
 
 /// What there is to choose from.
-const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, dma=allow|refuse";
+const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, fgt=0|1, dma=allow|refuse";
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Options {
     pub e2h0: bool,
     /// `nv=1`: plain FEAT_NV, which traps every EL2 register of L1's, instead of FEAT_NV2.
     pub plain_nv: bool,
+    /// `fgt=1`: L1 is shown fine-grained traps and `HCRX_EL2`, if the CPU has them.
+    pub fgt: bool,
     /// `dma=refuse`: L1 gets no device that masters the bus and that nothing confines.
     pub refuse_dma: bool,
 }
@@ -26,6 +28,7 @@ impl Default for Options {
             log: LevelFilter::Info,
             e2h0: false,
             plain_nv: false,
+            fgt: false,
             refuse_dma: false,
         }
     }
@@ -64,6 +67,8 @@ impl Options {
                 Some(("e2h", "1")) => options.e2h0 = false,
                 Some(("nv", "1")) => options.plain_nv = true,
                 Some(("nv", "2")) => options.plain_nv = false,
+                Some(("fgt", "1")) => options.fgt = true,
+                Some(("fgt", "0")) => options.fgt = false,
                 Some(("dma", "refuse")) => options.refuse_dma = true,
                 Some(("dma", "allow")) => options.refuse_dma = false,
                 _ => return Err(OptionError::Unknown(word)),
@@ -97,6 +102,8 @@ mod tests {
         assert!(options.e2h0 && !options.plain_nv);
         assert!(!Options::parse("e2h=0 e2h=1").unwrap().e2h0);
         assert!(Options::parse("nv=2 nv=1").unwrap().plain_nv);
+        assert!(Options::parse("fgt=0 fgt=1").unwrap().fgt);
+        assert!(!Options::parse("fgt=1 fgt=0").unwrap().fgt);
         assert!(Options::parse("dma=allow dma=refuse").unwrap().refuse_dma);
         assert!(!Options::parse("dma=refuse dma=allow").unwrap().refuse_dma);
     }
@@ -110,7 +117,7 @@ mod tests {
     #[test]
     fn the_message_quotes_the_first_unknown_word() {
         for word in [
-            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "dma=0",
+            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "fgt=2", "dma=0",
         ] {
             let line = std::format!("log=debug {word} other");
             let message = Options::parse(&line).unwrap_err().to_string();

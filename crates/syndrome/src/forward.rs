@@ -10,8 +10,8 @@
 //! Three things are the caller's. The question is only asked for a nested
 //! context, since nothing of this applies to vEL2 and host EL0. What is hidden
 //! from L1 is UNDEFINED before anybody's trap counts; the controls of features
-//! that are always hidden (`HCRX_EL2`, the fine-grained traps, MTE) therefore do
-//! not appear. And the values are those of the VNCR page and of L1's emulated
+//! that are always hidden (MTE) therefore do not appear. The fine-grained traps, which
+//! L1 need not have, are asked last ([`fgt`](crate::fgt)). And the values are those of the VNCR page and of L1's emulated
 //! registers, raw: a bit that means nothing here is ignored.
 
 use crate::{
@@ -27,9 +27,6 @@ use crate::{
 pub struct L1Controls {
     /// `HCR_EL2`.
     pub hcr: u64,
-    /// `HCRX_EL2`. No rule reads it while FEAT_HCX is hidden from L1: a register
-    /// L1 does not have cannot trap, whatever lies in its slot of the page.
-    pub hcrx: u64,
     /// `MDCR_EL2`.
     pub mdcr: u64,
     /// `CPTR_EL2` in the layout of `E2H` = 1, that of `CPACR_EL1`.
@@ -106,7 +103,8 @@ pub fn wants(row: Row, is_read: bool, l1: &L1Controls) -> bool {
 ///
 /// Aborts are not decided here: whose they are is found by walking L1's tables,
 /// or by [`wants_external_abort`]. `HVC` always goes to L1, unless
-/// [`hvc_is_undefined`]. A class L0 alone can have caused is `false`.
+/// [`hvc_is_undefined`]. `ERET` and `SVC` trap for L1's sake alone: by its
+/// `HCR_EL2.NV` or its `HFGITR_EL2`. A class L0 alone can have caused is `false`.
 #[must_use]
 pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
     match esr.ec() {
@@ -118,8 +116,7 @@ pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
             };
             l1.hcr & trap != 0
         }
-        ec::HVC64 => true,
-        ec::ERET => l1.hcr & hcr_el2::NV != 0,
+        ec::HVC64 | ec::ERET | ec::SVC64 => true,
         ec::SMC64 => l1.hcr & hcr_el2::TSC != 0,
         ec::FP_ASIMD => !is_enabled(l1.cptr, cpacr::FPEN),
         ec::SVE => !is_enabled(l1.cptr, cpacr::ZEN),

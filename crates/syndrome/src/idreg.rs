@@ -31,6 +31,8 @@ pub struct Offer {
     /// Whether L1's `HCR_EL2.E2H` is fixed to 0 (an nVHE or protected kernel)
     /// instead of to 1.
     pub e2h0: bool,
+    /// Whether L1 has fine-grained traps and `HCRX_EL2`.
+    pub fgt: bool,
 }
 
 /// How much of one field is shown.
@@ -46,9 +48,11 @@ enum Rule {
     VheOnly(u8),
     /// This value, which goes with `E2H` = 1, if L1's is fixed to that, else 0.
     IfVhe(u8),
+    /// As `Upto`, if L1 has fine-grained traps.
+    IfFine(u8),
 }
 
-use Rule::{Emulated, IfVhe, SignedUpto, Upto, VheOnly};
+use Rule::{Emulated, IfFine, IfVhe, SignedUpto, Upto, VheOnly};
 
 /// A field: position of its lowest bit, Arm's name, rule. All are four bits.
 type Field = (u8, &'static str, Rule);
@@ -158,8 +162,7 @@ const ISAR2: &[Field] = &[
     (24, "PAC_frac", Upto(1)),
 ];
 
-/// 48-bit addresses, every granule at stage 2. No LPA2, fine-grained traps,
-/// `CNTPOFF_EL2` (`ECV` = 2).
+/// 48-bit addresses, every granule at stage 2. No LPA2, `CNTPOFF_EL2` (`ECV` = 2).
 const MMFR0: &[Field] = &[
     (0, "PARange", Upto(5)),
     (4, "ASIDBits", Upto(2)),
@@ -171,10 +174,11 @@ const MMFR0: &[Field] = &[
     (32, "TGran16_2", Emulated(2)),
     (36, "TGran64_2", Emulated(2)),
     (40, "TGran4_2", Emulated(2)),
+    (56, "FGT", IfFine(1)),
     (60, "ECV", Upto(1)),
 ];
 
-/// Hardware access flag, no dirty state. No `HCRX_EL2`.
+/// Hardware access flag, no dirty state.
 const MMFR1: &[Field] = &[
     (0, "HAFDBS", Upto(1)),
     (4, "VMIDBits", Upto(2)),
@@ -185,6 +189,7 @@ const MMFR1: &[Field] = &[
     (24, "SpecSEI", Upto(1)),
     (28, "XNX", Upto(1)),
     (36, "ETS", Upto(2)),
+    (40, "HCX", IfFine(1)),
 ];
 
 /// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels, 52-bit VAs.
@@ -209,7 +214,7 @@ impl Rule {
     /// The most that is ever shown.
     const fn most(self) -> u8 {
         match self {
-            Upto(most) | Emulated(most) | VheOnly(most) | IfVhe(most) => most,
+            Upto(most) | Emulated(most) | VheOnly(most) | IfVhe(most) | IfFine(most) => most,
             SignedUpto(most) => most.cast_unsigned() & 0xf,
         }
     }
@@ -224,8 +229,9 @@ impl Rule {
             }
             Emulated(value) => value,
             VheOnly(max) if !offer.e2h0 => min(hardware, max),
+            IfFine(max) if offer.fgt => min(hardware, max),
             IfVhe(value) if !offer.e2h0 => value,
-            VheOnly(_) | IfVhe(_) => 0,
+            VheOnly(_) | IfVhe(_) | IfFine(_) => 0,
         }
     }
 }
@@ -289,8 +295,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const VHE: Offer = Offer { e2h0: false };
-    const NVHE: Offer = Offer { e2h0: true };
+    const VHE: Offer = Offer {
+        e2h0: false,
+        fgt: false,
+    };
+    const NVHE: Offer = Offer { e2h0: true, fgt: false };
+    const FINE: Offer = Offer { e2h0: false, fgt: true };
 
     fn field(reg: SysReg, hardware: u64, shift: u8) -> u64 {
         visible(reg, hardware, VHE) >> shift & 0xf
@@ -342,6 +352,15 @@ mod tests {
     }
 
     #[test]
+    fn fine_grained_traps_are_shown_with_hcrx_el2_or_not_at_all() {
+        for (reg, shift) in [(SysReg::ID_AA64MMFR0_EL1, 56), (SysReg::ID_AA64MMFR1_EL1, 40)] {
+            let shown = |offer| visible(reg, u64::MAX, offer) >> shift & 0xf;
+            assert_eq!((shown(VHE), shown(FINE)), (0, 1), "{reg}");
+        }
+        assert_eq!(visible(SysReg::ID_AA64MMFR0_EL1, 0, FINE) >> 56, 0);
+    }
+
+    #[test]
     fn e2h0_offer_hides_vhe_and_takes_back_the_denial() {
         assert_eq!(visible(SysReg::ID_AA64MMFR1_EL1, 0x100, NVHE), 0);
         assert_eq!(visible(SysReg::ID_AA64MMFR4_EL1, u64::MAX, NVHE), 0);
@@ -382,14 +401,14 @@ mod tests {
         /// But for what is emulated and the denial, no field is above the hardware's, in the
         /// order of its own sign.
         #[test]
-        fn never_more_than_the_hardware(hardware: u64, e2h0: bool) {
+        fn never_more_than_the_hardware(hardware: u64, e2h0: bool, fgt: bool) {
             for (reg, fields) in SHOWN {
-                let seen = visible(*reg, hardware, Offer { e2h0 });
+                let seen = visible(*reg, hardware, Offer { e2h0, fgt });
                 for &(shift, name, rule) in *fields {
                     let have = (hardware >> shift) as u8 & 0xf;
                     let show = (seen >> shift) as u8 & 0xf;
                     let honest = match rule {
-                        Upto(_) | VheOnly(_) => show <= have,
+                        Upto(_) | VheOnly(_) | IfFine(_) => show <= have,
                         SignedUpto(_) => sign_extend(show) <= sign_extend(have),
                         Emulated(_) | IfVhe(_) => true,
                     };

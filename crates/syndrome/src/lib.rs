@@ -16,6 +16,7 @@
 //! | [`vncr`] | where in the VNCR page does FEAT_NV2 keep it |
 //! | [`idreg`] | what is L1 shown of the machine's features |
 //! | [`forward`] | does L1 want this trap of its guest |
+//! | [`fgt`] | the same of its fine-grained traps |
 //! | [`merge`] | which controls are in force while L1's guest runs |
 //! | [`e2h0`] | how the hardware runs the registers of an L1 without VHE |
 //! | [`exception`] | how vEL2 is entered, and what its `ERET` asks for |
@@ -30,6 +31,7 @@
 pub mod e2h0;
 pub mod esr;
 pub mod exception;
+pub mod fgt;
 pub mod forward;
 pub mod idreg;
 pub mod merge;

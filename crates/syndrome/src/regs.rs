@@ -16,6 +16,8 @@ pub mod cptr_el2;
 pub mod esr;
 pub mod field;
 pub mod hcr_el2;
+pub mod hcrx_el2;
+pub mod hfgitr_el2;
 pub mod hpfar_el2;
 pub mod ich_hcr_el2;
 pub mod ich_lr_el2;

@@ -10,16 +10,19 @@
 //! There is one table, in parts, and it holds all that is known of an encoding
 //! ([`Row`]): Arm's name (DDI 0487, chapter D23 "AArch64 System Register
 //! Encoding"), where L1 finds the register and how it gets there ([`Place`]),
-//! which of L1's controls trap it for L1's guest ([`Trap`]), and the feature
-//! it comes with ([`Feature`]). A line reads
+//! which of L1's controls trap it for L1's guest ([`Trap`], and by itself
+//! [`FineTrap`](crate::fgt::FineTrap)), and the feature it comes with ([`Feature`]).
+//! A line reads
 //!
 //! ```text
-//! SMCR_EL1 = (3, 0, 1, 2, 6) Twin(0x1f0) [TSM] if Sme;
-//!            encoding        place       trap  feature
+//! PMSICR_EL1 = (3, 0, 9, 9, 2) Hardware [TPMS] @Hdfg 29 if Spe;
+//!              encoding        place     trap  fine    feature
 //! ```
 //!
-//! without the last two where nothing traps it, and where every machine has
-//! it. A number is an offset in the VNCR page. An encoding that is missing
+//! without what there is not, and without a feature where every machine has it.
+//! `@Hdfg 29` is bit 29 of `HDFGRTR_EL2` for a read and of `HDFGWTR_EL2` for a
+//! write, `@Hfgr` and `@Hfgi` are `HFGRTR_EL2` and `HFGITR_EL2` alone; a bit that
+//! traps when 0 is negative. `Twin(0x110)` has an offset in the VNCR page. An encoding that is missing
 //! prints in the generic form `S3_4_C1_C0_0`, and is undefined.
 
 mod debug;
@@ -32,6 +35,8 @@ mod row;
 mod trap;
 
 use core::fmt::{self, Write};
+
+use crate::fgt::FineTrap;
 
 pub use feature::Feature;
 pub use row::{Place, Row};
@@ -79,11 +84,13 @@ macro_rules! table {
     (@place $place:ident $offset:literal) => { Place::$place($crate::vncr::Word::at($offset)) };
     (@trap) => { Trap::NONE };
     (@trap $trap:ident) => { Trap::$trap };
+    (@fine) => { FineTrap::NONE };
+    (@fine $fine:ident $bit:literal) => { FineTrap::$fine($bit) };
     (@feature) => { Feature::Base };
     (@feature $feature:ident) => { Feature::$feature };
     ($(
         $name:ident $(as $text:literal)? = ($op0:literal, $op1:literal, $crn:literal, $crm:literal, $op2:literal)
-        $place:ident $(($offset:literal))? $([$trap:ident])? $(if $feature:ident)?;
+        $place:ident $(($offset:literal))? $([$trap:ident])? $(@$fine:ident $bit:literal)? $(if $feature:ident)?;
     )*) => {
         impl SysReg {
             $(
@@ -97,6 +104,7 @@ macro_rules! table {
                 reg: SysReg::$name,
                 place: table!(@place $place $($offset)?),
                 trap: table!(@trap $($trap)?),
+                fine: table!(@fine $($fine $bit)?),
                 feature: table!(@feature $($feature)?),
             }),*] },
             names: concat!($(table!(@name $name $($text)?), "\n"),*),
@@ -195,6 +203,12 @@ impl SysReg {
     #[must_use]
     pub const fn is_tlbi(self) -> bool {
         self.crn() & !1 == 8
+    }
+
+    /// Whether this instruction is a `TLBI` with `nXS`.
+    #[must_use]
+    pub const fn is_nxs(self) -> bool {
+        self.is_instruction() && self.crn() == 9
     }
 
     /// This `TLBI` without its `nXS`.

@@ -4,12 +4,14 @@ use syndrome::{
     Esr, SysReg, e2h0,
     esr::hpfar,
     exception::{self, Kind, Source},
+    fgt::FineControls,
     forward::{self, L1Controls},
     idreg::{self, Offer},
     merge::{self, Claims, Controls, LastMerged},
     pauth, pmu,
     register::{self, Register},
     regs::hcr_el2,
+    sysreg::Row,
 };
 
 use crate::Input;
@@ -83,7 +85,6 @@ fn check_controls(input: &mut Input<'_>) {
     let _ = merge::is_enabled(claims.cptr, 0b11 << 20);
     let l1 = L1Controls {
         hcr: claims.hcr,
-        hcrx: input.word(),
         mdcr: claims.mdcr,
         cptr: claims.cptr,
         cnthctl: claims.cnthctl,
@@ -92,12 +93,30 @@ fn check_controls(input: &mut Input<'_>) {
     };
     let row = SysReg::from_bits(input.half()).row();
     let is_read = input.bit();
-    let without = L1Controls { hcrx: 0, hstr: 0, ..l1 };
+    let without = L1Controls { hstr: 0, ..l1 };
     assert_eq!(
         forward::wants(row, is_read, &l1),
         forward::wants(row, is_read, &without)
     );
     let _ = forward::wants_exception(Esr(input.word()), &l1);
+    check_fine_traps(row, is_read, input);
+}
+
+/// L0's traps stay, and what L1 wants to see of what it is shown traps.
+fn check_fine_traps(row: Row, is_read: bool, input: &mut Input<'_>) {
+    let mut controls = || FineControls {
+        hcrx: input.word(),
+        hfgrtr: input.word(),
+        hfgwtr: input.word(),
+        hfgitr: input.word(),
+        hdfgrtr: input.word(),
+        hdfgwtr: input.word(),
+    };
+    let (l0, l1) = (controls(), controls());
+    let merged = FineControls::for_nested(&l0, &l1);
+    let trapping = FineControls { hcrx: 0, ..merged };
+    let is_wanted = !row.is_hidden() && (l0.wants(row, is_read) || l1.wants(row, is_read));
+    assert!(!is_wanted || trapping.wants(row, is_read), "{row:?}");
 }
 
 fn check_addresses(input: &mut Input<'_>) {
@@ -118,10 +137,17 @@ fn check_registers(input: &mut Input<'_>) {
         let _ = (register::layout(register, value), register::unnamed(register, value));
     }
     let _ = (register::home(reg), pmu::indexed(reg), e2h0::with_vhe(reg));
-    let shown = idreg::visible(reg, value, Offer { e2h0: input.bit() });
+    let shown = idreg::visible(
+        reg,
+        value,
+        Offer {
+            e2h0: input.bit(),
+            fgt: input.bit(),
+        },
+    );
     if reg.is_id_group3() {
         assert_eq!(
-            idreg::visible(reg, value, Offer { e2h0: false }),
+            idreg::visible(reg, value, Offer::default()),
             idreg::visible(reg, value, Offer::default())
         );
     }

@@ -47,6 +47,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// L1's Linux instead of Debian's 7.x, with which the budgets were laid down.
     pub kernel: Option<PathBuf>,
+    /// gnomon's own options.
+    pub hyp: Option<String>,
     /// One JSON object a row instead of a table.
     pub json: bool,
 }
@@ -67,8 +69,9 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
     for program in Program::ALL {
         let operations: Vec<&Operation> = selected.iter().copied().filter(|one| one.program == program).collect();
         if !operations.is_empty() {
-            let payload = payload(project, program, options.kernel.as_deref())?;
+            let mut payload = payload(project, program, options.kernel.as_deref())?;
             let native = measure(project, program, &payload, Side::Native)?;
+            payload.hyp.extend(options.hyp.clone());
             let (gnomon, entries) = measure_with_entries(project, program, &payload)?;
             rows.extend(compare(&operations, &native, &gnomon, &entries)?);
         }

@@ -68,8 +68,13 @@ pub const AREAS: [Area; 10] = [
             ("Statistical profiling", Hidden("ID_AA64DFR0_EL1", "PMSVer", 32, 1)),
             ("Trace filters", Hidden("ID_AA64DFR0_EL1", "TraceFilt", 40, 1)),
             ("Branch records", Hidden("ID_AA64DFR0_EL1", "BRBE", 52, 1)),
-            ("Fine-grained traps", Hidden("ID_AA64MMFR0_EL1", "FGT", 56, 1)),
-            ("`HCRX_EL2`", Hidden("ID_AA64MMFR1_EL1", "HCX", 40, 1)),
+            (
+                "Fine-grained traps and `HCRX_EL2`, with the option `fgt=1`",
+                Tests(&[
+                    "fine_grained_traps_are_shown_with_hcrx_el2_or_not_at_all",
+                    "l2_boots_with_fine_grained_traps",
+                ]),
+            ),
             (
                 "Permission indirection and overlays",
                 Hidden("ID_AA64MMFR3_EL1", "S1PIE", 8, 1),
@@ -143,8 +148,19 @@ pub const AREAS: [Area; 10] = [
                 Tests(&["conform_trap_forwarding"]),
             ),
             (
+                "Each bit of the fine-grained traps, and `HCRX_EL2.FGTnXS`",
+                Tests(&[
+                    "conform_fine_grained_traps",
+                    "each_bit_traps_what_belongs_together_or_nothing_that_is_there",
+                ]),
+            ),
+            (
                 "Controls of both hypervisors at once",
-                Tests(&["traps_are_ored_and_enables_anded", "no_value_of_l1_escapes"]),
+                Tests(&[
+                    "traps_are_ored_and_enables_anded",
+                    "no_value_of_l1_escapes",
+                    "no_fine_trap_of_l1_is_lost_and_no_other_bit_gets_through",
+                ]),
             ),
             (
                 "WFI and WFE, SMC, floating point, pointer authentication",

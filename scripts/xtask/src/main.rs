@@ -87,11 +87,14 @@ struct BenchArgs {
     /// L1's kernel where L1 is a Linux, an arm64 Image [default: Debian's 7.x]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+    /// gnomon's own options
+    #[arg(long, value_name = "OPTIONS")]
+    hyp: Option<String>,
     /// One JSON object a row, with names, least numbers and averages
     #[arg(long)]
     json: bool,
     /// Record the bare payload's counts under gnomon in tests/golden/bench.txt instead
-    #[arg(long, conflicts_with_all = ["filter", "kernel", "json"])]
+    #[arg(long, conflicts_with_all = ["filter", "kernel", "hyp", "json"])]
     record: bool,
 }
 
@@ -362,6 +365,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             let options = bench::Options {
                 filter: arguments.filter,
                 kernel: arguments.kernel,
+                hyp: arguments.hyp,
                 json: arguments.json,
             };
             Ok(u8::from(!bench::run(&project, &options)?))

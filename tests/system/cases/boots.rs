@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             in_mode(name, &[], "nvhe", "Hyp nVHE mode initialized")
         }),
         trial("l2_boots_when_l1_is_protected", when_protected),
+        trial("l2_boots_with_fine_grained_traps", with_fine_grained_traps),
         trial("l2_boots_on_plain_nv", |name| {
             judge(&entry::run(name, &["--hyp", "nv=1"])?, 2)
         }),
@@ -52,6 +53,15 @@ fn in_mode(name: &str, arguments: &[&str], mode: &str, says: &str) -> Result {
     let append = format!("kvm-arm.mode={mode}");
     let run = entry::run(name, &[arguments, &["--hyp", "e2h=0", "--append", &append]].concat())?;
     judge_in_mode(&run, 2, says)
+}
+
+/// L1 is shown FEAT_FGT, finds it, and its KVM traps by it.
+fn with_fine_grained_traps(name: &str) -> Result {
+    let run = entry::run(name, &["--hyp", "fgt=1"])?;
+    if !run.stdout.contains("detected: Fine Grained Traps") {
+        return Err("L1 has found no fine-grained traps".into());
+    }
+    judge(&run, 2)
 }
 
 /// Its KVM keeps what it protects from the rest of its kernel: that kernel is a guest with a stage 2 of its own. A kernel

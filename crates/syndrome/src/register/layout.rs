@@ -6,10 +6,11 @@ use super::Register;
 use crate::{
     Esr, SysReg,
     esr::{FaultStatus, hpfar},
+    fgt::{self, FineRegister},
     regs::{
-        cnt_ctl, cnthctl_el2, cntkctl_el1, cpacr, cptr_el2, esr, field::Field, hcr_el2, hpfar_el2, ich_hcr_el2,
-        ich_lr_el2, ich_misr_el2, ich_vmcr_el2, mair, mdcr_el2, mdscr_el1, midr, mpidr, par_el1, pstate, sctlr, tcr,
-        ttbr, vtcr_el2, vttbr_el2,
+        cnt_ctl, cnthctl_el2, cntkctl_el1, cpacr, cptr_el2, esr, field::Field, hcr_el2, hcrx_el2, hpfar_el2,
+        ich_hcr_el2, ich_lr_el2, ich_misr_el2, ich_vmcr_el2, mair, mdcr_el2, mdscr_el1, midr, mpidr, par_el1, pstate,
+        sctlr, tcr, ttbr, vtcr_el2, vttbr_el2,
     },
 };
 
@@ -35,6 +36,7 @@ fn layout_of(reg: SysReg, value: u64) -> &'static [&'static [Field]] {
     }
     match reg {
         SysReg::HCR_EL2 => &[hcr_el2::FIELDS],
+        SysReg::HCRX_EL2 => &[hcrx_el2::FIELDS],
         SysReg::VTCR_EL2 => &[vtcr_el2::FIELDS],
         SysReg::VTTBR_EL2 => &[vttbr_el2::FIELDS],
         SysReg::SCTLR_EL1 | SysReg::SCTLR_EL2 => &[sctlr::FIELDS],
@@ -104,8 +106,23 @@ impl fmt::Display for Summary {
                 write!(f, "{}", FaultStatus::decode(status as u8))
             }
             SysReg::PAR_EL1 => write!(f, "address {:#x}", value & par_el1::PA),
-            _ => Ok(()),
+            _ => match FineRegister::of(reg) {
+                Some(register) => list(f, fgt::trapped_names(register, value)),
+                None => Ok(()),
+            },
         }
+    }
+}
+
+/// The first of what is trapped, and how much more there is.
+fn list(f: &mut fmt::Formatter<'_>, mut names: impl Iterator<Item = &'static str>) -> fmt::Result {
+    const SHOWN: usize = 4;
+    for (index, name) in names.by_ref().take(SHOWN).enumerate() {
+        write!(f, "{}{name}", if index == 0 { "traps " } else { ", " })?;
+    }
+    match names.count() {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }
 
@@ -163,6 +180,10 @@ mod tests {
         assert_eq!(text(SysReg::ESR_EL2, 0x5a00_0001), "HVC64 #1");
         assert_eq!(text(SysReg::PAR_EL1, 0x80b), "translation fault, level 1");
         assert_eq!(text(SysReg::SCTLR_EL1, 1), "");
+        assert_eq!(text(SysReg::HFGITR_EL2, 0), "");
+        assert_eq!(text(SysReg::HFGITR_EL2, 3), "traps IC IALLUIS, IC IALLU");
+        let all = text(SysReg::HFGRTR_EL2, u64::MAX);
+        assert_eq!(all, "traps MIDR_EL1, MPIDR_EL1, REVIDR_EL1, SCTLR_EL1 and 44 more");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! EL2 registers (op0 = 3, op1 = 4) and the `_EL12`/`_EL02` aliases through
 //! which a VHE hypervisor reaches its guest's EL1 and EL0 (op1 = 5).
 
-use super::{Feature, Part, Place, Row, SysReg, Trap, table};
+use super::{Feature, FineTrap, Part, Place, Row, SysReg, Trap, table};
 
 table! {
     VPIDR_EL2 = (3, 4, 0, 0, 0) Page(0x088);

@@ -1,7 +1,7 @@
 //! What is known of each encoding: the columns of the table.
 
 use super::{Feature, SysReg, Trap};
-use crate::vncr::Word;
+use crate::{fgt::FineTrap, vncr::Word};
 
 /// Where L1, a VHE hypervisor at virtual EL2 under FEAT_NV2, finds a register, and how it gets there.
 ///
@@ -49,6 +49,8 @@ pub struct Row {
     pub place: Place,
     /// What of L1's controls traps it, when its guest uses it.
     pub trap: Trap,
+    /// The fine-grained trap for that.
+    pub fine: FineTrap,
     /// What must be shown for it to be there.
     pub feature: Feature,
 }
@@ -69,6 +71,7 @@ impl Row {
             reg,
             place,
             trap,
+            fine: FineTrap::NONE,
             feature,
         }
     }

@@ -4,14 +4,15 @@ use bare::memory::Frames;
 use bare::options::Options;
 use bare::{println, psci};
 
-use crate::{at, exceptions, forwarding, gic, stage2, sweep, timers, tlbi};
+use crate::{at, exceptions, fine, forwarding, gic, stage2, sweep, timers, tlbi};
 
 /// A part of the architecture: its name, and what tries it.
 type Area = (&'static str, fn(&mut Frames));
 
-const AREAS: [Area; 8] = [
+const AREAS: [Area; 9] = [
     ("sweep", sweep::run),
     ("forwarding", forwarding::run),
+    ("fine", fine::run),
     ("exceptions", exceptions::run),
     ("stage2", stage2::run),
     ("tlbi", tlbi::run),

@@ -20,6 +20,8 @@ mod at;
 #[cfg(target_os = "none")]
 mod exceptions;
 #[cfg(target_os = "none")]
+mod fine;
+#[cfg(target_os = "none")]
 mod forwarding;
 #[cfg(target_os = "none")]
 mod gic;

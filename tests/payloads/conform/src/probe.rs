@@ -169,7 +169,12 @@ impl Below {
 
     /// As [`exit_of`](Self::exit_of), of which it says what came of it.
     pub(crate) fn execute(&mut self, instruction: u32, x0: u64) -> (u64, Outcome) {
-        let exit = self.exit_of(&[instruction], x0, PSTATE_EL1H_MASKED);
+        self.execute_at(instruction, x0, PSTATE_EL1H_MASKED)
+    }
+
+    /// The same in another state.
+    pub(crate) fn execute_at(&mut self, instruction: u32, x0: u64, pstate: u64) -> (u64, Outcome) {
+        let exit = self.exit_of(&[instruction], x0, pstate);
         let outcome = match exit.hvc() {
             Some(0) => Outcome::Done,
             Some(vector) if vector >= HVC_OF_VECTORS => Outcome::Own(ESR_EL12.get() >> 26),

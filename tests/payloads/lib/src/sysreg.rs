@@ -48,6 +48,12 @@ system_registers! {
     SCTLR_EL2 = "S3_4_C1_C0_0";
     MDCR_EL2 = "S3_4_C1_C1_1";
     CPTR_EL2 = "S3_4_C1_C1_2";
+    HFGRTR_EL2 = "S3_4_C1_C1_4";
+    HFGWTR_EL2 = "S3_4_C1_C1_5";
+    HFGITR_EL2 = "S3_4_C1_C1_6";
+    HCRX_EL2 = "S3_4_C1_C2_2";
+    HDFGRTR_EL2 = "S3_4_C3_C1_4";
+    HDFGWTR_EL2 = "S3_4_C3_C1_5";
     VTTBR_EL2 = "S3_4_C2_C1_0";
     VNCR_EL2 = "S3_4_C2_C2_0";
     VTCR_EL2 = "S3_4_C2_C1_2";
@@ -88,6 +94,7 @@ system_registers! {
     FAR_EL12 = of_guest!("S3_0_", "S3_5_", "C6_C0_0");
     VBAR_EL12 = of_guest!("S3_0_", "S3_5_", "C12_C0_0");
     ELR_EL12 = of_guest!("S3_0_", "S3_5_", "C4_C0_1");
+    SPSR_EL12 = of_guest!("S3_0_", "S3_5_", "C4_C0_0");
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     ICC_IAR1_EL1 = "S3_0_C12_C12_0";
     ICC_EOIR1_EL1 = "S3_0_C12_C12_1";
