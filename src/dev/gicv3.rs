@@ -9,14 +9,14 @@
 
 use core::ops::Range;
 
-use tock_registers::{
-    interfaces::{Readable, Writeable},
-    register_structs,
-    registers::{ReadOnly, ReadWrite},
-};
+use tock_registers::register_structs;
 
+use super::mmio::{ReadOnly, ReadWrite};
 use crate::{
-    arch::{barrier, sysreg},
+    arch::{
+        barrier,
+        sysreg::{self, Readable},
+    },
     layout::CPU_COUNT_MAX,
 };
 
