@@ -82,11 +82,12 @@ secondary_entry:
     b       .
 
 /* x0 = the CPU's number. Keeps the end of its emergency stack where the vectors need no other register to find it. A CPU
-   without FEAT_VHE has no such register; on that one boot gets no further than to say so. */
+   without FEAT_Debugv8p2 may have no such register; on that one boot gets no further than to say so. */
 note_emergency_stack:
-    mrs     x1, ID_AA64MMFR1_EL1
-    tst     x1, #0xf00                  // VH
-    b.eq    1f
+    mrs     x1, ID_AA64DFR0_EL1
+    and     x1, x1, #0xf                // DebugVer
+    cmp     x1, #8
+    b.lo    1f
     adrp    x1, __emergency_stacks_start
     ldr     x2, =__emergency_stride
     madd    x1, x2, x0, x1

@@ -92,7 +92,7 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
             });
             match intid {
                 CONSOLE_TIMER => due.is_timer = true,
-                _ if intid == vcpu.vm.machine.debug_uart.intid => due.is_uart = true,
+                _ if is_of_debug_uart(vcpu, intid) => due.is_uart = true,
                 // They are edges, so nothing keeps them up.
                 _ if is_of_smmu(vcpu, intid) => {
                     hw.deactivate(intid);
@@ -112,6 +112,12 @@ pub fn take(vcpu: &mut VCpu, frame: &mut GuestFrame) -> ConsoleDue {
     due
 }
 
+/// Whether `intid` is the interrupt of gnomon's own UART.
+fn is_of_debug_uart(vcpu: &VCpu, intid: u32) -> bool {
+    let uart = vcpu.vm.machine.debug_uart.as_ref();
+    uart.is_some_and(|uart| uart.intid == intid)
+}
+
 /// Whether `intid` is an interrupt of the SMMU's that is enabled.
 fn is_of_smmu(vcpu: &VCpu, intid: u32) -> bool {
     let smmu = vcpu.vm.machine.smmu.as_ref();
@@ -124,8 +130,10 @@ pub fn do_own_work(vcpu: &mut VCpu, frame: Option<&mut GuestFrame>, due: Console
     if due.is_uart || due.is_timer {
         console::receive(vcpu);
     }
-    if due.is_uart {
-        vcpu.vm.gic.deactivate(vcpu.vm.machine.debug_uart.intid);
+    if due.is_uart
+        && let Some(uart) = &vcpu.vm.machine.debug_uart
+    {
+        vcpu.vm.gic.deactivate(uart.intid);
     }
     if due.is_timer {
         vcpu.vm.gic.deactivate(CONSOLE_TIMER);

@@ -86,7 +86,9 @@ impl Vm {
             if let Err(error) = vgic.configure(&config) {
                 panic!("the GIC of this machine cannot be emulated: {error}");
             }
-            vgic.withhold_spi(machine.debug_uart.intid);
+            if let Some(uart) = &machine.debug_uart {
+                vgic.withhold_spi(uart.intid);
+            }
             if let Ok(smmu) = &machine.smmu {
                 vgic.withhold_spi(smmu.events);
                 vgic.withhold_spi(smmu.errors);

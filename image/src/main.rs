@@ -48,25 +48,25 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
         carve_out,
         ram,
     } = loader::survey(device_tree).unwrap_or_else(|error| fail(None, &error));
-    if let Err(missing) = features::check() {
+    let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), &error));
+    if let Err(missing) = features::check(options.plain_nv) {
         fail(Some(&machine), &missing);
     }
-    let options = Options::parse(&machine.options).unwrap_or_else(|error| fail(Some(&machine), &error));
+    if let Err(error) = machine.set_console(!options.no_console) {
+        fail(Some(&machine), &error);
+    }
     let virtio = dma::virtio_devices(&machine);
-    let mut drives = [
-        &machine.gicd,
-        &machine.gicr,
-        &machine.l1_uart.registers,
-        &machine.debug_uart.registers,
-    ]
-    .map(Clone::clone)
-    .to_vec();
+    let mut drives = [&machine.gicd, &machine.gicr, &machine.l1_uart.registers]
+        .map(Clone::clone)
+        .to_vec();
+    drives.extend(machine.debug_uart.iter().map(|uart| uart.registers.clone()));
     drives.extend(machine.smmu.iter().map(|smmu| smmu.registers.clone()));
     if let Err(error) = stage1::activate(&machine.ram, &drives) {
         fail(Some(&machine), &error);
     }
-    // SAFETY: the device tree says what it is, `activate` mapped it, and L1 never gets it.
-    unsafe { dev::uart::init(machine.debug_uart.registers.start) };
+    let uart = machine.debug_uart.as_ref().unwrap_or(&machine.l1_uart);
+    // SAFETY: the device tree says what it is, `activate` mapped it, and L1 does not get it while it is in use.
+    unsafe { dev::uart::init(uart.registers.start) };
     log::set_max_level(options.log);
     // SAFETY: the carve-out is gnomon's; this part of it is used for nothing else.
     unsafe { frames::init(carve_out.frames.clone()) };
@@ -94,9 +94,13 @@ extern "C" fn primary_main(device_tree: u64) -> ! {
         entry.device_tree,
         nested::timer::now(),
     );
-    console::init();
-    vm.gic.set_route(vm.machine.debug_uart.intid, 0);
-    vm.gic.set_enabled(vm.machine.debug_uart.intid, true);
+    if let Some(uart) = &vm.machine.debug_uart {
+        console::init();
+        vm.gic.set_route(uart.intid, 0);
+        vm.gic.set_enabled(uart.intid, true);
+    } else {
+        dev::uart::leave();
+    }
     dev::smmu::listen(vm);
 
     if vm.power[0].switch_on(entry.pc, entry.device_tree).is_err() {
@@ -164,7 +168,13 @@ fn fail(machine: Option<&Machine>, reason: &dyn fmt::Display) -> ! {
     /// The first UART of QEMU's virt board, for when not even the device tree can be read.
     const UART_OF_VIRT: u64 = 0x0900_0000;
     let bases = match machine {
-        Some(machine) => [machine.l1_uart.registers.start, machine.debug_uart.registers.start],
+        Some(machine) => {
+            let debug_uart = machine.debug_uart.as_ref();
+            [
+                machine.l1_uart.registers.start,
+                debug_uart.map_or(0, |uart| uart.registers.start),
+            ]
+        }
         None => [UART_OF_VIRT, 0],
     };
     for base in bases {

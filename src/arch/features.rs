@@ -15,14 +15,7 @@ struct Required {
     min: u64,
 }
 
-const REQUIRED: [Required; 6] = [
-    Required {
-        name: "FEAT_NV2",
-        crm: 7,
-        op2: 2,
-        shift: 24,
-        min: 2,
-    },
+const REQUIRED: [Required; 5] = [
     Required {
         name: "FEAT_S2FWB",
         crm: 7,
@@ -31,11 +24,11 @@ const REQUIRED: [Required; 6] = [
         min: 1,
     },
     Required {
-        name: "FEAT_VHE",
-        crm: 7,
-        op2: 1,
-        shift: 8,
-        min: 1,
+        name: "FEAT_Debugv8p2",
+        crm: 5,
+        op2: 0,
+        shift: 0,
+        min: 8,
     },
     Required {
         name: "FEAT_XNX",
@@ -75,8 +68,15 @@ pub fn stage1_limits() -> Stage1Limits {
     Stage1Limits::from_id_registers(sysreg::read_id_register(7, 0), sysreg::read_id_register(7, 2))
 }
 
-/// Checks this CPU.
-pub fn check() -> Result<(), Missing> {
+/// Checks this CPU. FEAT_NV2 may be there with FEAT_NV (`ID_AA64MMFR2_EL1.NV`), or, as a gnomon below offers it, without
+/// (`ID_AA64MMFR4_EL1.NV_frac`), unless L1 is to run on FEAT_NV alone. FEAT_VHE is not asked for: gnomon's own `E2H` is 0,
+/// and the names that FEAT_VHE brings are L1's, at a virtual EL2.
+pub fn check(is_plain_nv: bool) -> Result<(), Missing> {
+    let nv = sysreg::read_id_register(7, 2) >> 24 & 0xf;
+    let nv_frac = sysreg::read_id_register(7, 4) >> 20 & 0xf;
+    if nv < 2 && (nv_frac == 0 || is_plain_nv) {
+        return Err(Missing(if is_plain_nv { "FEAT_NV" } else { "FEAT_NV2" }));
+    }
     for feature in &REQUIRED {
         let field = sysreg::read_id_register(feature.crm, feature.op2) >> feature.shift & 0xf;
         if field < feature.min {

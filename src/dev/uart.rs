@@ -109,6 +109,11 @@ pub unsafe fn init(base: u64) {
     log::set_max_level(LevelFilter::Info);
 }
 
+/// Leaves the UART to L1. A panic is said on it all the same.
+pub fn leave() {
+    *DEBUG.lock() = None;
+}
+
 /// Runs `f` with the debug UART, if there is one yet.
 pub fn with<T>(f: impl FnOnce(&mut Uart) -> T) -> Option<T> {
     DEBUG.lock().as_mut().map(f)

@@ -123,7 +123,11 @@ fn forbidden(system: &System, range: &Range<u64>) -> Option<&'static str> {
         .is_some_and(|bank| overlaps(&mm::CarveOut::of(&bank).whole))
     {
         Some("gnomon's memory")
-    } else if overlaps(&machine.debug_uart.registers) {
+    } else if machine
+        .debug_uart
+        .as_ref()
+        .is_some_and(|uart| overlaps(&uart.registers))
+    {
         Some("the debug UART")
     } else if overlaps(&machine.gicd) || overlaps(&machine.gicr) {
         Some("the interrupt controller")

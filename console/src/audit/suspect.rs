@@ -160,7 +160,10 @@ fn ground(system: &System, at: Ipa<L1>, bytes: u64) -> Ground {
     let overlaps = |range: &core::ops::Range<u64>| start < range.end && range.start < end;
     if phys::is_guest_ram(start, bytes) {
         Ground::Ram
-    } else if overlaps(&machine.debug_uart.registers)
+    } else if machine
+        .debug_uart
+        .as_ref()
+        .is_some_and(|uart| overlaps(&uart.registers))
         || machine
             .home_bank()
             .is_some_and(|bank| overlaps(&mm::CarveOut::of(&bank).whole))

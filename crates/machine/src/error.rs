@@ -51,7 +51,9 @@ impl fmt::Display for MachineError {
                 "{count} separate banks of RAM, at most {} are supported: give QEMU fewer memory devices",
                 crate::RAM_BANKS_MAX
             ),
-            Self::NoDebugUart => f.write_str("no second UART for the debug console: give QEMU a second -serial option"),
+            Self::NoDebugUart => f.write_str(
+                "no second UART for the debug console: give QEMU a second -serial option, or gnomon console=none",
+            ),
             Self::TooLittleMemory(have, need) => {
                 write!(
                     f,
@@ -95,7 +97,7 @@ mod tests {
             ),
             (
                 MachineError::NoDebugUart,
-                "no second UART for the debug console: give QEMU a second -serial option",
+                "no second UART for the debug console: give QEMU a second -serial option, or gnomon console=none",
             ),
             (
                 MachineError::TooLittleMemory(128 << 20, 194 << 20),

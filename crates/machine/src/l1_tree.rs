@@ -1,8 +1,8 @@
 //! L1's device tree: the machine's, without what L1 does not have.
 //!
 //! Kept are the CPUs, timers, PSCI by SMC, the GIC and all devices. Gone are the carve-out from memory, the debug
-//! UART, the masters of the bus that are hidden, the interrupt translation service (the emulated GIC has none), the boot
-//! modules, and what `chosen` said to gnomon.
+//! UART, the masters of the bus that are hidden, the interrupt translation service (the emulated GIC has none), L1's own
+//! boot modules, and what `chosen` said to gnomon.
 
 use alloc::{format, vec::Vec};
 use core::ops::Range;
@@ -26,14 +26,15 @@ pub fn for_l1(machine: &Machine, ram: &[Range<u64>], bootargs: &str, ramdisk: Op
         write_child(&mut tree, &child);
     }
     write_memory(&mut tree, ram);
-    write_chosen(&mut tree, root.child("chosen"), bootargs, ramdisk);
+    write_chosen(&mut tree, machine, root.child("chosen"), bootargs, ramdisk);
     tree.end();
     tree.finish()
 }
 
 /// Whether L1 has this child of the root, if not quite as it is.
 fn is_kept(machine: &Machine, child: &FdtNode<'_>) -> bool {
-    let is_debug_uart = child.name() == machine.debug_uart.node.trim_start_matches('/');
+    let debug_uart = machine.debug_uart.as_ref();
+    let is_debug_uart = debug_uart.is_some_and(|uart| child.name() == uart.node.trim_start_matches('/'));
     let is_hidden = |master: &Master| master.is_hidden && master.node == child.name();
     !is_debug_uart
         && !machine.masters.iter().any(is_hidden)
@@ -71,7 +72,13 @@ fn write_memory(tree: &mut Writer, ram: &[Range<u64>]) {
     }
 }
 
-fn write_chosen(tree: &mut Writer, old: Option<FdtNode<'_>>, bootargs: &str, ramdisk: Option<&Range<u64>>) {
+fn write_chosen(
+    tree: &mut Writer,
+    machine: &Machine,
+    old: Option<FdtNode<'_>>,
+    bootargs: &str,
+    ramdisk: Option<&Range<u64>>,
+) {
     tree.begin("chosen");
     for kept in ["stdout-path", "rng-seed", "kaslr-seed"] {
         if let Some(property) = old.as_ref().and_then(|node| node.property(kept)) {
@@ -82,6 +89,10 @@ fn write_chosen(tree: &mut Writer, old: Option<FdtNode<'_>>, bootargs: &str, ram
     if let Some(ramdisk) = ramdisk {
         tree.property("linux,initrd-start", &ramdisk.start.to_be_bytes());
         tree.property("linux,initrd-end", &ramdisk.end.to_be_bytes());
+    }
+    let is_passed_on = |node: &FdtNode<'_>| machine.passed_on.iter().any(|module| module.node == node.name());
+    for module in old.iter().flat_map(|old| old.children()).filter(is_passed_on) {
+        tree.node(&module);
     }
     tree.end();
 }

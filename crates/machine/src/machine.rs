@@ -11,7 +11,8 @@ use fdt::node::FdtNode;
 
 use crate::{
     MachineError, Master, MasterKind, Smmu, Tree, Unconfined, masters,
-    nodes::{self, Module, Uart},
+    modules::{Module, Modules},
+    nodes::{self, Uart},
     ranges::{self, PAGE_BYTES},
 };
 
@@ -35,8 +36,8 @@ pub struct Machine {
     pub gicr: Range<u64>,
     /// L1's console.
     pub l1_uart: Uart,
-    /// gnomon's console.
-    pub debug_uart: Uart,
+    /// gnomon's console, if there is another.
+    pub debug_uart: Option<Uart>,
     /// Every page of device registers in the tree, GIC and UARTs included; ascending, apart from each other and RAM.
     pub devices: Vec<Range<u64>>,
     /// What of it reaches RAM by itself.
@@ -47,6 +48,8 @@ pub struct Machine {
     pub kernel: Option<Module>,
     /// L1's initial ramdisk.
     pub ramdisk: Option<Module>,
+    /// What L1 is to pass on to guests of its own.
+    pub passed_on: Vec<Module>,
     /// gnomon's own options.
     pub options: String,
     image_start: u64,
@@ -66,7 +69,7 @@ impl Machine {
         let bus: Vec<_> = nodes::bus(&tree)?.children().collect();
         let bus = &bus[..];
         let chosen = nodes::named(bus, "chosen");
-        let module = |kind| chosen.map_or(Ok(None), |chosen| nodes::module(chosen, kind));
+        let modules = Modules::of(chosen)?;
         let (gicd, gicr) = gic(bus)?;
         let stdout = chosen
             .and_then(|chosen| nodes::text(chosen, "stdout-path"))
@@ -84,8 +87,9 @@ impl Machine {
             masters,
             smmu,
             ram,
-            kernel: module("multiboot,kernel")?,
-            ramdisk: module("multiboot,ramdisk")?,
+            kernel: modules.kernel,
+            ramdisk: modules.ramdisk,
+            passed_on: modules.passed_on,
             options: chosen
                 .and_then(|chosen| nodes::text(chosen, "bootargs"))
                 .unwrap_or_default()
@@ -101,6 +105,20 @@ impl Machine {
             }),
             _ => Ok(machine),
         }
+    }
+
+    /// Whether there is to be a debug console. Without one, its UART is L1's as well.
+    ///
+    /// # Errors
+    ///
+    /// There is no UART for it.
+    pub fn set_console(&mut self, is_wanted: bool) -> Result<(), MachineError> {
+        if !is_wanted {
+            self.debug_uart = None;
+        } else if self.debug_uart.is_none() {
+            return Err(MachineError::NoDebugUart);
+        }
+        Ok(())
     }
 
     /// The bank of RAM that holds the image.
@@ -149,8 +167,10 @@ impl Machine {
         let hidden = self.masters.iter().filter(|master| master.is_hidden);
         let hidden = hidden.flat_map(|master| &master.ranges);
         // Whole pages go, so that no page that L1 is given has a register of gnomon's in it.
-        let kept: Vec<_> = [&self.gicd, &self.gicr, &self.debug_uart.registers]
+        let debug_uart = self.debug_uart.iter().map(|uart| &uart.registers);
+        let kept: Vec<_> = [&self.gicd, &self.gicr]
             .into_iter()
+            .chain(debug_uart)
             .chain(hidden)
             .map(ranges::pages)
             .collect();
@@ -168,7 +188,7 @@ fn gic(bus: &[FdtNode<'_, '_>]) -> Result<(Range<u64>, Range<u64>), MachineError
 }
 
 /// The UART that `stdout-path` names, or else the first one, is L1's; the first of the others is the console's.
-fn uarts(bus: &[FdtNode<'_, '_>], stdout: &str) -> Result<(Uart, Uart), MachineError> {
+fn uarts(bus: &[FdtNode<'_, '_>], stdout: &str) -> Result<(Uart, Option<Uart>), MachineError> {
     let mut uarts: Vec<Uart> = Vec::new();
     for node in bus {
         uarts.extend(nodes::uart(*node)?);
@@ -180,8 +200,7 @@ fn uarts(bus: &[FdtNode<'_, '_>], stdout: &str) -> Result<(Uart, Uart), MachineE
     let stdout = stdout.split(':').next().unwrap_or_default();
     let index = uarts.iter().position(|uart| uart.node == stdout).unwrap_or(0);
     let l1 = uarts.remove(index);
-    let debug = uarts.into_iter().next().ok_or(MachineError::NoDebugUart)?;
-    Ok((l1, debug))
+    Ok((l1, uarts.into_iter().next()))
 }
 
 fn ram(bus: &[FdtNode<'_, '_>]) -> Result<Vec<Range<u64>>, MachineError> {

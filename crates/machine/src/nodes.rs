@@ -3,11 +3,7 @@
 //! Only children of the root are read with `reg`: their addresses are the CPU's, without `ranges` in between, and their
 //! cell sizes are the root's, which [`bus`] has checked.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 
 use fdt::{Fdt, node::FdtNode};
@@ -23,15 +19,6 @@ pub struct Uart {
     pub intid: u32,
     /// Path of its node.
     pub node: String,
-}
-
-/// A blob that QEMU's guest-loader put in RAM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
-    /// Where it lies.
-    pub range: Range<u64>,
-    /// Its command line, if it has one.
-    pub bootargs: String,
 }
 
 /// The root, whose children are the machine: with two cells of address and two of size, as everything here assumes.
@@ -68,7 +55,7 @@ pub(crate) fn is_compatible(node: FdtNode<'_, '_>, name: &str) -> bool {
 }
 
 /// `bytes` from `start` on, as `node` says.
-fn checked_range(node: FdtNode<'_, '_>, start: u64, bytes: u64) -> Result<Range<u64>, MachineError> {
+pub(crate) fn checked_range(node: FdtNode<'_, '_>, start: u64, bytes: u64) -> Result<Range<u64>, MachineError> {
     ranges::sized(start, bytes).ok_or_else(|| {
         MachineError::Malformed(format!(
             "{}: {bytes:#x} bytes at {start:#x} reach beyond 48 bits",
@@ -149,24 +136,7 @@ pub(crate) fn uart(node: FdtNode<'_, '_>) -> Result<Option<Uart>, MachineError> 
     }))
 }
 
-/// The boot module of `kind` below `chosen`.
-pub(crate) fn module(chosen: FdtNode<'_, '_>, kind: &str) -> Result<Option<Module>, MachineError> {
-    let Some(node) = chosen.children().find(|node| is_compatible(*node, kind)) else {
-        return Ok(None);
-    };
-    // QEMU writes two 64-bit numbers, whatever cell sizes `chosen` declares.
-    let reg = node.property("reg").map_or(&[][..], |property| property.value);
-    let Some((start, bytes)) = double(reg, 0).zip(double(reg, 8)) else {
-        return Ok(None);
-    };
-    let range = checked_range(node, start, bytes)?;
-    Ok(Some(Module {
-        range,
-        bootargs: text(node, "bootargs").unwrap_or_default().to_string(),
-    }))
-}
-
 /// The two cells from byte `at` on, as one number.
-fn double(cells: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn double(cells: &[u8], at: usize) -> Option<u64> {
     cells.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }

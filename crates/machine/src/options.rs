@@ -5,10 +5,12 @@ use core::fmt;
 use log::LevelFilter;
 
 /// What there is to choose from.
-const KNOWN: &str = "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, fgt=0|1, dma=allow|refuse";
+const KNOWN: &str =
+    "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, fgt=0|1, dma=allow|refuse, console=uart|none";
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Options {
     /// `log=LEVEL`: how much goes to the debug console's log.
     pub log: LevelFilter,
@@ -20,6 +22,8 @@ pub struct Options {
     pub fgt: bool,
     /// `dma=refuse`: L1 gets no device that masters the bus and that nothing confines.
     pub refuse_dma: bool,
+    /// `console=none`: no UART is kept from L1 for a debug console.
+    pub no_console: bool,
 }
 
 impl Default for Options {
@@ -30,6 +34,7 @@ impl Default for Options {
             plain_nv: false,
             fgt: false,
             refuse_dma: false,
+            no_console: false,
         }
     }
 }
@@ -71,6 +76,8 @@ impl Options {
                 Some(("fgt", "0")) => options.fgt = false,
                 Some(("dma", "refuse")) => options.refuse_dma = true,
                 Some(("dma", "allow")) => options.refuse_dma = false,
+                Some(("console", "none")) => options.no_console = true,
+                Some(("console", "uart")) => options.no_console = false,
                 _ => return Err(OptionError::Unknown(word)),
             }
         }
@@ -106,6 +113,8 @@ mod tests {
         assert!(!Options::parse("fgt=1 fgt=0").unwrap().fgt);
         assert!(Options::parse("dma=allow dma=refuse").unwrap().refuse_dma);
         assert!(!Options::parse("dma=refuse dma=allow").unwrap().refuse_dma);
+        assert!(Options::parse("console=uart console=none").unwrap().no_console);
+        assert!(!Options::parse("console=none console=uart").unwrap().no_console);
     }
 
     #[test]
@@ -117,7 +126,7 @@ mod tests {
     #[test]
     fn the_message_quotes_the_first_unknown_word() {
         for word in [
-            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "fgt=2", "dma=0",
+            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "fgt=2", "dma=0", "console=",
         ] {
             let line = std::format!("log=debug {word} other");
             let message = Options::parse(&line).unwrap_err().to_string();

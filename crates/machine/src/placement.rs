@@ -66,6 +66,8 @@ pub struct Payload<'a> {
     pub kernel: &'a Module,
     /// The initial ramdisk, if there is one.
     pub ramdisk: Option<&'a Module>,
+    /// What is to stay where it is.
+    pub passed_on: &'a [Module],
 }
 
 impl<'a> Payload<'a> {
@@ -85,7 +87,11 @@ impl<'a> Payload<'a> {
                 return Err(LoadError::Overlap(kernel.range.clone(), ramdisk.range.clone()));
             }
         }
-        Ok(Self { kernel, ramdisk })
+        Ok(Self {
+            kernel,
+            ramdisk,
+            passed_on: &machine.passed_on,
+        })
     }
 }
 
@@ -115,7 +121,8 @@ impl Plan {
     ) -> Result<Self, LoadError> {
         let no_room = || LoadError::NoRoom(header.image_bytes);
         let loaded_at = payload.kernel.range.start;
-        let mut taken: Vec<Range<u64>> = payload.ramdisk.iter().map(|ramdisk| ramdisk.range.clone()).collect();
+        let stays = payload.ramdisk.into_iter().chain(payload.passed_on);
+        let mut taken: Vec<Range<u64>> = stays.map(|module| module.range.clone()).collect();
 
         let is_aligned = loaded_at % ImageHeader::ALIGN == header.text_offset;
         let in_place =

@@ -37,7 +37,8 @@ fn check_ram(machine: &Machine, ram: &[Range<u64>], carve_out: &Range<u64>) {
     for device in &devices {
         assert!(device.start < device.end && is_apart(device, ram) && !ranges::overlap(device, carve_out));
     }
-    for kept in [&machine.gicd, &machine.gicr, &machine.debug_uart.registers] {
+    let debug_uart = machine.debug_uart.iter().map(|uart| &uart.registers);
+    for kept in [&machine.gicd, &machine.gicr].into_iter().chain(debug_uart) {
         assert!(is_apart(kept, &devices), "{kept:x?} is L1's");
     }
 }
@@ -50,7 +51,7 @@ fn check_plan(payload: &Payload<'_>, header: &ImageHeader, ram: &[Range<u64>], t
     let tree = plan.device_tree_at..plan.device_tree_at + tree_bytes;
     assert!(ranges::hold(ram, &kernel) && ranges::hold(ram, &tree) && !ranges::overlap(&kernel, &tree));
     assert_eq!(kernel.start % ImageHeader::ALIGN, header.text_offset);
-    if let Some(ramdisk) = payload.ramdisk {
-        assert!(!ranges::overlap(&ramdisk.range, &kernel) && !ranges::overlap(&ramdisk.range, &tree));
+    for module in payload.ramdisk.into_iter().chain(payload.passed_on) {
+        assert!(!ranges::overlap(&module.range, &kernel) && !ranges::overlap(&module.range, &tree));
     }
 }

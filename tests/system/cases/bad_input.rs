@@ -31,7 +31,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             &["--", "-cpu", "cortex-a72"],
             &["FEAT_NV2", "-cpu max"],
         ),
-        refusal("bad_input_no_second_uart", &["--no-debug-uart"], &["UART", "-serial"]),
+        refusal(
+            "bad_input_no_second_uart",
+            &["--no-debug-uart"],
+            &["UART", "-serial", "console=none"],
+        ),
         refusal(
             "bad_input_unknown_option",
             &["--hyp", "colour=red"],

@@ -82,6 +82,27 @@ fn without_a_ramdisk_there_is_no_initrd() {
 }
 
 #[test]
+fn modules_behind_another_kernel_are_l1s_to_find() {
+    let tree = l1s(|tree| {
+        let chosen = tree.root.child_mut("chosen").unwrap();
+        let mut kernel = testing::module(0x5020_0000, 0x1000, "kernel");
+        testing::text(&mut kernel, "bootargs", "console=ttyAMA1");
+        chosen.add_child(kernel);
+        chosen.add_child(testing::module(0x5400_0000, 0x1000, "ramdisk"));
+    });
+    let below = testing::parse(&tree.to_dtb()).unwrap();
+    let kernel = below.kernel.unwrap();
+    assert_eq!(
+        (kernel.range, kernel.bootargs.as_str()),
+        (0x5020_0000..0x5020_1000, "console=ttyAMA1")
+    );
+    assert_eq!(below.ramdisk.unwrap().range, 0x5400_0000..0x5400_1000);
+    assert_eq!(below.passed_on, []);
+    // The console's UART is not there any more, which is the other's to be told.
+    assert_eq!(below.debug_uart, None);
+}
+
+#[test]
 fn everything_else_stays() {
     let before = testing::board();
     let after = l1s(|_| ());

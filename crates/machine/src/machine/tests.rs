@@ -2,7 +2,7 @@
 
 use std::{string::String, vec, vec::Vec};
 
-use dtoolkit::model::DeviceTree;
+use dtoolkit::{Node, model::DeviceTree};
 use proptest::{collection::vec as many, prelude::*};
 
 use super::*;
@@ -159,7 +159,10 @@ fn the_uart_that_stdout_path_names_is_l1s() {
         });
         let machine = machine.unwrap();
         assert_eq!(
-            (machine.l1_uart.node.as_str(), machine.debug_uart.node.as_str()),
+            (
+                machine.l1_uart.node.as_str(),
+                machine.debug_uart.as_ref().unwrap().node.as_str()
+            ),
             (l1, debug)
         );
     }
@@ -168,13 +171,14 @@ fn the_uart_that_stdout_path_names_is_l1s() {
 #[test]
 fn an_spi_has_its_intid_above_the_private_interrupts() {
     let machine = testing::machine(|_| ()).unwrap();
-    assert_eq!((machine.l1_uart.intid, machine.debug_uart.intid), (33, 40));
+    assert_eq!((machine.l1_uart.intid, machine.debug_uart.unwrap().intid), (33, 40));
 }
 
 #[test]
 fn without_a_second_uart_there_is_no_console() {
-    let one = testing::machine(|tree| drop(tree.root.remove_child("pl011@9040000")));
-    assert_eq!(one.err(), Some(MachineError::NoDebugUart));
+    let mut one = testing::machine(|tree| drop(tree.root.remove_child("pl011@9040000"))).unwrap();
+    assert_eq!(one.set_console(true), Err(MachineError::NoDebugUart));
+    assert_eq!(one.set_console(false), Ok(()));
     let none = testing::machine(|tree| {
         tree.root.remove_child("pl011@9040000");
         tree.root.remove_child("pl011@9000000");
@@ -183,23 +187,30 @@ fn without_a_second_uart_there_is_no_console() {
 }
 
 #[test]
+fn without_a_console_both_uarts_are_l1s() {
+    let mut machine = testing::machine(|_| ()).unwrap();
+    assert_eq!(machine.set_console(true), Ok(()));
+    let page = 0x904_0000..0x904_1000;
+    assert!(!machine.l1_devices().contains(&page));
+    assert_eq!(machine.set_console(false), Ok(()));
+    assert!(machine.l1_devices().contains(&page));
+    let tree = testing::model(&l1_tree::for_l1(&machine, &machine.ram, "", None));
+    assert!(tree.root.child("pl011@9040000").is_some());
+}
+
+#[test]
 fn a_uart_without_registers_or_interrupt_does_not_count() {
     let empty = testing::machine(|tree| {
         testing::doubles(tree.root.child_mut("pl011@9040000").unwrap(), "reg", &[0x904_0000, 0]);
     });
-    assert_eq!(empty.err(), Some(MachineError::NoDebugUart));
-    let private = testing::machine(|tree| {
-        testing::cells(tree.root.child_mut("pl011@9040000").unwrap(), "interrupts", &[1, 8, 4]);
-    });
-    assert_eq!(private.err(), Some(MachineError::NoDebugUart));
-    let overflow = testing::machine(|tree| {
-        testing::cells(
-            tree.root.child_mut("pl011@9040000").unwrap(),
-            "interrupts",
-            &[0, u32::MAX, 4],
-        );
-    });
-    assert_eq!(overflow.err(), Some(MachineError::NoDebugUart));
+    assert_eq!(empty.unwrap().debug_uart, None);
+    for (kind, number) in [(1, 8), (0, u32::MAX)] {
+        let machine = testing::machine(|tree| {
+            let uart = tree.root.child_mut("pl011@9040000").unwrap();
+            testing::cells(uart, "interrupts", &[kind, number, 4]);
+        });
+        assert_eq!(machine.unwrap().debug_uart, None);
+    }
 }
 
 #[test]

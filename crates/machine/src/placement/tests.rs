@@ -15,6 +15,7 @@ fn module(range: Range<u64>) -> Module {
     Module {
         range,
         bootargs: String::new(),
+        node: String::new(),
     }
 }
 
@@ -30,6 +31,7 @@ fn plan(kernel: Range<u64>, ramdisk: Option<Range<u64>>, header: &ImageHeader) -
     let payload = Payload {
         kernel: &kernel,
         ramdisk: ramdisk.as_ref(),
+        passed_on: &[],
     };
     Plan::make(&payload, header, &[RAM], TREE_BYTES)
 }
@@ -201,10 +203,23 @@ fn room_may_be_in_a_higher_bank() {
     let payload = Payload {
         kernel: &kernel,
         ramdisk: None,
+        passed_on: &[],
     };
     let banks = [0x4800_0000..0x4900_0000, 0x10_0000_0000..0x10_4000_0000];
     let plan = Plan::make(&payload, &header(0, 32), &banks, TREE_BYTES).unwrap();
     assert_eq!((plan.kernel_at, plan.device_tree_at), (0x10_0000_0000, 0x4800_0000));
+}
+
+#[test]
+fn what_is_passed_on_stays_where_it_is() {
+    let kernel = module(0x4830_0000..0x4840_0000);
+    let payload = Payload {
+        kernel: &kernel,
+        ramdisk: None,
+        passed_on: &[module(0x4500_0000..0x4600_0000), module(0x4800_0000..0x4810_0000)],
+    };
+    let plan = Plan::make(&payload, &header(0, 32), &[RAM], TREE_BYTES).unwrap();
+    assert_eq!((plan.kernel_at, plan.device_tree_at), (0x4600_0000, 0x4820_0000));
 }
 
 proptest! {
