@@ -195,10 +195,10 @@ impl VCpu {
         }
     }
 
-    /// Whether L1's guest is a hypervisor as well, at a virtual EL2 that is L1's work. Without VHE, L1 is not shown how.
+    /// Whether L1's guest is a hypervisor as well, at a virtual EL2 that is L1's work.
     #[inline(always)]
     pub fn is_guest_nesting(&self) -> bool {
-        self.vncr.get(offset::HCR_EL2) & hcr_el2::NV != 0 && !self.vm.is_e2h0
+        self.vncr.get(offset::HCR_EL2) & hcr_el2::NV != 0
     }
 
     /// The shadow that L1's registers name for its guest.

@@ -12,7 +12,10 @@ use syndrome::{
 
 use super::{l2_page, sve};
 use crate::{
-    arch::{barrier, sysreg::*},
+    arch::{
+        barrier,
+        sysreg::{self, *},
+    },
     vcpu::VCpu,
 };
 
@@ -59,9 +62,9 @@ pub const fn hcr_host(options: &Options) -> u64 {
     HCR_HOST & !nv2 | nv1
 }
 
-/// What of L1's HCR_EL2 counts for its guest. Without VHE, L1 is not shown how that could be a hypervisor.
+/// What of L1's HCR_EL2 counts for its guest. With VHE alone, that cannot be a hypervisor without it.
 pub const fn hcr_of_l1(options: &Options) -> u64 {
-    if options.e2h0 { !hcr_el2::NV } else { u64::MAX }
+    if options.e2h0 { u64::MAX } else { !hcr_el2::NV1 }
 }
 
 /// CNTHCTL_EL2 of the host context.
@@ -69,9 +72,16 @@ pub const fn cnthctl_host(e2h0: bool) -> u64 {
     if e2h0 { CNTHCTL_HOST_E2H0 } else { CNTHCTL_HOST }
 }
 
+/// Whether the CPU has `HCRX_EL2` (`ID_AA64MMFR1_EL1.HCX`).
+fn has_hcrx() -> bool {
+    sysreg::read_id_register(7, 1) >> 40 & 0xf != 0
+}
+
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
-    HCRX_EL2.set(0);
+    if has_hcrx() {
+        HCRX_EL2.set(0);
+    }
     HSTR_EL2.set(0);
     VTCR_EL2.set(vcpu.vm.vtcr);
     barrier::isb();
@@ -107,15 +117,22 @@ pub fn load_nested(vcpu: &mut VCpu) {
         cptr: vcpu.vel2.cpacr,
         cnthctl: vcpu.emulated.cnthctl,
     };
+    let has_sve = merge::is_enabled(claims.cptr, cpacr::ZEN) && sve::is_offered(vcpu);
     let controls = vcpu.nested_controls.merged(&NESTED, &claims);
     HCR_EL2.set(controls.hcr);
     MDCR_EL2.set(vcpu.monitors.mdcr | controls.mdcr);
-    CPTR_EL2.set(controls.cptr);
+    // A trap of SVE may cost the vectors, if it is there for a moment only: it is of EL2, too.
+    let cptr = if has_sve {
+        controls.cptr & !cptr_el2::TZ
+    } else {
+        controls.cptr
+    };
+    CPTR_EL2.set(cptr);
     CNTHCTL_EL2.set(controls.cnthctl);
     VPIDR_EL2.set(page.get(vncr::VPIDR_EL2));
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
-    if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
-        sve::load_nested(vcpu);
+    if has_sve {
+        sve::load_nested(vcpu, cptr);
     }
     if claims.hcr & hcr_el2::NV != 0 {
         l2_page::enter(vcpu);

@@ -6,7 +6,8 @@
 //! depends on it can be executed.
 //!
 //! The vectors are one set on real hardware too, and stay. What EL2 takes of them on the way is what lies above
-//! `ZCR_EL2.LEN`, and that L1 has given up itself by writing it.
+//! `ZCR_EL2.LEN`, and that L1 has given up itself by writing it. While SVE is trapped, `LEN` counts as 0 (DDI 0487,
+//! "ZCR_EL2, SVE Control Register").
 
 use syndrome::{
     esr::SysRegTrap,
@@ -37,7 +38,7 @@ pub fn untrapped() -> u64 {
 }
 
 /// Whether L1 has SVE.
-fn is_offered(vcpu: &VCpu) -> bool {
+pub fn is_offered(vcpu: &VCpu) -> bool {
     vcpu.vm.cptr_host & cptr_el2::TZ == 0
 }
 
@@ -69,13 +70,10 @@ pub fn reset(vcpu: &mut VCpu) {
     }
 }
 
-/// L1's controls let its guest use SVE: no trap, the guest's register, and L1's limit. L1's other bits are RES0.
+/// L1's controls let its guest use SVE, and `CPTR_EL2` is `cptr`, which does not trap it: the guest's register, and L1's
+/// limit. L1's other bits are RES0.
 #[cold]
-pub fn load_nested(vcpu: &mut VCpu) {
-    if !is_offered(vcpu) {
-        return;
-    }
-    let cptr = CPTR_EL2.get() & !cptr_el2::TZ;
+pub fn load_nested(vcpu: &mut VCpu, cptr: u64) {
     open(cptr);
     ZCR_EL2.set(ZCR_EL1.get() & LEN);
     ZCR_EL1.set(vcpu.vncr.get(vncr::ZCR_EL1));

@@ -123,7 +123,8 @@ pub const fn cnthctl_from_vhe(cnthctl: u64) -> u64 {
 
 /// The name under which an L1 with `E2H` = 1 does what `reg` does with `E2H` = 0; `None` if there is no such register then.
 ///
-/// `CNT*_EL0` is its guest's timer, as `CNT*_EL02` is with VHE; no other name has an alias.
+/// `CNT*_EL0` is its guest's timer, as `CNT*_EL02` is with VHE; no other name has an alias. `CONTEXTIDR_EL2` comes with
+/// FEAT_Debugv8p2 as well, which L1 is shown.
 #[must_use]
 pub const fn with_vhe(reg: SysReg) -> Option<SysReg> {
     /// `op1` of the `_EL12` and `_EL02` names.
@@ -135,7 +136,7 @@ pub const fn with_vhe(reg: SysReg) -> Option<SysReg> {
         SysReg::CNTV_CTL_EL0 => SysReg::CNTV_CTL_EL02,
         SysReg::CNTV_CVAL_EL0 => SysReg::CNTV_CVAL_EL02,
         SysReg::CNTV_TVAL_EL0 => SysReg::CNTV_TVAL_EL02,
-        SysReg::TTBR1_EL2 | SysReg::CONTEXTIDR_EL2 => return None,
+        SysReg::TTBR1_EL2 => return None,
         SysReg::CNTHV_CTL_EL2 | SysReg::CNTHV_CVAL_EL2 | SysReg::CNTHV_TVAL_EL2 => return None,
         _ if reg.op0() == 3 && reg.op1() == ALIAS => return None,
         _ => reg,
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(with_vhe(SysReg::CNTV_CTL_EL0), Some(SysReg::CNTV_CTL_EL02));
         for reg in [
             SysReg::TCR_EL2,
+            SysReg::CONTEXTIDR_EL2,
             SysReg::CNTHP_CTL_EL2,
             SysReg::TLBI_VAE2IS,
             SysReg::ICC_SRE_EL2,

@@ -44,15 +44,13 @@ enum Rule {
     SignedUpto(i8),
     /// This value: gnomon does it for L1, whatever the hardware has.
     Emulated(u8),
-    /// The hardware's value if L1's `E2H` is fixed to 1, else 0.
-    VheOnly(u8),
     /// This value, which goes with `E2H` = 1, if L1's is fixed to that, else 0.
     IfVhe(u8),
     /// As `Upto`, if L1 has fine-grained traps.
     IfFine(u8),
 }
 
-use Rule::{Emulated, IfFine, IfVhe, SignedUpto, Upto, VheOnly};
+use Rule::{Emulated, IfFine, IfVhe, SignedUpto, Upto};
 
 /// A field: position of its lowest bit, Arm's name, rule. All are four bits.
 type Field = (u8, &'static str, Rule);
@@ -178,11 +176,11 @@ const MMFR0: &[Field] = &[
     (60, "ECV", Upto(1)),
 ];
 
-/// Hardware access flag, no dirty state.
+/// Hardware access flag, no dirty state. FEAT_VHE comes with FEAT_NV2, and is not shown by a gnomon below.
 const MMFR1: &[Field] = &[
     (0, "HAFDBS", Upto(1)),
     (4, "VMIDBits", Upto(2)),
-    (8, "VH", VheOnly(1)),
+    (8, "VH", IfVhe(1)),
     (12, "HPDS", Upto(2)),
     (16, "LO", Upto(1)),
     (20, "PAN", Upto(3)),
@@ -208,13 +206,13 @@ const MMFR2: &[Field] = &[
 ];
 
 /// `NV_frac` = 1: FEAT_NV2, and no FEAT_NV without it. `E2H0` = 0b1110: `HCR_EL2.E2H` is RES1, and `HCR_EL2.NV1` is RES0.
-const MMFR4: &[Field] = &[(20, "NV_frac", IfVhe(1)), (24, "E2H0", IfVhe(0b1110))];
+const MMFR4: &[Field] = &[(20, "NV_frac", Emulated(1)), (24, "E2H0", IfVhe(0b1110))];
 
 impl Rule {
     /// The most that is ever shown.
     const fn most(self) -> u8 {
         match self {
-            Upto(most) | Emulated(most) | VheOnly(most) | IfVhe(most) | IfFine(most) => most,
+            Upto(most) | Emulated(most) | IfVhe(most) | IfFine(most) => most,
             SignedUpto(most) => most.cast_unsigned() & 0xf,
         }
     }
@@ -228,10 +226,9 @@ impl Rule {
                 (if value < max { value } else { max }).cast_unsigned() & 0xf
             }
             Emulated(value) => value,
-            VheOnly(max) if !offer.e2h0 => min(hardware, max),
             IfFine(max) if offer.fgt => min(hardware, max),
             IfVhe(value) if !offer.e2h0 => value,
-            VheOnly(_) | IfVhe(_) | IfFine(_) => 0,
+            IfVhe(_) | IfFine(_) => 0,
         }
     }
 }
@@ -363,7 +360,7 @@ mod tests {
     #[test]
     fn e2h0_offer_hides_vhe_and_takes_back_the_denial() {
         assert_eq!(visible(SysReg::ID_AA64MMFR1_EL1, 0x100, NVHE), 0);
-        assert_eq!(visible(SysReg::ID_AA64MMFR4_EL1, u64::MAX, NVHE), 0);
+        assert_eq!(visible(SysReg::ID_AA64MMFR4_EL1, u64::MAX, NVHE), 0x10_0000);
     }
 
     #[test]
@@ -408,7 +405,7 @@ mod tests {
                     let have = (hardware >> shift) as u8 & 0xf;
                     let show = (seen >> shift) as u8 & 0xf;
                     let honest = match rule {
-                        Upto(_) | VheOnly(_) | IfFine(_) => show <= have,
+                        Upto(_) | IfFine(_) => show <= have,
                         SignedUpto(_) => sign_extend(show) <= sign_extend(have),
                         Emulated(_) | IfVhe(_) => true,
                     };

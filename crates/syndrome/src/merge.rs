@@ -24,9 +24,9 @@ use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, ich_hcr_el2, mdcr_el2};
 ///
 /// Left out: the routing and stage 2 bits L0 always sets (`VM`, `IMO`, ..),
 /// `FWB` (it says how L0's tables are read, not L1's), `TGE` and `E2H` (they would
-/// make the guest another level), `NV1` (RES0 for L1, whose `E2H` is RES1), and
-/// the controls of features that are hidden from L1 (`TWEDEn`, `FIEN`, `ATA`,
-/// `DCT`, `TID5`, `AMVOFFEN`, `TME`, `GPF`). `NV` is a rule of its own.
+/// make the guest another level), and the controls of features that are hidden
+/// from L1 (`TWEDEn`, `FIEN`, `ATA`, `DCT`, `TID5`, `AMVOFFEN`, `TME`, `GPF`). `NV`
+/// and `NV1` have a rule of their own.
 pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::PTW
     | hcr_el2::VF
@@ -67,7 +67,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
 pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
 
 /// Bits of `HCR_EL2` that must never be set while a nested context runs.
-const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::NV1 | hcr_el2::HCD;
+const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::HCD;
 
 /// Traps of `MDCR_EL2` L1 may add for its guest.
 pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
@@ -97,7 +97,7 @@ pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
     let mut traps = l0 | (l1 & HCR_FROM_L1);
     // L1's guest is a hypervisor. L1 is shown FEAT_NV2 alone, which has no NV without NV2.
     if l1 & hcr_el2::NV != 0 {
-        traps |= hcr_el2::NV | hcr_el2::NV2;
+        traps |= hcr_el2::NV | hcr_el2::NV2 | l1 & hcr_el2::NV1;
     }
     let denied = HCR_ENABLES & !l1;
     traps & !denied & !HCR_NEVER
@@ -336,9 +336,10 @@ mod tests {
             let hcr = hcr_for_nested(L0, l1);
             prop_assert_eq!(hcr & HCR_NEVER, 0);
             prop_assert_eq!(hcr & L0 | HCR_ENABLES, L0);
-            prop_assert_eq!(hcr & !(L0 | HCR_FROM_L1 | hcr_el2::NV | hcr_el2::NV2), 0);
+            prop_assert_eq!(hcr & !(L0 | HCR_FROM_L1 | hcr_el2::NV | hcr_el2::NV1 | hcr_el2::NV2), 0);
             prop_assert_eq!(hcr & hcr_el2::NV != 0, hcr & hcr_el2::NV2 != 0);
             prop_assert_eq!(hcr & hcr_el2::NV, l1 & hcr_el2::NV);
+            prop_assert_eq!(hcr & hcr_el2::NV1 != 0, l1 & hcr_el2::NV1 != 0 && l1 & hcr_el2::NV != 0);
             prop_assert_eq!(cptr_for_nested(cptr_el2::RES1, l1) & cptr_el2::RES1, cptr_el2::RES1);
         }
     }

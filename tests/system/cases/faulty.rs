@@ -39,16 +39,27 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("nested_l2_says_the_same_natively", "nested", 1),
         ("what_is_taken_from_a_nested_l2_is_taken_on_every_cpu", "nested-smp", 2),
     ]
-    .map(|(name, scenario, cpus)| trial(name, move |name| says_the_same_natively(name, scenario, cpus)));
-    named.into_iter().chain(natively).collect()
+    .map(|(name, scenario, cpus)| {
+        trial(name, move |name| {
+            says_the_same_natively(&builder(name, scenario)?.smp(cpus))
+        })
+    });
+    let without_vhe = trial("nested_l2_without_vhe_says_the_same_natively", |name| {
+        let builder = Builder::new(name).payload_without_vhe(PAYLOAD)?.hyp("e2h=0").smp(1);
+        says_the_same_natively(&in_scenario(builder, "nested"))
+    });
+    named.into_iter().chain(natively).chain([without_vhe]).collect()
 }
 
 /// Starts the payload with a scenario.
 pub(crate) fn builder(name: &str, scenario: &str) -> AnyResult<Builder> {
-    let builder = Builder::new(name).payload(PAYLOAD)?;
-    Ok(builder
+    Ok(in_scenario(Builder::new(name).payload(PAYLOAD)?, scenario))
+}
+
+fn in_scenario(builder: Builder, scenario: &str) -> Builder {
+    builder
         .memory(MemorySize::from_mib(RAM_MIB))
-        .append(&format!("scenario={scenario}")))
+        .append(&format!("scenario={scenario}"))
 }
 
 /// Starts a scenario that stays as it is once its bug is planted, and waits for that.
@@ -86,8 +97,7 @@ fn complaint(exchange: &Exchange, lines: &[String]) -> String {
 }
 
 /// The payload itself is right: without gnomon a scenario that has no bug does the same.
-fn says_the_same_natively(name: &str, scenario: &str, cpus: u32) -> Result {
-    let builder = |name| -> AnyResult<Builder> { Ok(builder(name, scenario)?.smp(cpus)) };
+fn says_the_same_natively(builder: &Builder) -> Result {
     let lines = |builder: Builder| -> AnyResult<Vec<String>> {
         let mut machine = builder.start()?;
         machine.set_limit(line::LIMIT);
@@ -103,8 +113,8 @@ fn says_the_same_natively(name: &str, scenario: &str, cpus: u32) -> Result {
         );
         Ok(lines)
     };
-    let gnomon = lines(builder(name)?).context("under gnomon")?;
-    let native = lines(builder(name)?.native()).context("natively")?;
+    let gnomon = lines(builder.clone()).context("under gnomon")?;
+    let native = lines(builder.clone().native()).context("natively")?;
     if gnomon == native {
         return Ok(());
     }

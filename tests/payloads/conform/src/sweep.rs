@@ -48,9 +48,8 @@ fn print(reg: SysReg, [el2, el1, l2]: [Accesses; 3]) {
 /// Aliases of the guest's registers, and what makes EL2 fit for a host.
 fn comes_with_vhe(reg: SysReg) -> bool {
     const ALIAS_OP1: u8 = 5;
-    const OF_A_HOST: [SysReg; 5] = [
+    const OF_A_HOST: [SysReg; 4] = [
         SysReg::TTBR1_EL2,
-        SysReg::CONTEXTIDR_EL2,
         SysReg::CNTHV_TVAL_EL2,
         SysReg::CNTHV_CTL_EL2,
         SysReg::CNTHV_CVAL_EL2,

@@ -1,6 +1,7 @@
 //! An L2 that is a hypervisor: its EL2 registers are in a page of L1's, which `VNCR_EL2` names.
 
-use bare::l2::{Exit, HCR_NESTED, L2, Program};
+use bare::host::NVHE;
+use bare::l2::{Exit, HCR_NESTED, HCR_NV1, L2, Program};
 use bare::memory::{self, Frames};
 use bare::options::Options;
 use bare::stage1::{self, Window};
@@ -11,6 +12,8 @@ use crate::scenario::{PATTERN, Planted, Wrong, complete, expect, usual_l2};
 
 /// `TPIDR_EL2` in the page.
 pub(crate) const TPIDR_EL2: u64 = 0x90;
+/// `CONTEXTIDR_EL1` in the page, if it is there.
+const CONTEXTIDR_EL1: u64 = 0x108;
 /// `ESR_EL2` of an access to the page, but for `WnR` and the status: a data abort from the current level, with `VNCR`.
 pub(crate) const ESR_VNCR: u64 = 0x25 << 26 | 1 << 25 | 1 << 13;
 pub(crate) const WRITE: u64 = 1 << 6;
@@ -48,6 +51,19 @@ fn write_and_read(l2: &mut L2, page: u64, pattern: u64) -> Result<(), Wrong> {
         exit,
     )?;
     expect(ELR_EL12.get() == !pattern, "ELR_EL2 of L2 is not its ELR_EL1", exit)
+}
+
+/// With `NV1` the names of EL1 are of L2's guest, and in the page as well.
+fn el1_names(l2: &mut L2, page: u64) -> Result<(), Wrong> {
+    for (nv1, pattern) in [(0, PATTERN & 0xffff), (HCR_NV1, PATTERN & 0xff)] {
+        l2.hcr = HCR_NESTED | nv1;
+        let exit = l2.run(Program::HypEl1, &[0, pattern]);
+        let is_in_page = memory::read(page + CONTEXTIDR_EL1) == pattern;
+        let is_right = exit.hvc() == Some(0) && is_in_page == (nv1 != 0);
+        expect(is_right, "a register of EL1 is not where NV1 has it", exit)?;
+    }
+    l2.hcr = HCR_NESTED;
+    Ok(())
 }
 
 /// The fault of an access to `TPIDR_EL2`.
@@ -90,6 +106,9 @@ pub(crate) fn nested(frames: &mut Frames, _: Options<'_>) -> Result<Planted, Wro
     let (mut l2, window, page) = nested_l2(frames);
     write_and_read(&mut l2, page, PATTERN)?;
     traps(&mut l2)?;
+    if NVHE {
+        el1_names(&mut l2, page)?;
+    }
     let other = frames.page();
     window.set(0, frames);
     tlbi::vae2is(stage1::BASE);

@@ -24,7 +24,7 @@ pub const TCR: u64 = if NVHE {
 pub const SCTLR: u64 = if NVHE { 0x30c5_0830 } else { 0x30d0_0800 } | 1 << 12 | 1 << 2 | 1;
 
 /// `AP[1]`, which is RES1 in a regime of one exception level.
-const AP1: u64 = if NVHE { 1 << 6 } else { 0 };
+pub(crate) const AP1: u64 = if NVHE { 1 << 6 } else { 0 };
 /// Blocks of 1 GiB in EL2's own table: the Access flag, and for devices no execution.
 pub const DEVICE_BLOCK: u64 = 0b11 << 53 | 1 << 10 | AP1 | 0b01;
 /// The same of memory.

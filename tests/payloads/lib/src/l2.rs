@@ -23,6 +23,8 @@ pub const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
 const HCR_VM: u64 = 1;
 /// An L2 at a virtual EL2: `NV`, `NV2`, and `AT`. With `NV` the hardware traps its TLBI of EL2 as well.
 pub const HCR_NESTED: u64 = 1 << 42 | 1 << 45 | 1 << 44;
+/// The virtual EL2 has `E2H` = 0.
+pub const HCR_NV1: u64 = 1 << 43;
 /// The L2's vectors, in the second half of the page of programs.
 pub const VECTORS_OFFSET: u64 = 0x800;
 
@@ -34,6 +36,7 @@ unsafe extern "C" {
     static l2_stride: u8;
     static l2_spin: u8;
     static l2_hyp_write: u8;
+    static l2_hyp_el1: u8;
     static l2_hyp_read: u8;
     static l2_hyp_count: u8;
     static l2_hyp_trap: u8;
@@ -65,6 +68,8 @@ pub enum Program {
     Spin,
     /// `TPIDR_EL2` = `x1`, `ELR_EL2` = `x2`, HVC.
     HypWrite,
+    /// `CONTEXTIDR_EL1` = `x1`, HVC.
+    HypEl1,
     /// `x1` = `TPIDR_EL2`, `x2` = `ELR_EL2`, `x3` = `CurrentEL`, HVC.
     HypRead,
     /// `TPIDR_EL2` = `x1` + 1, + 2, and so on for ever.
@@ -93,6 +98,7 @@ impl Program {
             Self::Stride => &raw const l2_stride,
             Self::Spin => &raw const l2_spin,
             Self::HypWrite => &raw const l2_hyp_write,
+            Self::HypEl1 => &raw const l2_hyp_el1,
             Self::HypRead => &raw const l2_hyp_read,
             Self::HypCount => &raw const l2_hyp_count,
             Self::HypTrap => &raw const l2_hyp_trap,

@@ -57,6 +57,13 @@ l2_hyp_write:
     hvc     #0
     b       l2_hyp_write
 
+/* CONTEXTIDR_EL1 = x1 */
+    .global l2_hyp_el1
+l2_hyp_el1:
+    msr     CONTEXTIDR_EL1, x1
+    hvc     #0
+    b       l2_hyp_el1
+
 /* x1 = TPIDR_EL2, x2 = ELR_EL2, x3 = CurrentEL */
     .global l2_hyp_read
 l2_hyp_read:

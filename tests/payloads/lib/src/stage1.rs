@@ -1,6 +1,7 @@
 //! A page of EL2's own stage 1 beyond the identity map of `boot`.
 #![expect(unsafe_code, reason = "the root table is reached by its symbol")]
 
+use crate::host::AP1;
 use crate::memory::Frames;
 use crate::stage2::TableMemory;
 
@@ -10,7 +11,7 @@ pub const BASE: u64 = 100 << 30;
 /// A leaf may not be written.
 pub const READ_ONLY: u64 = 1 << 7;
 /// A leaf of level 3: valid, Normal memory, inner shareable, the Access flag.
-pub const PAGE: u64 = 1 << 10 | 3 << 8 | 1 << 2 | 0b11;
+pub const PAGE: u64 = 1 << 10 | 3 << 8 | AP1 | 1 << 2 | 0b11;
 const TABLE: u64 = 0b11;
 
 unsafe extern "C" {
