@@ -18,6 +18,8 @@ use crate::layout;
 pub const PAGE_BYTES: u64 = 4096;
 /// Host stage 2 and L1's RAM start on a boundary that 2 MiB blocks fit.
 const BLOCK_BYTES: u64 = 2 << 20;
+/// How far above the start of RAM QEMU puts an image; what else lies below it is given up.
+const IMAGE_OFFSET: u64 = 2 << 20;
 /// Bytes of heap: the device trees at boot, the console's snapshots afterwards.
 const HEAP_BYTES: u64 = 16 << 20;
 /// What the carve-out takes of any machine, plus one part in [`RAM_SHARE`] of its RAM.
@@ -38,7 +40,7 @@ impl CarveOut {
     /// Lays out the carve-out of a machine whose RAM bank `ram` holds the image.
     pub fn of(ram: &Range<u64>) -> Self {
         let bytes = CARVE_OUT_BASE_BYTES + (ram.end - ram.start) / RAM_SHARE;
-        let end = (ram.start + bytes).next_multiple_of(BLOCK_BYTES);
+        let end = (layout::image().start - IMAGE_OFFSET + bytes).next_multiple_of(BLOCK_BYTES);
         Self {
             whole: ram.start..end,
             frames: heap_range().end..end,

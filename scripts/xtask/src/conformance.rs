@@ -352,6 +352,14 @@ pub const AREAS: [Area; 10] = [
                 Tests(&["l3_runs_on_an_l2_that_is_a_hypervisor", "a_linux_runs_as_l3"]),
             ),
             (
+                "The same on an L1 without VHE, with and without `NV1`",
+                Tests(&["nested_l2_without_vhe_says_the_same_natively"]),
+            ),
+            (
+                "gnomon as L1, Linux with KVM as L2, and an L3",
+                Tests(&["gnomon_in_gnomon_runs_linux_with_kvm_and_an_l3"]),
+            ),
+            (
                 "The same lines with and without gnomon",
                 Tests(&["native_prints_the_same_lines"]),
             ),

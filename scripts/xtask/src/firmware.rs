@@ -35,6 +35,9 @@ pub const IMAGE_PACKAGES: [&str; 3] = [GNOMON, "hyp", "console"];
 /// gnomon's raw image is never larger.
 const IMAGE_BYTES_MAX: u64 = 512 << 10;
 
+/// Where an image may be: the boot protocol's boundary.
+const BASE_ALIGNMENT: u64 = 2 << 20;
+
 /// The bare-metal guest hypervisors under `tests/payloads`, by package.
 pub const PAYLOADS: [&str; 7] = ["faulty", "conform", "features", "dma", "hostile", "storm", BENCH];
 
@@ -83,11 +86,41 @@ fn outputs_in(target_dir: &Path, package: &str) -> Firmware {
 ///
 /// When the build fails, what it built cannot be made into an image, or that is larger than it may be.
 pub fn build(project: &Project) -> Result<Firmware> {
-    let firmware = compile(project, GNOMON)?;
+    finish(compile(project, GNOMON)?)
+}
+
+/// Makes the raw image of an ELF.
+fn finish(firmware: Firmware) -> Result<Firmware> {
     symbols::embed(&firmware.elf)?;
     write_image(&firmware.elf, &firmware.image)?;
     check_size(fs::metadata(&firmware.image)?.len())?;
     Ok(firmware)
+}
+
+/// Builds the firmware for another address than QEMU's own, `base`, as the L1 of another gnomon.
+///
+/// # Errors
+///
+/// As for [`build`], and when no image can be there.
+pub fn build_at(project: &Project, base: u64) -> Result<Firmware> {
+    ensure!(
+        base.is_multiple_of(BASE_ALIGNMENT),
+        "an image cannot be at {base:#x}: it is loaded to a boundary of 2 MiB"
+    );
+    let mut command = cargo(project, "rustc", GNOMON);
+    process::run(command.args([
+        "--quiet",
+        "--",
+        "-C",
+        &format!("link-arg=--defsym=IMAGE_BASE={base:#x}"),
+    ]))?;
+    let usual = outputs(project).elf;
+    let elf = usual.with_file_name(format!("{GNOMON}-at-{base:x}"));
+    fs::copy(&usual, &elf).with_context(|| format!("cannot write {}", elf.display()))?;
+    // Under the usual name stays what is at the usual address.
+    compile(project, GNOMON)?;
+    let image = elf.with_extension("img");
+    finish(Firmware { elf, image })
 }
 
 fn check_size(bytes: u64) -> Result<()> {

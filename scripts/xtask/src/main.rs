@@ -29,7 +29,7 @@ enum Command {
     /// Install what is missing: toolchain target, QEMU, L1 payload
     Setup(SetupArgs),
     /// Build gnomon's raw image and print where it is
-    Build,
+    Build(BuildArgs),
     /// Build gnomon and boot L1 on it, which starts an L2
     Run(Box<RunArgs>),
     /// Run everything that must pass
@@ -68,6 +68,19 @@ struct SetupArgs {
     /// Rewrite payload/packages.lock with the newest versions the archive has
     #[arg(long)]
     repin: bool,
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    /// For this address, such as 0x48200000, as the L1 of another gnomon
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    base: Option<u64>,
+}
+
+/// A number in hexadecimal.
+fn address(text: &str) -> Result<u64> {
+    let digits = text.strip_prefix("0x").context("an address begins with 0x")?;
+    Ok(u64::from_str_radix(digits, 16)?)
 }
 
 #[derive(Args)]
@@ -166,6 +179,9 @@ struct RunArgs {
     /// A machine with one UART only
     #[arg(long)]
     no_debug_uart: bool,
+    /// A second gnomon as L1, with these options of its own, and L1's payload below that
+    #[arg(long, value_name = "STRING", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["native", "no_payload"])]
+    inner: Option<String>,
     /// Print the command that starts QEMU instead of starting it
     #[arg(long)]
     print_command: bool,
@@ -307,6 +323,7 @@ impl RunArgs {
                 gdb: self.gdb,
                 no_payload: self.no_payload,
                 no_debug_uart: self.no_debug_uart,
+                inner: self.inner,
                 image: self.image,
                 extra: self.extra,
             },
@@ -346,9 +363,13 @@ fn dispatch(cli: Cli) -> Result<u8> {
             }
             Ok(0)
         }
-        Command::Build => {
+        Command::Build(BuildArgs { base }) => {
             setup::toolchain::ensure(&project)?;
-            println!("{}", firmware::build(&project)?.image.display());
+            let built = match base {
+                Some(base) => firmware::build_at(&project, base)?,
+                None => firmware::build(&project)?,
+            };
+            println!("{}", built.image.display());
             Ok(0)
         }
         Command::Run(arguments) => run::run(&project, &arguments.into_options()),

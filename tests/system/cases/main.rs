@@ -31,6 +31,7 @@ mod l2_up;
 mod line;
 mod nested;
 mod restart;
+mod ring;
 mod scene;
 mod snapshots;
 mod storm;
@@ -68,6 +69,7 @@ fn main() {
         features::trials(),
         hostile::trials(),
         nested::trials(),
+        ring::trials(),
         console_pressure::trials(),
         l2_up::trials(),
         console_state::trials(),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::config::{Boot, Config, Console, DebugUart, Guest};
+use super::config::{Below, Boot, Config, Console, DebugUart, Guest};
 use super::placement;
 use super::running::{Machine, Watch};
 use crate::arm64_image::{HEADER_BYTES, Header};
@@ -18,6 +18,11 @@ use crate::memory::MemorySize;
 use crate::payload::{self, Kernel, Payload};
 use crate::profile::{DEFAULT_PROFILE, Profile};
 use crate::project::Project;
+
+/// With a gnomon below: gnomon's own EL2 has `E2H` = 0.
+const OUTER_OPTION: &str = "e2h=0";
+/// What the one below does without: the second UART is the other's.
+const INNER_OPTION: &str = "console=none";
 
 /// What to run, as the options of `scripts/run` say it.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +57,8 @@ pub struct Request {
     pub no_payload: bool,
     /// A machine with one UART only.
     pub no_debug_uart: bool,
+    /// gnomon once more, as L1, with these options; L1's payload is below that.
+    pub inner: Option<String>,
     /// gnomon's raw image instead of a fresh build.
     pub image: Option<PathBuf>,
     /// More arguments for QEMU.
@@ -77,22 +84,18 @@ impl Request {
                 Some(image) => image.clone(),
                 None => firmware::image(project)?,
             };
-            let guest = match self.guest(project)? {
-                Some(guest) => {
-                    let kernel_bytes = occupied_bytes(&guest.kernel)?;
-                    let initrd_bytes = match &guest.initrd {
-                        Some(initrd) => file_bytes(initrd)?,
-                        None => 0,
-                    };
-                    let placement = placement::place(profile.ram_base, memory, kernel_bytes, initrd_bytes)?;
-                    Some((guest, placement))
-                }
+            let below = match self.guest(project)? {
+                Some(guest) => Some(self.below(project, guest, profile.ram_base, memory)?),
                 None => None,
             };
+            let mut options = self.hyp.clone();
+            if self.inner.is_some() {
+                options.insert(0, OUTER_OPTION.to_owned());
+            }
             Boot::Gnomon {
                 image,
-                options: self.hyp.join(" "),
-                guest,
+                options: options.join(" "),
+                guest: below,
             }
         };
         let debug_uart = if self.native || self.no_debug_uart {
@@ -111,6 +114,26 @@ impl Request {
             icount: self.icount,
             gdb: self.gdb,
             extra: self.extra.clone(),
+        })
+    }
+
+    /// What gnomon starts for `guest` to run: that, or a gnomon in between.
+    fn below(&self, project: &Project, guest: Guest, ram_base: u64, memory: MemorySize) -> Result<Below> {
+        let kernel_bytes = occupied_bytes(&guest.kernel)?;
+        let initrd_bytes = match &guest.initrd {
+            Some(initrd) => file_bytes(initrd)?,
+            None => 0,
+        };
+        let Some(options) = &self.inner else {
+            let placement = placement::place(ram_base, memory, kernel_bytes, initrd_bytes)?;
+            return Ok(Below::L1(guest, placement));
+        };
+        let placement = placement::place_inner(ram_base, memory, kernel_bytes, initrd_bytes)?;
+        Ok(Below::Inner {
+            image: firmware::build_at(project, placement.inner)?.image,
+            options: format!("{INNER_OPTION} {options}").trim_end().to_owned(),
+            guest,
+            placement,
         })
     }
 
@@ -327,6 +350,12 @@ impl Builder {
         self = self.vmm(arguments)?;
         self.request.initrd = Some(payload::nested_vmm_initrd(&self.project, &kernel, 1)?);
         Ok(self)
+    }
+
+    /// gnomon once more, as L1, with these options; L1's payload is below that.
+    pub fn inner(mut self, options: &str) -> Self {
+        self.request.inner = Some(options.to_owned());
+        self
     }
 
     /// gnomon's raw image, instead of the one just built.

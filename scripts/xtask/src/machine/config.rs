@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::placement::Placement;
+use super::placement::{InnerPlacement, Placement};
 use crate::memory::MemorySize;
 use crate::profile::Profile;
 
@@ -43,8 +43,26 @@ pub enum Boot {
         image: PathBuf,
         /// gnomon's own options, the machine's `/chosen/bootargs`.
         options: String,
-        /// L1 and where it goes; none to see what gnomon says without one.
-        guest: Option<(Guest, Placement)>,
+        /// What it starts; none to see what gnomon says without anything.
+        guest: Option<Below>,
+    },
+}
+
+/// What gnomon starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Below {
+    /// L1, and where it goes.
+    L1(Guest, Placement),
+    /// Another gnomon, and what that starts.
+    Inner {
+        /// Its raw image, linked for where it goes.
+        image: PathBuf,
+        /// Its options.
+        options: String,
+        /// L1 of that.
+        guest: Guest,
+        /// Where both go.
+        placement: InnerPlacement,
     },
 }
 
@@ -164,8 +182,18 @@ impl Config {
                 if !options.is_empty() {
                     arguments.pair("-append", options);
                 }
-                if let Some((guest, placement)) = guest {
-                    add_modules(arguments, guest, *placement);
+                match guest {
+                    None => {}
+                    Some(Below::L1(guest, placement)) => add_modules(arguments, guest, *placement),
+                    Some(Below::Inner {
+                        image,
+                        options,
+                        guest,
+                        placement,
+                    }) => {
+                        add_kernel(arguments, image, placement.inner, options);
+                        add_modules(arguments, guest, placement.payload);
+                    }
                 }
             }
         }
@@ -174,17 +202,18 @@ impl Config {
 
 /// L1 as modules of QEMU's guest loader, which describes them in the device tree.
 fn add_modules(arguments: &mut Arguments, guest: &Guest, placement: Placement) {
-    let mut kernel = with_path(
-        &format!("guest-loader,addr={:#x},kernel=", placement.kernel),
-        &guest.kernel,
-    );
-    kernel.push(",bootargs=");
-    kernel.push(escape_commas(OsStr::new(&guest.command_line)));
-    arguments.pair("-device", kernel);
+    add_kernel(arguments, &guest.kernel, placement.kernel, &guest.command_line);
     if let Some(initrd) = &guest.initrd {
         let head = format!("guest-loader,addr={:#x},initrd=", placement.initrd);
         arguments.pair("-device", with_path(&head, initrd));
     }
+}
+
+fn add_kernel(arguments: &mut Arguments, kernel: &Path, at: u64, command_line: &str) {
+    let mut value = with_path(&format!("guest-loader,addr={at:#x},kernel="), kernel);
+    value.push(",bootargs=");
+    value.push(escape_commas(OsStr::new(command_line)));
+    arguments.pair("-device", value);
 }
 
 /// `head` followed by a path, as a value in a comma-separated list.
@@ -248,7 +277,7 @@ mod tests {
             boot: Boot::Gnomon {
                 image: "/t/gnomon.img".into(),
                 options: "log=debug nv=1".into(),
-                guest: Some((guest(), placement)),
+                guest: Some(Below::L1(guest(), placement)),
             },
             console: Console::Stdio,
             debug_uart: DebugUart::Log("/t/debug.log".into()),
@@ -276,6 +305,37 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("-smp 4 -m 1G"), "{line}");
+    }
+
+    #[test]
+    fn a_gnomon_below_is_one_more_module_below_the_others() {
+        let mut config = config();
+        config.boot = Boot::Gnomon {
+            image: "/t/gnomon.img".into(),
+            options: "e2h=0".into(),
+            guest: Some(Below::Inner {
+                image: "/t/inner.img".into(),
+                options: "console=none".into(),
+                guest: guest(),
+                placement: InnerPlacement {
+                    inner: 0x4820_0000,
+                    payload: Placement {
+                        kernel: 0x4d20_0000,
+                        initrd: 0x5200_0000,
+                    },
+                },
+            }),
+        };
+        let line = line(&config);
+        assert!(
+            line.contains(
+                "-kernel /t/gnomon.img -append e2h=0 \
+             -device guest-loader,addr=0x48200000,kernel=/t/inner.img,bootargs=console=none \
+             -device guest-loader,addr=0x4d200000,kernel=/k/Image,bootargs=console=ttyAMA0,,115200 panic=-1 \
+             -device guest-loader,addr=0x52000000,initrd=/k/in,,it"
+            ),
+            "{line}"
+        );
     }
 
     #[test]

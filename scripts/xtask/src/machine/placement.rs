@@ -34,6 +34,15 @@ pub struct Placement {
     pub initrd: u64,
 }
 
+/// Where everything is when L1 is another gnomon, whose own L1 the payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerPlacement {
+    /// Where the other gnomon goes, and is to be linked for.
+    pub inner: u64,
+    /// Where its L1 goes.
+    pub payload: Placement,
+}
+
 /// The machine has too little RAM for what it should boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoesNotFit {
@@ -61,13 +70,39 @@ impl std::error::Error for DoesNotFit {}
 ///
 /// [`DoesNotFit`] when the end of RAM comes first.
 pub fn place(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes: u64) -> Result<Placement, DoesNotFit> {
-    let (placement, end) = place_at(ram_base, memory, kernel_bytes, initrd_bytes);
+    fit(ram_base, memory, |memory| {
+        place_at(first_kernel(ram_base, memory), kernel_bytes, initrd_bytes)
+    })
+}
+
+/// The same for a payload that another gnomon is to start, which is L1.
+///
+/// # Errors
+///
+/// As for [`place`].
+pub fn place_inner(
+    ram_base: u64,
+    memory: MemorySize,
+    kernel_bytes: u64,
+    initrd_bytes: u64,
+) -> Result<InnerPlacement, DoesNotFit> {
+    fit(ram_base, memory, |memory| {
+        let inner = first_kernel(ram_base, memory);
+        let kernel = (inner + carve_out(memory)).next_multiple_of(ALIGNMENT);
+        let (payload, end) = place_at(kernel, kernel_bytes, initrd_bytes);
+        (InnerPlacement { inner, payload }, end)
+    })
+}
+
+/// The placement, if it ends where RAM does or before.
+fn fit<P>(ram_base: u64, memory: MemorySize, place: impl Fn(MemorySize) -> (P, u64)) -> Result<P, DoesNotFit> {
+    let (placement, end) = place(memory);
     if end <= ram_base + memory.bytes() {
         return Ok(placement);
     }
-    // Between 256 MiB and 16 GiB nothing depends on the size of RAM, so this is enough.
+    // Between 256 MiB and 16 GiB hardly anything depends on the size of RAM, so this is enough.
     let ample = MemorySize::from_mib(256);
-    let (_, end) = place_at(ram_base, ample, kernel_bytes, initrd_bytes);
+    let (_, end) = place(ample);
     let need = MemorySize::from_mib((end - ram_base).div_ceil(MIB).next_multiple_of(64));
     Err(DoesNotFit {
         have: memory,
@@ -75,17 +110,26 @@ pub fn place(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes:
     })
 }
 
-/// The placement, and the first address after everything.
-fn place_at(ram_base: u64, memory: MemorySize, kernel_bytes: u64, initrd_bytes: u64) -> (Placement, u64) {
+/// What gnomon keeps of a machine.
+const fn carve_out(memory: MemorySize) -> u64 {
+    CARVE_OUT_BYTES + memory.bytes() / CARVE_OUT_SHARE
+}
+
+/// The lowest place for L1's kernel.
+fn first_kernel(ram_base: u64, memory: MemorySize) -> u64 {
     let device_tree = ram_base + (memory.bytes() / 2).min(DEVICE_TREE_OFFSET_LIMIT);
-    let carve_out = CARVE_OUT_BYTES + memory.bytes() / CARVE_OUT_SHARE;
+    let carve_out = carve_out(memory);
     // A machine so small that this would push the kernel out of RAM is gnomon's to refuse.
     let taken = if carve_out > DEVICE_TREE_OFFSET_LIMIT {
         ram_base + carve_out
     } else {
         device_tree
     };
-    let kernel = taken.next_multiple_of(ALIGNMENT) + ALIGNMENT;
+    taken.next_multiple_of(ALIGNMENT) + ALIGNMENT
+}
+
+/// The placement of a kernel at `kernel`, and the first address after everything.
+fn place_at(kernel: u64, kernel_bytes: u64, initrd_bytes: u64) -> (Placement, u64) {
     let initrd = (kernel + kernel_bytes + GAP).next_multiple_of(ALIGNMENT);
     (Placement { kernel, initrd }, initrd + initrd_bytes)
 }
@@ -122,6 +166,15 @@ mod tests {
         let error = place(BASE, small, 45 * MIB, 100 * MIB).unwrap_err();
         assert!(place(BASE, error.need, 45 * MIB, 100 * MIB).is_ok(), "{error}");
         assert!(error.to_string().contains("64M of RAM"), "{error}");
+    }
+
+    #[test]
+    fn a_gnomon_below_has_a_carve_out_of_its_own() {
+        let memory = MemorySize::from_mib(4096);
+        let placement = place_inner(BASE, memory, 45 * MIB, 100 * MIB).unwrap();
+        assert_eq!((placement.inner, placement.payload.kernel), (0x4820_0000, 0x4d20_0000));
+        let error = place_inner(BASE, MemorySize::from_mib(256), 45 * MIB, 100 * MIB).unwrap_err();
+        assert!(place_inner(BASE, error.need, 45 * MIB, 100 * MIB).is_ok(), "{error}");
     }
 
     #[test]
