@@ -73,7 +73,10 @@ impl Guest<'_> {
         for vcpu in others.into_iter().flatten() {
             sys::spawn(move || say!("another CPU ended: {:?}", serve(&vcpu))).map_err(refused("clone"))?;
         }
-        serve(&vm.vcpu)
+        let end = serve(&vm.vcpu);
+        // The threads of other CPUs keep the VM: its memory stays, or the kernel would take it out of the VM's tables first.
+        core::mem::forget(ram);
+        end
     }
     /// The guest's device tree.
     fn describe(&self, ramdisk_bytes: usize) -> Tree {
