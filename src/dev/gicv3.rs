@@ -46,23 +46,28 @@ register_structs! {
         (0x00010 => _reserved0),
         (0x00014 => waker: ReadWrite<u32>),
         (0x00018 => _reserved1),
-        (0x10080 => igroupr: ReadWrite<u32>),
-        (0x10084 => _reserved2),
-        (0x10100 => isenabler: ReadWrite<u32>),
-        (0x10104 => _reserved3),
-        (0x10180 => icenabler: ReadWrite<u32>),
-        (0x10184 => _reserved4),
-        (0x10200 => ispendr: ReadWrite<u32>),
-        (0x10204 => _reserved9),
-        (0x10280 => icpendr: ReadWrite<u32>),
-        (0x10284 => _reserved5),
-        (0x10300 => isactiver: ReadWrite<u32>),
-        (0x10304 => _reserved6),
-        (0x10380 => icactiver: ReadWrite<u32>),
-        (0x10384 => _reserved7),
-        (0x10400 => ipriorityr: [ReadWrite<u8>; 32]),
-        (0x10420 => _reserved8),
+        (0x10000 => private: PrivateFrame),
         (0x20000 => @END),
+    },
+    PrivateFrame {
+        (0x0000 => _reserved0),
+        (0x0080 => igroupr: ReadWrite<u32>),
+        (0x0084 => _reserved2),
+        (0x0100 => isenabler: ReadWrite<u32>),
+        (0x0104 => _reserved3),
+        (0x0180 => icenabler: ReadWrite<u32>),
+        (0x0184 => _reserved4),
+        (0x0200 => ispendr: ReadWrite<u32>),
+        (0x0204 => _reserved9),
+        (0x0280 => icpendr: ReadWrite<u32>),
+        (0x0284 => _reserved5),
+        (0x0300 => isactiver: ReadWrite<u32>),
+        (0x0304 => _reserved6),
+        (0x0380 => icactiver: ReadWrite<u32>),
+        (0x0384 => _reserved7),
+        (0x0400 => ipriorityr: [ReadWrite<u8>; 32]),
+        (0x0420 => _reserved8),
+        (0x10000 => @END),
     }
 }
 
@@ -90,6 +95,8 @@ pub struct Gic {
     distributor: &'static Distributor,
     /// Each CPU's own, in gnomon's numbering.
     redistributors: [Option<&'static Redistributor>; CPU_COUNT_MAX],
+    /// The frame of those that is about SGIs and PPIs.
+    private: [Option<&'static PrivateFrame>; CPU_COUNT_MAX],
     affinities: [u64; CPU_COUNT_MAX],
 }
 
@@ -110,6 +117,7 @@ impl Gic {
         let mut gic = Self {
             distributor,
             redistributors: [None; CPU_COUNT_MAX],
+            private: [None; CPU_COUNT_MAX],
             affinities: [0; CPU_COUNT_MAX],
         };
         for (slot, affinity) in gic.affinities.iter_mut().zip(affinities) {
@@ -122,6 +130,7 @@ impl Gic {
             let typer = redistributor.typer.get();
             if let Some(cpu) = gic.cpu_of_typer(typer) {
                 gic.redistributors[cpu] = Some(redistributor);
+                gic.private[cpu] = Some(&redistributor.private);
             }
             const LAST: u64 = 1 << 4;
             if typer & LAST != 0 {
@@ -173,14 +182,15 @@ impl Gic {
             while redistributor.waker.get() & WAKER_CHILDREN_ASLEEP != 0 {
                 core::hint::spin_loop();
             }
-            redistributor.icenabler.set(u32::MAX);
-            redistributor.icpendr.set(u32::MAX);
-            redistributor.icactiver.set(u32::MAX);
-            redistributor.igroupr.set(u32::MAX);
-            for priority in &redistributor.ipriorityr {
+            let private = &redistributor.private;
+            private.icenabler.set(u32::MAX);
+            private.icpendr.set(u32::MAX);
+            private.icactiver.set(u32::MAX);
+            private.igroupr.set(u32::MAX);
+            for priority in &private.ipriorityr {
                 priority.set(PRIORITY);
             }
-            redistributor.isenabler.set(SGIS | ppis);
+            private.isenabler.set(SGIS | ppis);
         }
         sysreg::ICC_SRE.set(ICC_SRE_ENABLE);
         barrier::isb();
@@ -193,6 +203,10 @@ impl Gic {
 
     fn redistributor(&self, cpu: usize) -> Option<&'static Redistributor> {
         self.redistributors.get(cpu).copied().flatten()
+    }
+
+    fn private(&self, cpu: usize) -> Option<&'static PrivateFrame> {
+        self.private.get(cpu).copied().flatten()
     }
 
     /// Whether CPU `cpu` has a redistributor.
@@ -274,7 +288,7 @@ impl Gic {
     pub fn set_active(&self, cpu: usize, intid: u32, is_active: bool) {
         let bit = 1 << (intid % 32);
         let register = if intid < FIRST_SPI {
-            self.redistributor(cpu)
+            self.private(cpu)
                 .map(|frame| if is_active { &frame.isactiver } else { &frame.icactiver })
         } else {
             let registers = if is_active {
@@ -291,7 +305,7 @@ impl Gic {
 
     /// Makes those of the private interrupts `ppis` of CPU `cpu` active that are in `active`, and the others inactive.
     pub fn set_active_ppis(&self, cpu: usize, ppis: u32, active: u32) {
-        let Some(frame) = self.redistributor(cpu) else { return };
+        let Some(frame) = self.private(cpu) else { return };
         if active != 0 {
             frame.isactiver.set(active);
         }
@@ -315,7 +329,7 @@ impl Gic {
     /// Whether an interrupt of CPU `cpu` is pending, by latch or by level.
     pub fn is_pending(&self, cpu: usize, intid: u32) -> bool {
         let register = if intid < FIRST_SPI {
-            self.redistributor(cpu).map(|frame| &frame.ispendr)
+            self.private(cpu).map(|frame| &frame.ispendr)
         } else {
             self.distributor.ispendr.get(intid as usize / 32)
         };

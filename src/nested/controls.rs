@@ -41,8 +41,9 @@ const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
 /// Performance monitors are emulated, but for what `pmu` lets L1 have; trace and statistical profiling are not L1's to see.
 pub const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
 
-/// SME, trace and activity monitors are not L1's to see. SVE is, but its trap is only cleared where it is used.
-const CPTR_BASE: u64 = cptr_el2::RES1 | cptr_el2::TZ | cptr_el2::TSM | cptr_el2::TTA | cptr_el2::TAM;
+/// SME, trace and activity monitors are not L1's to see. SVE is, and a trap of it is L1's alone: it is one of EL2 as well, and
+/// while it is there, if only for a moment, the vectors may be lost.
+const CPTR_BASE: u64 = cptr_el2::RES1 | cptr_el2::TSM | cptr_el2::TTA | cptr_el2::TAM;
 
 /// The physical counter and timer are not withheld from anybody by gnomon itself.
 const CNTHCTL_BASE: u64 = cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
@@ -117,22 +118,15 @@ pub fn load_nested(vcpu: &mut VCpu) {
         cptr: vcpu.vel2.cpacr,
         cnthctl: vcpu.emulated.cnthctl,
     };
-    let has_sve = merge::is_enabled(claims.cptr, cpacr::ZEN) && sve::is_offered(vcpu);
     let controls = vcpu.nested_controls.merged(&NESTED, &claims);
     HCR_EL2.set(controls.hcr);
     MDCR_EL2.set(vcpu.monitors.mdcr | controls.mdcr);
-    // A trap of SVE may cost the vectors, if it is there for a moment only: it is of EL2, too.
-    let cptr = if has_sve {
-        controls.cptr & !cptr_el2::TZ
-    } else {
-        controls.cptr
-    };
-    CPTR_EL2.set(cptr);
+    CPTR_EL2.set(controls.cptr);
     CNTHCTL_EL2.set(controls.cnthctl);
     VPIDR_EL2.set(page.get(vncr::VPIDR_EL2));
     VMPIDR_EL2.set(page.get(vncr::VMPIDR_EL2));
-    if has_sve {
-        sve::load_nested(vcpu, cptr);
+    if merge::is_enabled(vcpu.vel2.cpacr, cpacr::ZEN) {
+        sve::load_nested(vcpu);
     }
     if claims.hcr & hcr_el2::NV != 0 {
         l2_page::enter(vcpu);
@@ -150,7 +144,7 @@ pub fn cptr_host(e2h0: bool) -> u64 {
     barrier::isb();
     let does_keep = CPACR_EL1.get() & EXTRA == EXTRA;
     CPACR_EL1.set(0);
-    CPTR_BASE & !sve::untrapped() | if e2h0 || does_keep { 0 } else { cptr_el2::TCPAC }
+    CPTR_BASE | cptr_el2::TZ & !sve::untrapped() | if e2h0 || does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
 /// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is

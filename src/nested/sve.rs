@@ -38,7 +38,7 @@ pub fn untrapped() -> u64 {
 }
 
 /// Whether L1 has SVE.
-pub fn is_offered(vcpu: &VCpu) -> bool {
+fn is_offered(vcpu: &VCpu) -> bool {
     vcpu.vm.cptr_host & cptr_el2::TZ == 0
 }
 
@@ -70,10 +70,13 @@ pub fn reset(vcpu: &mut VCpu) {
     }
 }
 
-/// L1's controls let its guest use SVE, and `CPTR_EL2` is `cptr`, which does not trap it: the guest's register, and L1's
-/// limit. L1's other bits are RES0.
+/// L1's controls let its guest use SVE: the guest's register, and L1's limit. L1's other bits are RES0.
 #[cold]
-pub fn load_nested(vcpu: &mut VCpu, cptr: u64) {
+pub fn load_nested(vcpu: &mut VCpu) {
+    if !is_offered(vcpu) {
+        return;
+    }
+    let cptr = CPTR_EL2.get();
     open(cptr);
     ZCR_EL2.set(ZCR_EL1.get() & LEN);
     ZCR_EL1.set(vcpu.vncr.get(vncr::ZCR_EL1));
