@@ -12,6 +12,7 @@ use hyp::{
     mm::PAGE_BYTES,
     shadow_mmu::{self, Mmu},
     vcpu::{Context, context::El1Registers},
+    vm::Vm,
 };
 use shadow::ShadowKey;
 use syndrome::{e2h0, regs::hcr_el2, vncr};
@@ -100,7 +101,7 @@ impl Translation {
         let hcr = snapshot.at_offset(vncr::HCR_EL2).unwrap_or(0);
         let mut vel2 = snapshot.vel2;
         let (regime, registers, hcr_stage1) = match which {
-            Which::VirtualEl2 if hcr & hcr_el2::E2H == 0 => {
+            Which::VirtualEl2 if Vm::get().is_some_and(|vm| vm.is_e2h0) => {
                 vel2.tcr = e2h0::tcr_el2(vel2.tcr);
                 (Regime::El2, &vel2, 0)
             }

@@ -7,7 +7,8 @@
 //! The hardware walks the guest's tables through the shadow, and a shadow is like a TLB: what it lacks is no fault of
 //! the guest's. So where the walk misses in the shadow, the tables are walked in software to see which page of the guest
 //! is missing, it is faulted in, and the instruction is tried again. What L1's stage 2 refuses is L1's answer, with the
-//! status of L1's walk.
+//! status of L1's walk. A table that is nowhere is no answer: it is an external abort, which an AT takes as an exception
+//! (DDI 0487, "Synchronous External abort on a translation table walk" of address translation instructions).
 //!
 //! `AT S1E2*` is about L1's own regime whatever it hosts. `AT S12*` goes through both stages; an IPA of L1's is a physical
 //! address, so what the hardware finds in the shadow is what L1 is to find.
@@ -21,7 +22,7 @@ use syndrome::{
     vncr,
 };
 use vmsa::{
-    GuestVa, Ipa, L2, ReadTable, Unreadable,
+    Fault, GuestVa, Ipa, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
     stage2::Stage2Fault,
 };
@@ -60,9 +61,13 @@ impl Kind {
     }
 }
 
-/// Executes `instruction` on `va` for L1, result in `PAR_EL1`. Says whether it is an AT that L1 has.
+/// Executes `instruction` on `va` for L1, result in `PAR_EL1`; `None` unless it is an AT that L1 has.
+///
+/// # Errors
+///
+/// The external abort that it ends with.
 #[inline(never)]
-pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
+pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> Option<Result<(), Fault>> {
     let (kind, is_el2) = match instruction {
         SysReg::AT_S1E1R => (Kind::Stage1(at::Stage1::E1R), false),
         SysReg::AT_S1E1W => (Kind::Stage1(at::Stage1::E1W), false),
@@ -76,21 +81,23 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> bool {
         SysReg::AT_S12E0W => (Kind::Both(at::Stage12::E0W), false),
         SysReg::AT_S1E2R => (Kind::Stage1(at::Stage1::E1R), true),
         SysReg::AT_S1E2W => (Kind::Stage1(at::Stage1::E1W), true),
-        _ => return false,
+        _ => return None,
     };
     let hcr = vcpu.vncr.get(vncr::HCR_EL2);
-    if is_el2 || exception::is_host(hcr) {
+    if is_el2 || exception::is_host(hcr, vcpu.vm.is_e2h0) {
         at::stage1(kind.stage1(), va);
+        Some(Ok(()))
     } else if hcr & (hcr_el2::VM | hcr_el2::DC) == 0 {
         // The shadow is gnomon's own affair then.
-        in_guest_regime(vcpu, Kind::Stage1(kind.stage1()), va);
+        Some(in_guest_regime(vcpu, Kind::Stage1(kind.stage1()), va))
     } else {
-        in_guest_regime(vcpu, kind, va);
+        Some(in_guest_regime(vcpu, kind, va))
     }
-    true
 }
 
-fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) {
+fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
+    let before = PAR_EL1.get();
+    let mut result = Ok(());
     let mut l1 = El1Registers::default();
     l1.save();
     let guest = El1Registers::from_vncr(vcpu.vncr);
@@ -101,9 +108,13 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) {
     let par = kind.execute(va);
     if par & (at::PAR_F | at::PAR_S) == at::PAR_F | at::PAR_S {
         match fill_shadow(vcpu, &guest, l1.sctlr, kind, va) {
-            Some(answer) => PAR_EL1.set(answer),
-            None => {
+            Ok(Some(answer)) => PAR_EL1.set(answer),
+            Ok(None) => {
                 kind.execute(va);
+            }
+            Err(fault) => {
+                PAR_EL1.set(before);
+                result = Err(fault);
             }
         }
     }
@@ -111,6 +122,7 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) {
     controls::load_host(vcpu);
     barrier::isb();
     shadow_mmu::release(vcpu);
+    result
 }
 
 /// What `at` gives in the regime of the guest that ran last, whose registers and shadow are loaded for it, while L1 runs;
@@ -133,7 +145,7 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
 
 /// Makes present in the shadow what the translation of `va` needs, as far as L1's stage 2 has it. If that has not, what L1
 /// finds in `PAR_EL1`.
-fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va: u64) -> Option<u64> {
+fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va: u64) -> Result<Option<u64>, Fault> {
     let registers = Stage1Registers {
         tcr: guest.tcr,
         ttbr0: guest.ttbr0,
@@ -150,11 +162,16 @@ fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va
     };
     let found = walk(&config, GuestVa::new(va), AccessKind::Read, &tables);
     if let Some(fault) = tables.refused.get() {
-        return Some(par_el1::stage2_fault(fault.fsc(), true));
+        return Ok(Some(par_el1::stage2_fault(fault.fsc(), true)));
     }
-    let Kind::Both(instruction) = kind else { return None };
+    if let Err(fault @ Fault::ExternalAbortOnWalk(_)) = found {
+        return Err(fault);
+    }
+    let (Kind::Both(instruction), Ok(found)) = (kind, found) else {
+        return Ok(None);
+    };
     let fault = ShadowFault {
-        ipa: found.ok()?.output,
+        ipa: found.output,
         access: match instruction {
             at::Stage12::E1R | at::Stage12::E0R => Access::Read,
             at::Stage12::E1W | at::Stage12::E0W => Access::Write,
@@ -162,11 +179,11 @@ fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va
         kind: FaultKind::Translation,
         is_s1ptw: false,
     };
-    match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
+    Ok(match shadow_mmu::handle_fault(vcpu, sctlr_el2, &fault) {
         FaultAction::Retry => None,
         FaultAction::Inject(fault) => Some(par_el1::stage2_fault(fault.fsc(), false)),
         FaultAction::NotMemory { l1 } => Some(par_el1::device(l1.bits())),
-    }
+    })
 }
 
 /// Memory of the guest, where each word that is read is first made present in the shadow.

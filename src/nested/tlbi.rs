@@ -85,7 +85,7 @@ fn stage1_of_el1(instruction: SysReg) -> Option<Stage1> {
 
 #[inline(never)]
 fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
-    if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
+    if exception::is_host(vcpu.vncr.get(vncr::HCR_EL2), vcpu.vm.is_e2h0) {
         stage1_of_l1(instruction, maintenance, operand);
         return;
     }

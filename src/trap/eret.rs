@@ -21,7 +21,7 @@ use crate::{
 /// Where the ERET at hand goes, by L1's `SPSR_EL2` and `HCR_EL2`. FEAT_NV2 has the former in the hardware's `SPSR_EL1`.
 #[inline(always)]
 pub fn target(vcpu: &VCpu, spsr: u64) -> Option<Target> {
-    exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2)).ok()
+    exception::check_eret(spsr, vcpu.vncr.get(vncr::HCR_EL2), vcpu.vm.is_e2h0).ok()
 }
 
 /// Emulates an ERET that stays in the host context: what L1 calls EL2 is EL1 here, and its EL0 is EL0, with nothing to

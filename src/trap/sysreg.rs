@@ -45,7 +45,12 @@ fn any(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let SysRegTrap { reg, rt, is_read } = access;
     let is_done = if reg.is_instruction() {
-        tlbi::execute(vcpu, reg, frame.get(rt)) || at::execute(vcpu, reg, frame.get(rt))
+        let operand = frame.get(rt);
+        tlbi::execute(vcpu, reg, operand)
+            || match at::execute(vcpu, reg, operand) {
+                Some(Err(fault)) => return inject::abort_of_at(vcpu, frame, fault.fsc(), operand),
+                result => result.is_some(),
+            }
     } else if is_read {
         read(vcpu, reg).map(|value| frame.set(rt, value)).is_some()
     } else {

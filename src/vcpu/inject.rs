@@ -10,7 +10,7 @@ use syndrome::{
     esr::{AbortKind, Origin, ec, hpfar},
     exception::{self, Entry, Kind},
     forward,
-    regs::{hcr_el2, pstate},
+    regs::pstate,
     vncr,
 };
 use vgic::Signal;
@@ -34,15 +34,18 @@ enum Target {
 #[inline]
 fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, kind: Kind) {
     let sctlr_el2 = SCTLR_EL1.get();
-    let (old, hcr_el2) = match target {
-        Target::Vel2 => (old_pstate, vcpu.vncr.get(vncr::HCR_EL2)),
+    let (old, is_host) = match target {
+        Target::Vel2 => {
+            let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+            (old_pstate, exception::is_host(hcr, vcpu.vm.is_e2h0))
+        }
         // EL1 enters like an EL2 that hosts: PSTATE.PAN follows SCTLR_EL1.SPAN.
-        Target::El1 => (exception::to_virtual(old_pstate), hcr_el2::E2H | hcr_el2::TGE),
+        Target::El1 => (exception::to_virtual(old_pstate), true),
     };
     let entered = exception::enter_vel2(&Entry {
         pstate: old,
         sctlr_el2,
-        hcr_el2,
+        is_host,
         kind,
         has_mte: false,
     });
@@ -150,6 +153,11 @@ pub fn stage2_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u
 pub fn l2_page_fault(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: u64) {
     to_vel2(vcpu, frame, Kind::Sync, Some(esr));
     FAR_EL1.set(far);
+}
+
+/// An AT of L1's at `va` met a table that cannot be read: L1's own data abort.
+pub fn abort_of_at(vcpu: &mut VCpu, frame: &mut GuestFrame, fsc: u8, va: u64) {
+    synchronous(vcpu, frame, Esr::abort_of_at(fsc), Some(va));
 }
 
 /// An access to where nothing is: a synchronous external abort, to the guest that made it or to whom it is routed.

@@ -211,6 +211,13 @@ impl Esr {
         Self::new(class, FaultStatus::EXTERNAL.encode() as u32)
     }
 
+    /// What an `AT` at EL2 ends with that meets an external abort: a data abort of a write by maintenance (`CM`, `WnR`).
+    #[must_use]
+    pub const fn abort_of_at(fsc: u8) -> Self {
+        const CM_WNR: u32 = 1 << 8 | 1 << 6;
+        Self::new(ec::DABT_CUR, CM_WNR | fsc as u32)
+    }
+
     /// A trapped `MRS`, `MSR` or system instruction.
     #[must_use]
     pub const fn sysreg_trap(trap: SysRegTrap) -> Self {

@@ -50,8 +50,8 @@ pub struct Entry {
     pub pstate: u64,
     /// L1's `SCTLR_EL2`.
     pub sctlr_el2: u64,
-    /// L1's `HCR_EL2`.
-    pub hcr_el2: u64,
+    /// Whether L1 is a host ([`is_host`]).
+    pub is_host: bool,
     /// What is taken.
     pub kind: Kind,
     /// Whether L1 is shown FEAT_MTE, so that `PSTATE.TCO` exists.
@@ -113,7 +113,7 @@ impl Kind {
 #[must_use]
 pub const fn enter_vel2(entry: &Entry) -> Entered {
     let mut new = (entry.pstate & KEPT) | pstate::DAIF | pstate::EL2H;
-    if is_host(entry.hcr_el2) && entry.sctlr_el2 & sctlr::SPAN == 0 {
+    if entry.is_host && entry.sctlr_el2 & sctlr::SPAN == 0 {
         new |= pstate::PAN;
     }
     if entry.sctlr_el2 & sctlr::DSSBS != 0 {
@@ -131,10 +131,12 @@ pub const fn enter_vel2(entry: &Entry) -> Entered {
 
 /// Whether L1 is a host: `{E2H,TGE}` = {1,1}, so that its EL0 belongs to its
 /// EL2.
+///
+/// `E2H` of L1's register is not looked at: it is fixed, to 0 if `is_e2h0` and
+/// else to 1, and what L1 wrote means nothing.
 #[must_use]
-pub const fn is_host(hcr_el2: u64) -> bool {
-    let both = hcr_el2::E2H | hcr_el2::TGE;
-    hcr_el2 & both == both
+pub const fn is_host(hcr_el2: u64, is_e2h0: bool) -> bool {
+    hcr_el2 & hcr_el2::TGE != 0 && !is_e2h0
 }
 
 /// The virtual `PSTATE` for what the hardware reports in `SPSR_EL2` while vEL2
@@ -220,12 +222,12 @@ impl core::error::Error for IllegalReturn {}
 /// # Errors
 ///
 /// The first rule the return breaks.
-pub const fn check_eret(spsr: u64, hcr_el2: u64) -> Result<Target, IllegalReturn> {
+pub const fn check_eret(spsr: u64, hcr_el2: u64, is_e2h0: bool) -> Result<Target, IllegalReturn> {
     if spsr & pstate::nRW != 0 {
         return Err(IllegalReturn::AArch32);
     }
     match spsr & pstate::M {
-        pstate::EL0T if is_host(hcr_el2) => Ok(Target::HostEl0),
+        pstate::EL0T if is_host(hcr_el2, is_e2h0) => Ok(Target::HostEl0),
         pstate::EL0T => Ok(Target::NestedEl0),
         pstate::EL1T | pstate::EL1H if hcr_el2 & hcr_el2::TGE != 0 => Err(IllegalReturn::El1WithTge),
         pstate::EL1T => Ok(Target::NestedEl1t),
@@ -254,14 +256,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HOST: u64 = hcr_el2::E2H | hcr_el2::TGE;
-    const GUEST: u64 = hcr_el2::E2H;
+    const HOST: u64 = hcr_el2::TGE;
+    const GUEST: u64 = 0;
 
     fn entry(pstate: u64, sctlr_el2: u64, hcr_el2: u64) -> Entry {
         Entry {
             pstate,
             sctlr_el2,
-            hcr_el2,
+            is_host: is_host(hcr_el2, false),
             kind: Kind::Sync,
             has_mte: false,
         }
@@ -305,7 +307,11 @@ mod tests {
         assert_eq!(pan(0, HOST), pstate::PAN);
         assert_eq!(pan(sctlr::SPAN, HOST), 0);
         assert_eq!(pan(0, GUEST), 0);
-        assert_eq!(pan(0, hcr_el2::TGE), 0);
+        let without_vhe = Entry {
+            is_host: is_host(HOST, true),
+            ..entry(pstate::EL0T, 0, HOST)
+        };
+        assert_eq!(enter_vel2(&without_vhe).pstate & pstate::PAN, 0);
     }
 
     #[test]
@@ -346,10 +352,19 @@ mod tests {
             (0b1101, Err(El3), Err(El3)),
             (0b1_0011, Err(AArch32), Err(AArch32)),
         ] {
-            assert_eq!(check_eret(mode, GUEST), guest, "{mode:#b}");
-            assert_eq!(check_eret(mode, HOST), host, "{mode:#b}");
+            assert_eq!(check_eret(mode, GUEST, false), guest, "{mode:#b}");
+            assert_eq!(check_eret(mode, HOST, false), host, "{mode:#b}");
         }
-        assert_eq!(check_eret(0, hcr_el2::TGE), Ok(Target::NestedEl0));
+    }
+
+    #[test]
+    fn e2h_is_what_it_is_fixed_to_whatever_l1_wrote() {
+        for written in [0, hcr_el2::E2H] {
+            let eret = |hcr, is_e2h0| check_eret(pstate::EL0T, written | hcr, is_e2h0);
+            assert_eq!(eret(hcr_el2::TGE, false), Ok(Target::HostEl0));
+            assert_eq!(eret(hcr_el2::TGE, true), Ok(Target::NestedEl0));
+            assert_eq!(eret(0, false), Ok(Target::NestedEl0));
+        }
     }
 
     #[test]
@@ -365,7 +380,7 @@ mod tests {
     proptest! {
         #[test]
         fn host_context_survives_the_way_to_the_hardware(psr: u64) {
-            if let Ok(target) = check_eret(psr, HOST) {
+            if let Ok(target) = check_eret(psr, HOST, false) {
                 prop_assert!(target.is_host_context());
                 prop_assert_eq!(to_virtual(to_physical(psr)), psr);
                 prop_assert!(psr & pstate::M == 0 || to_physical(psr) & 0xc == 0x4);

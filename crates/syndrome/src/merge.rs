@@ -340,7 +340,19 @@ mod tests {
             prop_assert_eq!(hcr & hcr_el2::NV != 0, hcr & hcr_el2::NV2 != 0);
             prop_assert_eq!(hcr & hcr_el2::NV, l1 & hcr_el2::NV);
             prop_assert_eq!(hcr & hcr_el2::NV1 != 0, l1 & hcr_el2::NV1 != 0 && l1 & hcr_el2::NV != 0);
-            prop_assert_eq!(cptr_for_nested(cptr_el2::RES1, l1) & cptr_el2::RES1, cptr_el2::RES1);
+            const CPTR_TRAPS: u64 = cptr_el2::TFP
+                | cptr_el2::TZ
+                | cptr_el2::TSM
+                | cptr_el2::TTA
+                | cptr_el2::TCPAC
+                | cptr_el2::TAM;
+            let merged = Controls::merged(&L0_CONTROLS, &Claims { hcr: l1, mdcr: l1, cptr: l1, cnthctl: l1 });
+            prop_assert_eq!((merged.cptr ^ L0_CONTROLS.cptr) & !CPTR_TRAPS, 0);
+            prop_assert_eq!((merged.mdcr ^ L0_CONTROLS.mdcr) & !MDCR_FROM_L1, 0);
+            let cnthctl = CNTHCTL_FROM_L1 | cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
+            prop_assert_eq!((merged.cnthctl ^ L0_CONTROLS.cnthctl) & !cnthctl, 0);
+            prop_assert_eq!(merged.mdcr & L0_CONTROLS.mdcr, L0_CONTROLS.mdcr);
+            prop_assert_eq!(merged.cptr & L0_CONTROLS.cptr, L0_CONTROLS.cptr);
         }
     }
 }

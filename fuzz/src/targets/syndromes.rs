@@ -43,7 +43,8 @@ fn check_syndrome(esr: Esr, input: &mut Input<'_>) {
 /// Returns and exceptions: nothing leads out of the mode that a context may be in.
 fn check_returns(input: &mut Input<'_>) {
     let (spsr, hcr, old) = (input.word(), input.word(), input.word());
-    if let Ok(target) = exception::check_eret(spsr, hcr)
+    let is_e2h0 = input.bit();
+    if let Ok(target) = exception::check_eret(spsr, hcr, is_e2h0)
         && target.is_host_context()
     {
         let physical = exception::to_physical(spsr);
@@ -54,7 +55,7 @@ fn check_returns(input: &mut Input<'_>) {
     let entry = exception::Entry {
         pstate: input.word(),
         sctlr_el2: input.word(),
-        hcr_el2: hcr,
+        is_host: exception::is_host(hcr, is_e2h0),
         kind: input.pick(&[Kind::Sync, Kind::Irq, Kind::Fiq, Kind::SError]),
         has_mte: input.bit(),
     };

@@ -58,6 +58,13 @@ pub const AREAS: [Area; 10] = [
                 "Bits of controls that mean nothing for what is shown have no effect",
                 Tests(&["no_value_of_l1_escapes"]),
             ),
+            (
+                "`HCR_EL2.E2H` is what it is fixed to, whatever is written there",
+                Tests(&[
+                    "e2h_is_what_it_is_fixed_to_whatever_l1_wrote",
+                    "conform_exceptions_and_returns",
+                ]),
+            ),
             ("AArch32", Hidden("ID_AA64PFR0_EL1", "EL1", 4, 2)),
             ("Secure EL2", Hidden("ID_AA64PFR0_EL1", "SEL2", 36, 1)),
             ("SME", Hidden("ID_AA64PFR1_EL1", "SME", 24, 1)),
@@ -254,6 +261,11 @@ pub const AREAS: [Area; 10] = [
             (
                 "Every AT, with stage 1 and stage 2 on and off, and for a host",
                 Tests(&["conform_at"]),
+            ),
+            (
+                "The same with PAN, `EPD0`, `E0PD0`, `HPD0`, `TBI0`, `HA`, `WXN`, big-endian tables, `HCR_EL2.DC`, \
+                 `APTable`, and tables that are read-only or nowhere",
+                Tests(&["conform_at", "conform_without_vhe_at"]),
             ),
             ("`AT S1E1A`", Hidden("ID_AA64ISAR2_EL1", "ATS1A", 60, 1)),
         ],

@@ -242,7 +242,7 @@ fn of_el2(maintenance: impl FnOnce()) -> Option<()> {
 /// The same by EL1's name, which means its guest's unless L1 is a host.
 #[inline(always)]
 fn of_el1(vcpu: &VCpu, maintenance: impl FnOnce()) -> Option<()> {
-    if !exception::is_host(vcpu.vncr.get(vncr::HCR_EL2)) {
+    if !exception::is_host(vcpu.vncr.get(vncr::HCR_EL2), vcpu.vm.is_e2h0) {
         return None;
     }
     of_el2(maintenance)

@@ -33,6 +33,9 @@ const RW_IPA: u64 = 0x8020_0000;
 const RO_IPA: u64 = 0x8020_1000;
 const NO_IPA: u64 = 0x8020_2000;
 
+const HCR_DC: u64 = 1 << 12;
+const HCR_TGE: u64 = 1 << 27;
+
 const SCTLR_OFF: u64 = 0x30d0_0800;
 const SCTLR_ON: u64 = SCTLR_OFF | 1 << 12 | 1 << 2 | 1;
 /// 39 bits, 4 KiB, write-back inner shareable walks, 40-bit output; nothing above.
@@ -61,61 +64,126 @@ const PAGES: [u64; 10] = [
     RW_IPA | AF | SHARED | 1,
 ];
 
+const CONTIGUOUS: u64 = 1 << 52;
+/// Where the second-level table has the same pages again: by a table that stage 2 lets nobody write, by one in a hole, and
+/// with `APTable` for reading only. Behind them a block with the contiguous hint.
+const RO_TABLE_VA: u64 = 2 << 21;
+const HOLE_TABLE_VA: u64 = 3 << 21;
+const AP_TABLE_VA: u64 = 4 << 21;
+const BLOCK_VA: u64 = 5 << 21;
+/// No RAM and no device.
+const HOLE: u64 = 0x2_0000_0000;
+
+const TCR_EPD0: u64 = 1 << 7;
+const TCR_TBI0: u64 = 1 << 37;
+const TCR_HA: u64 = 1 << 39;
+const TCR_HPD0: u64 = 1 << 41;
+const TCR_E0PD0: u64 = 1 << 55;
+const SCTLR_EE: u64 = 1 << 25;
+const SCTLR_WXN: u64 = 1 << 19;
+
 /// QEMU 10.0 ends with a failed assertion on `AT S12E*W` of what stage 2 lets nobody write.
 fn aborts_qemu(kind: SysReg, va: u64) -> bool {
     const RO_PAGE: u64 = 0x5000;
     let is_both = matches!(kind, SysReg::AT_S12E1W | SysReg::AT_S12E0W);
-    is_both && (va & !0xfff == RO_PAGE || va == RO_IPA)
+    is_both && (va & 0x1f_f000 == RO_PAGE || va == RO_IPA)
 }
 
-pub(crate) fn run(frames: &mut Frames) {
-    let code = El2Code::new(frames);
-    let stage2 = Stage2::new(Format::USUAL, 9, frames);
+/// Four tables, of which the last is read-only for the guest, and another that stage 2 does not have.
+fn make_tables(stage2: &Stage2, frames: &mut Frames) -> [u64; 3] {
     for (ipa, perms) in [(RW_IPA, Perms::RW), (RO_IPA, Perms::RO)] {
         let page = frames.page();
         stage2.map(ipa, page, 3, perms, frames);
     }
-    // Three tables, and a fourth that stage 2 does not have.
     let tables = [0, 1, 2].map(|index| {
         let table = frames.page();
         stage2.map(TABLES_IPA + index * 0x1000, table, 3, Perms::RW, frames);
         table
     });
+    stage2.map(TABLES_IPA + 0x4000, tables[2], 3, Perms::RO, frames);
+    stage2.map(TABLES_IPA + 0x5000, HOLE, 3, Perms::RW, frames);
     memory::write(tables[0], (TABLES_IPA + 0x1000) | 3);
-    memory::write(tables[1], (TABLES_IPA + 0x2000) | 3);
-    memory::write(tables[1] + 8, (TABLES_IPA + 0x3000) | 3);
+    let second = [
+        (TABLES_IPA + 0x2000) | 3,
+        (TABLES_IPA + 0x3000) | 3,
+        (TABLES_IPA + 0x4000) | 3,
+        (TABLES_IPA + 0x5000) | 3,
+        (TABLES_IPA + 0x2000) | 2 << 61 | 3,
+        RW_IPA | AF | SHARED | CONTIGUOUS | 1,
+    ];
+    for (at, desc) in (tables[1]..).step_by(8).zip(second) {
+        memory::write(at, desc);
+    }
+    write_pages(&tables, frames);
+    tables
+}
+
+/// As they were at first: the Access flag may have been set.
+fn write_pages(tables: &[u64; 3], frames: &mut Frames) {
     for (at, page) in (tables[2]..).step_by(8).zip(PAGES) {
         frames.write(at, page);
     }
+}
+
+pub(crate) fn run(frames: &mut Frames) {
+    const PAN_ON: u32 = 0xd500_419f;
+    const PAN_OFF: u32 = 0xd500_409f;
+    let code = El2Code::new(frames);
+    let stage2 = Stage2::new(Format::USUAL, 9, frames);
+    let tables = make_tables(&stage2, frames);
     let mut l2 = L2::new(stage2, CODE_IPA, frames);
     l2.run(bare::l2::Program::Idle, &[]);
 
     VTCR_EL2.set(stage2.vtcr());
     VTTBR_EL2.set(stage2.vttbr());
     TTBR0_EL12.set(TABLES_IPA);
-    TCR_EL12.set(TCR);
     MAIR_EL12.set(MAIR);
     let host = HCR_EL2.get();
     let states = [
-        ("on", SCTLR_ON, HCR_VM),
-        ("off", SCTLR_OFF, HCR_VM),
-        ("no-stage2", SCTLR_OFF, 0),
-        ("host", SCTLR_ON, 1 << 27),
+        ("on", SCTLR_ON, TCR, HCR_VM, PAN_OFF),
+        ("off", SCTLR_OFF, TCR, HCR_VM, PAN_OFF),
+        ("no-stage2", SCTLR_OFF, TCR, 0, PAN_OFF),
+        ("cached-off", SCTLR_OFF, TCR, HCR_VM | HCR_DC, PAN_OFF),
+        ("host", SCTLR_ON, TCR, HCR_TGE, PAN_OFF),
+        ("pan", SCTLR_ON, TCR, HCR_VM, PAN_ON),
+        ("host-pan", SCTLR_ON, TCR, HCR_TGE, PAN_ON),
+        ("wxn", SCTLR_ON | SCTLR_WXN, TCR, HCR_VM, PAN_OFF),
+        ("big-endian", SCTLR_ON | SCTLR_EE, TCR, HCR_VM, PAN_OFF),
+        ("epd", SCTLR_ON, TCR | TCR_EPD0, HCR_VM, PAN_OFF),
+        ("e0pd", SCTLR_ON, TCR | TCR_E0PD0, HCR_VM, PAN_OFF),
+        ("hpd", SCTLR_ON, TCR | TCR_HPD0, HCR_VM, PAN_OFF),
+        ("tbi", SCTLR_ON, TCR | TCR_TBI0, HCR_VM, PAN_OFF),
+        ("ha", SCTLR_ON, TCR | TCR_HA, HCR_VM, PAN_OFF),
     ];
     // Without VHE there is no host.
-    let count = if NVHE { 3 } else { 4 };
-    for (name, sctlr, hcr) in states.into_iter().take(count) {
+    for (name, sctlr, tcr, hcr, pan) in states.into_iter().filter(|state| !NVHE || state.3 != HCR_TGE) {
+        write_pages(&tables, frames);
         SCTLR_EL12.set(sctlr);
+        TCR_EL12.set(tcr);
         HCR_EL2.set(host | HCR_OPEN | hcr);
         bare::tlbi::alle1is();
         let pages = (0..PAGES.len() as u64).map(|page| page * 0x1000 + 0x10);
-        for va in pages.chain([1 << 21, 1 << 30, 1 << 40, RW_IPA, RO_IPA, NO_IPA, 0x4820_0000]) {
+        let again = [RO_TABLE_VA, HOLE_TABLE_VA, AP_TABLE_VA].into_iter();
+        let again = again.flat_map(|at| [0, 0x1000, 0x2000, 0x4000, 0x5000].map(|page| at + page + 0x10));
+        let others = [
+            1 << 21,
+            1 << 30,
+            1 << 40,
+            RW_IPA,
+            RO_IPA,
+            NO_IPA,
+            0x4820_0000,
+            BLOCK_VA + 0x10,
+            0x5a << 56 | 0x10,
+        ];
+        for va in pages.chain(again).chain(others) {
             for kind in KINDS.into_iter().filter(|kind| !aborts_qemu(*kind, va)) {
-                let (_, taken) = code.execute(&[write_of(kind)], va, 4);
+                let (_, taken) = code.execute(&[pan, write_of(kind), PAN_OFF], va, 4);
                 let esr = taken.map_or(0, |taken| taken.esr);
                 println!("P AT {name} {kind} {va:#x} par {:#x} esr {esr:#x}", PAR_EL1.get());
             }
         }
+        println!("P AT {name} left {:#x}", memory::read(tables[2] + 8 * 4));
     }
     HCR_EL2.set(host);
 }

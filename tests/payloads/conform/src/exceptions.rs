@@ -7,7 +7,9 @@ use bare::l2::{Exit, PSTATE_EL1H_MASKED, Program};
 use bare::memory::Frames;
 use bare::println;
 use bare::stage2::Perms;
-use bare::sysreg::{ESR_EL12, FAR_EL12, HCR_EL2, MDCR_EL2, MDSCR_EL1, SCTLR_EL2, VDISR_EL2, VSESR_EL2};
+use bare::sysreg::{
+    ESR_EL12, FAR_EL12, HCR_EL2, ID_AA64MMFR4_EL1, MDCR_EL2, MDSCR_EL1, SCTLR_EL2, VDISR_EL2, VSESR_EL2,
+};
 
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
 use crate::vectors::El2Code;
@@ -79,8 +81,30 @@ fn at_el2(frames: &mut Frames) {
     if let (_, Some(taken)) = code.execute(&[0], 0, 4) {
         println!("P SPAN {taken}");
     }
-    SCTLR_EL2.set(sctlr);
     HCR_EL2.set(HCR_EL2.get() & !HCR_TGE);
+    fixed_e2h(&code);
+    SCTLR_EL2.set(sctlr);
+}
+
+/// Where `HCR_EL2.E2H` is said to be fixed to 1, what is written to it does not count: with `TGE` EL2 is a host, of which
+/// `PSTATE.PAN` of an HVC tells, with `SCTLR_EL2.SPAN` = 0.
+fn fixed_e2h(code: &El2Code) {
+    const HVC: u32 = 0xd400_0042;
+    const HCR_E2H: u64 = 1 << 34;
+    const E2H0: u64 = 0xf << 24;
+    if NVHE || ID_AA64MMFR4_EL1.get() & E2H0 == 0 {
+        return;
+    }
+    let host = HCR_EL2.get();
+    let [with, without] = [host | HCR_TGE, (host | HCR_TGE) & !HCR_E2H].map(|hcr| {
+        HCR_EL2.set(hcr);
+        let (_, taken) = code.execute(&[HVC], 0, 0);
+        HCR_EL2.set(host);
+        taken.map_or(0, |taken| taken.state)
+    });
+    if with == 0 || with != without {
+        println!("P WRONG state {without:#x} instead of {with:#x} without E2H, which is fixed");
+    }
 }
 
 /// `FAR_EL2`, of a class that has one.
