@@ -35,7 +35,11 @@ enum Command {
     /// Run everything that must pass
     Test(TestArgs),
     /// Run the tests of the crates whose threads share memory under Miri
-    Miri,
+    Miri {
+        /// All tests of the pure crates; takes hours
+        #[arg(long)]
+        all: bool,
+    },
     /// Count what operations cost, natively and under gnomon; exit status 1 when a budget is broken
     Bench(BenchArgs),
     /// Run KVM's own selftests in L1, natively and under gnomon; exit status 1 when one passes only natively
@@ -380,7 +384,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             };
             Ok(u8::from(!test::run(&project, &options)?))
         }
-        Command::Miri => miri::run(&project).map(|()| 0),
+        Command::Miri { all } => miri::run(&project, all).map(|()| 0),
         Command::Bench(arguments) if arguments.record => bench::record(&project).map(|()| 0),
         Command::Bench(arguments) => {
             let options = bench::Options {

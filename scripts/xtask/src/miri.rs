@@ -2,7 +2,8 @@
 //!
 //! These crates have no `unsafe` code, so what Miri can find in them is little: data races and orders of memory that a host
 //! happens not to show, where threads share atomics or a lock (the trace ring, the mailboxes, which CPUs are on), and
-//! undefined behaviour in the crates they use. That is what is run. Miri comes with nightly compilers only.
+//! undefined behaviour in the crates they use. That is what is run; with `--all` all of their tests are, which takes hours.
+//! Miri comes with nightly compilers only.
 
 use std::process::Command;
 
@@ -36,18 +37,29 @@ pub fn find(project: &Project) -> Result<String, String> {
     }
 }
 
-/// The command that runs the tests.
+/// The command that runs the tests whose threads share memory.
 #[must_use]
 pub fn command(project: &Project, toolchain: &str) -> Command {
-    let mut command = Command::new("cargo");
-    command
-        .current_dir(project.root())
-        .args([toolchain, "miri", "test", "--lib"]);
+    let mut command = cargo(project, toolchain);
     for (package, _) in TESTS {
         command.args(["--package", package]);
     }
     command.arg("--").args(TESTS.iter().map(|(_, name)| name));
     command
+}
+
+/// The command that runs all tests of the pure crates, of a property with one case.
+fn command_for_all(project: &Project, toolchain: &str) -> Command {
+    let mut command = cargo(project, toolchain);
+    command.env("PROPTEST_CASES", "1");
+    command
+}
+
+fn cargo(project: &Project, toolchain: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(project.root())
+        .args([toolchain, "miri", "test", "--lib"])
         // Cargo says which toolchain is in use by these; another one is meant.
         .env_remove("CARGO")
         .env_remove("RUSTC")
@@ -57,12 +69,13 @@ pub fn command(project: &Project, toolchain: &str) -> Command {
     command
 }
 
-/// Runs the tests with our terminal.
+/// Runs those tests with our terminal, or `all`.
 ///
 /// # Errors
 ///
 /// When there is no Miri, or a test fails.
-pub fn run(project: &Project) -> Result<()> {
+pub fn run(project: &Project, all: bool) -> Result<()> {
     let toolchain = find(project).map_err(anyhow::Error::msg)?;
+    let command = if all { command_for_all } else { command };
     process::run(&mut command(project, &toolchain))
 }
