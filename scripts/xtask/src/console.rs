@@ -131,8 +131,10 @@ fn is_timeout(error: &io::Error) -> bool {
 
 /// The answer to `command` in everything received since it was typed, once it is complete.
 fn answer(text: &str, command: &str) -> Option<Vec<String>> {
-    let (body, last) = text.rsplit_once('\n')?;
-    if last != PROMPT {
+    let (body, behind) = text.rsplit_once(&format!("\n{PROMPT}"))?;
+    // What is logged just then stands behind the prompt, which is not printed anew.
+    let is_log = |line: &str| line.starts_with(LOG_PREFIX) && line.ends_with('\n');
+    if !behind.split_inclusive('\n').all(is_log) {
         return None;
     }
     let mut lines = body.split('\n');
@@ -179,6 +181,9 @@ mod tests {
     fn left_over_prompts_and_log_lines_are_no_part_of_it() {
         let text = "[gnomon] late\ngnomon> gnomon> shadow\n[gnomon] L2 exit\n0: x\n\ngnomon> ";
         assert_eq!(answer(text, "shadow"), Some(vec!["0: x".into(), String::new()]));
+        let text = "gnomon> stop\nstopped\ngnomon> [gnomon] late\n[gnomon] later\n";
+        assert_eq!(answer(text, "stop"), Some(vec!["stopped".into()]));
+        assert_eq!(answer("\ngnomon> [gnomon] early\nstop\nstop", "stop"), None);
     }
 
     /// Listens on a socket, answers each line that is typed by what `reply` makes of it, and lets `client` have a console
