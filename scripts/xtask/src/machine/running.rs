@@ -153,14 +153,23 @@ impl Machine {
         &self.debug_lines
     }
 
-    /// Waits for a line on L1's console that contains `text`, and returns it. Lines before
-    /// it are consumed: the next wait begins after it.
+    /// Waits for a line on L1's console that contains `text`, and returns it, if it is the last one as far as it is there.
+    /// Lines before it are consumed: the next wait begins after it.
     ///
     /// # Errors
     ///
     /// When the machine fails or ends first, or the limit is over.
     pub fn wait_for(&mut self, text: &str) -> Result<String> {
-        self.wait_for_line(Source::L1, text)
+        self.wait_for_line(Source::L1, text, true)
+    }
+
+    /// As [`Self::wait_for`], of a line that has ended: what comes behind `text` matters.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::wait_for`].
+    pub fn wait_for_whole(&mut self, text: &str) -> Result<String> {
+        self.wait_for_line(Source::L1, text, false)
     }
 
     /// Waits for a line on the debug console that contains `text`, as [`Self::wait_for`].
@@ -169,10 +178,10 @@ impl Machine {
     ///
     /// As for [`Self::wait_for`].
     pub fn wait_for_debug(&mut self, text: &str) -> Result<String> {
-        self.wait_for_line(Source::Debug, text)
+        self.wait_for_line(Source::Debug, text, false)
     }
 
-    fn wait_for_line(&mut self, source: Source, text: &str) -> Result<String> {
+    fn wait_for_line(&mut self, source: Source, text: &str, may_be_open: bool) -> Result<String> {
         let deadline = Instant::now() + self.limit;
         loop {
             // The order matters: a line printed just before the end must still be found.
@@ -181,7 +190,7 @@ impl Machine {
                 self.drain();
             }
             self.look();
-            if let Some(line) = self.take_line(source, text) {
+            if let Some(line) = self.take_line(source, text, may_be_open) {
                 return Ok(line);
             }
             let gave_up = if let Some(failure) = self.judge.failure() {
@@ -201,7 +210,7 @@ impl Machine {
     }
 
     /// The first line at or after the cursor that has `text`; the cursor moves behind it.
-    fn take_line(&mut self, source: Source, text: &str) -> Option<String> {
+    fn take_line(&mut self, source: Source, text: &str, may_be_open: bool) -> Option<String> {
         let state = self.console.lock();
         let (lines, cursor) = match source {
             Source::L1 => (&state.lines, &mut self.waited.console),
@@ -215,7 +224,7 @@ impl Machine {
         *cursor = lines.len();
         // A prompt is not followed by a line's end.
         let open = &state.open;
-        (source == Source::L1 && open.contains(text)).then(|| open.clone())
+        (may_be_open && open.contains(text)).then(|| open.clone())
     }
 
     /// Types on L1's console.

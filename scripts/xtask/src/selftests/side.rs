@@ -105,7 +105,7 @@ pub(super) fn run(
 /// Waits for a test's end. Why there is none is said at once, for the machine is gone afterwards.
 fn verdict_on(machine: &mut Machine, test: &Test) -> Verdict {
     let beginning = format!("selftest {} ended ", test.name);
-    match machine.wait_for(&beginning) {
+    match machine.wait_for_whole(&beginning) {
         Ok(line) => Verdict::from_line(&line, &beginning),
         Err(error) => {
             say(&format!("selftests: {}: {error:#}", test.name));
