@@ -260,7 +260,7 @@ fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     let access = exit.esr.sysreg();
     let row = access.reg.row();
     if row.is_hidden() {
-        inject::undefined(vcpu, frame);
+        inject::undefined_access(vcpu, frame, access);
         return Party::L2;
     }
     let wants_finely = || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read);

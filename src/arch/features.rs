@@ -68,6 +68,11 @@ pub fn stage1_limits() -> Stage1Limits {
     Stage1Limits::from_id_registers(sysreg::read_id_register(7, 0), sysreg::read_id_register(7, 2))
 }
 
+/// Whether reads in the ID space that are undefined say so (FEAT_IDST, `ID_AA64MMFR2_EL1.IDS`).
+pub fn has_idst() -> bool {
+    sysreg::read_id_register(7, 2) >> 36 & 0xf != 0
+}
+
 /// Checks this CPU. FEAT_NV2 may be there with FEAT_NV (`ID_AA64MMFR2_EL1.NV`), or, as a gnomon below offers it, without
 /// (`ID_AA64MMFR4_EL1.NV_frac`), unless L1 is to run on FEAT_NV alone. FEAT_VHE is not asked for: gnomon's own `E2H` is 0,
 /// and the names that FEAT_VHE brings are L1's, at a virtual EL2.

@@ -77,7 +77,7 @@ fn refuse(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
         return;
     }
     if access.reg.row().is_hidden() {
-        inject::undefined(vcpu, frame);
+        inject::undefined_access(vcpu, frame, access);
     } else if access.reg == SysReg::ZCR_EL2 && vcpu.context == Context::Host {
         sve::access(vcpu, frame, access);
     } else {

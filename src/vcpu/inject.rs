@@ -7,7 +7,7 @@
 use ::trace::{Event, ExceptionKind};
 use syndrome::{
     Esr,
-    esr::{AbortKind, Origin, ec, hpfar},
+    esr::{AbortKind, Origin, SysRegTrap, ec, hpfar},
     exception::{self, Entry, Kind},
     forward,
     regs::pstate,
@@ -19,7 +19,12 @@ use super::{
     Context, VCpu,
     context::{GuestFrame, INSTRUCTION_BYTES},
 };
-use crate::{arch::sysreg::*, nested::switch, trace, trap::Exit};
+use crate::{
+    arch::{features, sysreg::*},
+    nested::switch,
+    trace,
+    trap::Exit,
+};
 
 /// Where the processor state of an exception goes, and what decides it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +110,11 @@ fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>
 /// The current instruction is undefined, for the guest that runs.
 pub fn undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
     synchronous(vcpu, frame, Esr::undefined(), None);
+}
+
+/// The current instruction accesses a register that is not there, for the guest that runs.
+pub fn undefined_access(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
+    synchronous(vcpu, frame, Esr::undefined_access(access, features::has_idst()), None);
 }
 
 /// The current instruction is about SVE, which L1 denies itself.

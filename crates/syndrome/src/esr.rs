@@ -179,6 +179,17 @@ impl Esr {
         Self::new(ec::UNKNOWN, 0)
     }
 
+    /// An access to a system register that is not there. With FEAT_IDST (`has_idst`) a read in the feature ID space says
+    /// which (DDI 0487, "FEAT_IDST").
+    #[must_use]
+    pub const fn undefined_access(access: SysRegTrap, has_idst: bool) -> Self {
+        if has_idst && access.is_read && access.reg.is_in_id_space() {
+            Self::sysreg_trap(access)
+        } else {
+            Self::undefined()
+        }
+    }
+
     /// An access to SVE that `CPTR_EL2` denies.
     #[must_use]
     pub const fn sve() -> Self {
@@ -295,6 +306,12 @@ mod tests {
     #[test]
     fn built_syndromes_have_the_bits_of_the_architecture() {
         assert_eq!(Esr::undefined().0, 0x0200_0000);
+        let access = |reg, is_read| SysRegTrap { reg, rt: 3, is_read };
+        let of = |reg, is_read, has_idst| Esr::undefined_access(access(reg, is_read), has_idst).ec();
+        assert_eq!(of(SysReg::SMIDR_EL1, true, true), ec::SYS64);
+        assert_eq!(of(SysReg::SMIDR_EL1, true, false), ec::UNKNOWN);
+        assert_eq!(of(SysReg::SMIDR_EL1, false, true), ec::UNKNOWN);
+        assert_eq!(of(SysReg::SMCR_EL1, true, true), ec::UNKNOWN);
         assert_eq!(Esr::hvc(0x1234).0, 0x5a00_1234);
         assert_eq!(Esr::external_abort(AbortKind::Data, Origin::Lower).0, 0x9200_0010);
         assert_eq!(Esr::external_abort(AbortKind::Instruction, Origin::Same).0, 0x8600_0010);

@@ -192,6 +192,12 @@ impl SysReg {
         self.is_within(Self::new(3, 0, 0, 1, 0), Self::new(3, 0, 0, 7, 7))
     }
 
+    /// Whether this is in the space of feature ID registers: op0 = 3, op1 = 0, 1 or 3, `CRn` = 0, `CRm` below 8.
+    #[must_use]
+    pub const fn is_in_id_space(self) -> bool {
+        matches!((self.op0(), self.op1(), self.crn()), (3, 0 | 1 | 3, 0)) && self.crm() < 8
+    }
+
     /// Whether the encoding is left to the implementation, the space
     /// `HCR_EL2.TIDCP` traps: op0 = 1 or 3 with `CRn` = 11 or 15.
     #[must_use]

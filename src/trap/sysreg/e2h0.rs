@@ -15,7 +15,7 @@ use crate::{
 #[inline(never)]
 pub fn handle(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
     let Some(reg) = e2h0::with_vhe(access.reg) else {
-        return inject::undefined(vcpu, frame);
+        return inject::undefined_access(vcpu, frame, access);
     };
     let SysRegTrap { rt, is_read, .. } = access;
     let is_done = if is_read {
