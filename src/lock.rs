@@ -15,6 +15,8 @@ use core::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use shadow::{Lock, Locks, Rank};
+
 use crate::{
     arch::{
         percpu,
@@ -31,8 +33,7 @@ const FREE: u32 = 0;
 
 /// A `T` that one CPU at a time has. All zero if the `T` is, so that the image need not hold it.
 pub struct Mutex<T: ?Sized> {
-    /// [`FREE`], or [`percpu::mark`] of the CPU that has the lock.
-    holder: AtomicU32,
+    word: Word,
     value: UnsafeCell<T>,
 }
 
@@ -45,7 +46,10 @@ impl<T> Mutex<T> {
     /// A lock that nobody has.
     pub const fn new(value: T) -> Self {
         Self {
-            holder: AtomicU32::new(FREE),
+            word: Word {
+                holder: AtomicU32::new(FREE),
+                waits: AtomicU32::new(0),
+            },
             value: UnsafeCell::new(value),
         }
     }
@@ -56,29 +60,56 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(always)]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        match self.try_lock() {
-            Some(guard) => guard,
-            None => self.wait(),
+        if !self.word.try_take() {
+            self.word.wait(any::type_name::<T>());
         }
+        self.guard()
     }
 
     /// Takes the lock if nobody has it.
     #[inline(always)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        // Only then is there a guard: one that is dropped gives the lock back.
+        self.word.try_take().then(|| self.guard())
+    }
+
+    /// How often a CPU has waited for it, since boot.
+    pub fn waits(&self) -> u32 {
+        self.word.waits.load(Ordering::Relaxed)
+    }
+
+    /// Of this CPU, which has just taken the lock.
+    #[inline(always)]
+    fn guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            lock: self,
+            value: PhantomData,
+        }
+    }
+}
+
+/// What says whose a lock is, whatever it is around.
+struct Word {
+    /// [`FREE`], or [`percpu::mark`] of the CPU that has the lock.
+    holder: AtomicU32,
+    /// How often a CPU has waited for it.
+    waits: AtomicU32,
+}
+
+impl Word {
+    #[inline(always)]
+    fn try_take(&self) -> bool {
         let taken = self
             .holder
             .compare_exchange(FREE, percpu::mark(), Ordering::Acquire, Ordering::Relaxed);
-        // Only then is there a guard: one that is dropped gives the lock back.
-        taken.is_ok().then(|| MutexGuard {
-            lock: self,
-            value: PhantomData,
-        })
+        taken.is_ok()
     }
 
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn wait(&self) -> MutexGuard<'_, T> {
+    fn wait(&self, what: &str) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         let second = CNTFRQ_EL0.get();
         // Longer between two looks, and this CPU did not run.
         let step_max = second / 1000;
@@ -86,19 +117,46 @@ impl<T: ?Sized> Mutex<T> {
         let mut last = timer::now();
         loop {
             let holder = self.holder.load(Ordering::Relaxed);
-            if holder == FREE
-                && let Some(guard) = self.try_lock()
-            {
-                return guard;
+            if holder == FREE && self.try_take() {
+                return;
             }
             let now = timer::now();
             waited += now.wrapping_sub(last).min(step_max);
             last = now;
             if waited > PATIENCE * second {
-                give_up(any::type_name::<T>(), holder);
+                give_up(what, holder);
             }
             hint::spin_loop();
         }
+    }
+}
+
+/// What the pool of shadows locks with. Nothing looks at the order here: that is for the pool's tests.
+pub struct Spin;
+
+impl Locks for Spin {
+    type Of<T> = Mutex<T>;
+}
+
+impl<T> Lock<T> for Mutex<T> {
+    type Guard<'a>
+        = MutexGuard<'a, T>
+    where
+        T: 'a;
+
+    fn new(value: T, _rank: Rank) -> Self {
+        Self::new(value)
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.lock()
+    }
+
+    #[inline(always)]
+    fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.try_lock()
     }
 }
 
@@ -138,6 +196,6 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.lock.holder.store(FREE, Ordering::Release);
+        self.lock.word.holder.store(FREE, Ordering::Release);
     }
 }

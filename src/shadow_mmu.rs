@@ -1,8 +1,10 @@
-//! Stage 2: the host's table, the shadows, and the lock that orders them.
+//! Stage 2: the host's table, the shadows, and the locks that order them.
 //!
-//! Everything that reads L1's tables and fills a shadow, and everything that invalidates for L1, happens under the one
-//! lock of [`Mmu`]. That is what makes invariant I4 hold: when a TLBI of L1 has got the lock, no fault is halfway between
-//! having read L1's descriptor and having mapped what it said.
+//! What reads L1's tables and fills a shadow, and what invalidates that shadow for L1, happens under the shadow's own lock.
+//! That is what makes invariant I4 hold: when a TLBI of L1 has got the lock, no fault is halfway between having read L1's
+//! descriptor and having mapped what it said. Guests with different shadows do not wait for each other.
+//!
+//! The host's table changes only while all shadows are locked, too. So who has locked any of them may walk it.
 
 mod logging;
 
@@ -10,7 +12,8 @@ use alloc::{boxed::Box, vec};
 use core::ops::Range;
 
 use shadow::{
-    AcquireError, FaultAction, Fill, GuestStage2, Patience, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId, Tlbi,
+    AcquireError, AllShadows, FaultAction, Fill, Finding, GuestStage2, Patience, Shadow, ShadowEnv, ShadowFault,
+    ShadowKey, ShadowPool, SlotId, Tlbi,
 };
 use syndrome::{
     regs::{hcr_el2, sctlr},
@@ -18,13 +21,16 @@ use syndrome::{
 };
 use vmsa::{
     Granule, Ipa, L1, L2, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{OutOfTables, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory},
+    stage2::{
+        OutOfTables, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Limits, Stage2Table, Stage2Tlb, TableMemory, Translator,
+    },
 };
 
 pub use logging::{is_there, write_by_l1};
 
 use crate::{
     arch::{barrier, sysreg::*, tlbi},
+    lock::{Mutex, MutexGuard, Spin},
     mm::{frames, phys},
     vcpu::VCpu,
     vm::Vm,
@@ -35,18 +41,33 @@ pub const SHADOWS_MAX: usize = 64;
 /// TLBIs of L1's that are remembered, and leaves of shadows by when they were made.
 const TLBIS_KEPT: usize = 256;
 const FILLS_KEPT: usize = 2048;
+static FILLS: [Fill; FILLS_KEPT] = [const { Fill::new() }; FILLS_KEPT];
 /// The VMID of the host context; shadows have theirs from [`shadow::FIRST_VMID`] on.
 const HOST_VMID: u64 = 1;
 const VMID_SHIFT: u64 = 48;
 
+/// L2 IPA to PA, one for each stage 2 that L1 uses.
+pub type Shadows = ShadowPool<Spin, SHADOWS_MAX>;
+
 /// Host stage 2 and shadows.
 pub struct Mmu {
-    /// L1 IPA to PA.
-    pub host: Stage2Table,
+    /// L1 IPA to PA. Locked before any shadow; changes while these are locked, too.
+    pub host: Mutex<Stage2Table>,
+    /// For who has locked a shadow.
+    translator: Translator,
     /// L2 IPA to PA, one for each stage 2 that L1 uses.
-    pub shadows: Box<ShadowPool<SHADOWS_MAX>>,
+    pub shadows: Box<Shadows>,
     /// L1's RAM.
     ram: &'static phys::Banks,
+}
+
+/// Host stage 2 and shadows, all of it locked.
+pub struct AllTables {
+    /// L1 IPA to PA.
+    pub host: MutexGuard<'static, Stage2Table>,
+    /// L2 IPA to PA.
+    pub shadows: AllShadows<'static, Spin, SHADOWS_MAX>,
+    mmu: &'static Mmu,
 }
 
 impl Mmu {
@@ -68,12 +89,10 @@ impl Mmu {
             )?;
         }
         let mut shadows = Box::new(ShadowPool::new());
-        shadows.keep_history(
-            Box::leak(vec![Tlbi::default(); TLBIS_KEPT].into_boxed_slice()),
-            Box::leak(vec![Fill::default(); FILLS_KEPT].into_boxed_slice()),
-        );
+        shadows.keep_history(Box::leak(vec![Tlbi::default(); TLBIS_KEPT].into_boxed_slice()), &FILLS);
         Ok(Self {
-            host,
+            translator: host.translator(),
+            host: Mutex::new(host),
             shadows,
             ram: phys::guest_ram(),
         })
@@ -81,7 +100,7 @@ impl Mmu {
 
     /// VTTBR_EL2 of the host context.
     pub fn host_vttbr(&self) -> u64 {
-        self.host.root().bits() | HOST_VMID << VMID_SHIFT
+        self.translator.root().bits() | HOST_VMID << VMID_SHIFT
     }
 
     /// VTCR_EL2 of all tables of ours: 48-bit IPA and PA, 4K granule from level 0, 16-bit VMID, write-back walks.
@@ -92,17 +111,54 @@ impl Mmu {
         const INNER_SHAREABLE: u64 = 3 << 12;
         const WRITE_BACK: u64 = 1 << 10 | 1 << 8;
         const SL0_LEVEL0: u64 = 2 << 6;
-        let t0sz = 64 - u64::from(self.host.config().ipa_bits);
+        let t0sz = 64 - u64::from(Stage2Table::IPA_BITS);
         RES1 | VS_16_BITS | PS_48_BITS | INNER_SHAREABLE | WRITE_BACK | SL0_LEVEL0 | t0sz
     }
 
-    /// Runs `f` with the pool and what it needs of the rest.
-    pub fn with_shadows<T>(&mut self, f: impl FnOnce(&mut ShadowPool<SHADOWS_MAX>, &mut Env<'_>) -> T) -> T {
-        let mut env = Env {
-            host: &self.host,
+    /// Locks all of it.
+    #[inline(never)]
+    pub fn lock(&'static self) -> AllTables {
+        AllTables {
+            host: self.host.lock(),
+            shadows: self.shadows.all(),
+            mmu: self,
+        }
+    }
+
+    /// Whether writes are logged. That changes while the host's table is locked, too.
+    fn is_logging(&self) -> bool {
+        let _host = self.host.lock();
+        self.shadows.is_logging()
+    }
+
+    /// Compares up to `budget` entries of `shadow`, from the one around `from`, with L1's tables and the host's, and tells
+    /// `report` about each leaf that offends.
+    #[inline(never)]
+    pub fn audit(
+        &self,
+        shadow: &Shadow,
+        guest: &GuestStage2,
+        from: u64,
+        budget: usize,
+        report: &mut dyn FnMut(Finding),
+    ) {
+        self.shadows.audit(shadow, guest, from, budget, &self.env(), report);
+    }
+
+    /// What the pool needs.
+    #[inline(always)]
+    pub fn env(&self) -> Env {
+        Env {
+            host: self.translator,
             ram: self.ram,
-        };
-        f(&mut self.shadows, &mut env)
+        }
+    }
+}
+
+impl AllTables {
+    /// Runs `f` with the shadows and what they need of the rest.
+    pub fn with_shadows<T>(&mut self, f: impl FnOnce(&mut AllShadows<'static, Spin, SHADOWS_MAX>, &mut Env) -> T) -> T {
+        f(&mut self.shadows, &mut self.mmu.env())
     }
 }
 
@@ -111,14 +167,13 @@ impl Mmu {
 pub fn acquire(vcpu: &mut VCpu) -> u64 {
     let key = vcpu.shadow_key();
     vcpu.guest_stage2 = Some(key);
-    let mut mmu = vcpu.vm.mmu.lock();
     if let Some(slot) = vcpu.last_shadow
-        && let Some(vttbr) = mmu.shadows.acquire_again(slot, key)
+        && let Some(vttbr) = vcpu.vm.mmu.shadows.acquire_again(slot, key)
     {
         vcpu.shadow = Some(slot);
         return vttbr;
     }
-    let (slot, vttbr) = acquire_other(&mut mmu, key);
+    let (slot, vttbr) = acquire_other(&vcpu.vm.mmu, key);
     vcpu.shadow = Some(slot);
     vcpu.last_shadow = Some(slot);
     vttbr
@@ -126,31 +181,26 @@ pub fn acquire(vcpu: &mut VCpu) -> u64 {
 
 /// A shadow other than the one that the vCPU used last.
 #[inline(never)]
-fn acquire_other(mmu: &mut Mmu, key: ShadowKey) -> (SlotId, u64) {
-    mmu.with_shadows(|shadows, env| match shadows.acquire(key, env) {
-        Ok(slot) => (slot, shadows.vttbr(slot)),
+fn acquire_other(mmu: &Mmu, key: ShadowKey) -> (SlotId, u64) {
+    match mmu.shadows.acquire(key, &mut mmu.env()) {
+        Ok(found) => found,
         // More slots than vCPUs, each of which holds one reference; and as many roots in reserve. What L1 does cannot bring
         // this about.
         Err(error @ (AcquireError::NoFreeSlot | AcquireError::OutOfTables)) => panic!("no shadow stage 2: {error}"),
-    })
+    }
 }
 
 /// VTTBR_EL2 for the guest that ran last, if it still has its shadow; takes a reference to that, until [`release`].
 pub fn acquire_last(vcpu: &mut VCpu) -> Option<u64> {
-    let key = vcpu.guest_stage2?;
-    let mut mmu = vcpu.vm.mmu.lock();
-    mmu.with_shadows(|shadows, env| {
-        shadows.slot_of(key)?;
-        let slot = shadows.acquire(key, env).ok()?;
-        vcpu.shadow = Some(slot);
-        Some(shadows.vttbr(slot))
-    })
+    let (slot, vttbr) = vcpu.vm.mmu.shadows.acquire_existing(vcpu.guest_stage2?)?;
+    vcpu.shadow = Some(slot);
+    Some(vttbr)
 }
 
 /// Gives back the reference to the shadow in use.
 pub fn release(vcpu: &mut VCpu) {
     if let Some(slot) = vcpu.shadow.take() {
-        vcpu.vm.mmu.lock().shadows.release(slot);
+        vcpu.vm.mmu.shadows.release(slot);
     }
 }
 
@@ -161,9 +211,7 @@ pub fn sweep(vm: &Vm, now: u64, frequency: u64) {
         suspect_after: frequency,
         drop_after: 20 * frequency,
     };
-    vm.mmu
-        .lock()
-        .with_shadows(|shadows, env| shadows.sweep(now, patience, env));
+    vm.mmu.shadows.sweep(now, patience, &mut vm.mmu.env());
 }
 
 /// Handles a fault on the shadow that `vcpu` uses; `sctlr_el2` is L1's, which says in what byte order its tables are.
@@ -174,15 +222,14 @@ pub fn handle_fault(vcpu: &VCpu, sctlr_el2: u64, fault: &ShadowFault) -> FaultAc
     let guest = GuestStage2 {
         limits: limits(vcpu.vncr.get(vncr::HCR_EL2), sctlr_el2),
     };
-    let mut mmu = vcpu.vm.mmu.lock();
-    mmu.with_shadows(|shadows, env| shadows.handle_fault(slot, fault, &guest, env))
+    let mmu = &vcpu.vm.mmu;
+    mmu.shadows.handle_fault(slot, fault, &guest, &mut mmu.env())
 }
 
 /// The word at `ipa` of the guest whose shadow `vcpu` uses; `None` unless the shadow maps memory of L1's there.
 pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
-    let mmu = vcpu.vm.mmu.lock();
-    let shadow = mmu.shadows.get(vcpu.shadow?)?;
-    let mapping = shadow.table().translate(ipa, &OwnTable::UNUSED).ok()?;
+    let held = vcpu.vm.mmu.shadows.lock(vcpu.shadow?)?;
+    let mapping = held.as_ref()?.table().translate(ipa, &OwnTable::UNUSED).ok()?;
     // L1's IPA equals the PA.
     phys::read_guest(Ipa::new(mapping.output.bits())).ok()
 }
@@ -212,9 +259,9 @@ impl OwnTable {
 }
 
 /// What the pool needs: table frames, L1's memory, the host stage 2, TLB maintenance.
-pub struct Env<'a> {
+pub struct Env {
     /// L1 IPA to PA.
-    host: &'a Stage2Table,
+    host: Translator,
     ram: &'static phys::Banks,
 }
 
@@ -251,7 +298,7 @@ macro_rules! table_memory {
     };
 }
 table_memory!(OwnTable);
-table_memory!(Env<'_>);
+table_memory!(Env);
 
 impl Stage2Tlb for OwnTable {
     fn invalidate(&mut self, ia: u64, size: u64, level: Level) {
@@ -267,7 +314,7 @@ impl Stage2Tlb for OwnTable {
     }
 }
 
-impl ShadowEnv for Env<'_> {
+impl ShadowEnv for Env {
     #[inline(always)]
     fn read_l1(&self, at: Ipa<L1>) -> Result<u64, Unreadable> {
         self.ram.words().read(at)

@@ -20,8 +20,8 @@ use crate::{
 
 /// L1's machine.
 ///
-/// Locks, in the order they are taken when several are: `mmu`, then the frame allocator's own; `vgic` is taken with
-/// neither held. Each is held for a bounded time, with interrupts masked as always at EL2.
+/// Locks, in the order they are taken when several are: those of `mmu`, then the frame allocator's own; `vgic` is taken
+/// with none of them held. Each is held for a bounded time, with interrupts masked as always at EL2.
 pub struct Vm {
     /// What the hardware is.
     pub machine: Machine,
@@ -32,7 +32,7 @@ pub struct Vm {
     /// L1's distributor and redistributors.
     pub vgic: Mutex<Box<Vgic>>,
     /// Host stage 2 and shadows.
-    pub mmu: Mutex<Mmu>,
+    pub mmu: Mmu,
     /// Which vCPUs are on.
     pub power: [CpuPower; CPU_COUNT_MAX],
     /// VTTBR_EL2 of the host context.
@@ -114,7 +114,7 @@ impl Vm {
                 gic,
                 smmu,
                 vgic: Mutex::new(vgic),
-                mmu: Mutex::new(mmu),
+                mmu,
                 power: [const { CpuPower::new() }; CPU_COUNT_MAX],
             }
         })

@@ -179,21 +179,13 @@ impl Audit {
         let from = pass.next();
         let mut noted = Noted::new(&mut self.suspects, &mut self.told);
         {
-            let mut mmu = system.mmu()?;
-            let shadow = context.shadow(&mmu)?;
-            let last_use = shadow.last_use();
-            let limits = guest_limits(shadow);
-            mmu.with_shadows(|shadows, env| {
-                shadows.audit(
-                    context.slot,
-                    &GuestStage2 { limits },
-                    from,
-                    BATCH,
-                    env,
-                    &mut |finding| {
-                        noted.note(Suspect::leaf(context, finding, last_use));
-                    },
-                )
+            let held = system.slot(context.slot)?;
+            let shadow = context.shadow(&held)?;
+            let guest = GuestStage2 {
+                limits: guest_limits(shadow),
+            };
+            system.vm.mmu.audit(shadow, &guest, from, BATCH, &mut |finding| {
+                noted.note(Suspect::leaf(context, finding, shadow.last_use()));
             });
         }
         self.is_judging = noted.is_full();

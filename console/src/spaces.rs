@@ -183,15 +183,8 @@ impl Space {
         };
         let f = &mut |found: Found| f(found);
         let next = match translation.which {
-            Which::VirtualEl2 => {
-                // No TLBI of L1's is halfway while its tables are read.
-                let _order = system.mmu();
-                stage1::survey(range, &GuestRam, from, budget, f)
-            }
-            Which::El1 => {
-                let mmu = system.mmu()?;
-                stage1::survey(range, &translation.l2_memory(&mmu), from, budget, f)
-            }
+            Which::VirtualEl2 => stage1::survey(range, &GuestRam, from, budget, f),
+            Which::El1 => stage1::survey(range, &translation.l2_memory(system)?, from, budget, f),
         };
         Ok(Visited {
             next,

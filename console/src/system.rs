@@ -2,9 +2,14 @@
 
 use alloc::boxed::Box;
 
-use hyp::{lock::MutexGuard, shadow_mmu::Mmu, vm::Vm};
-use shadow::{Shadow, SlotId};
+use hyp::{
+    lock::{MutexGuard, Spin},
+    shadow_mmu::{AllTables, Shadows},
+    vm::Vm,
+};
+use shadow::{Held, Shadow, SlotId};
 use vgic::Vgic;
+use vmsa::stage2::Stage2Table;
 
 use super::error::CommandError;
 
@@ -31,14 +36,36 @@ impl System {
         Self { vm, has_panicked: true }
     }
 
-    /// Host stage 2 and shadows, locked. To be given back after a bounded amount of work, before anything is sent.
+    /// Host stage 2 and all shadows, locked. To be given back after a bounded amount of work, before anything is sent.
     #[inline(never)]
-    pub fn mmu(&self) -> Result<MutexGuard<'static, Mmu>, CommandError<'static>> {
+    pub fn mmu(&self) -> Result<AllTables, CommandError<'static>> {
         if self.has_panicked {
-            self.vm.mmu.try_lock().ok_or(CommandError::Locked)
-        } else {
-            Ok(self.vm.mmu.lock())
+            return Err(CommandError::HasPanicked);
         }
+        Ok(self.vm.mmu.lock())
+    }
+
+    /// Host stage 2, locked. As for [`System::mmu`].
+    #[inline(never)]
+    pub fn host(&self) -> Result<MutexGuard<'static, Stage2Table>, CommandError<'static>> {
+        let host = &self.vm.mmu.host;
+        if self.has_panicked {
+            host.try_lock().ok_or(CommandError::Locked)
+        } else {
+            Ok(host.lock())
+        }
+    }
+
+    /// One shadow, locked. As for [`System::mmu`]; who runs other guests notices nothing.
+    #[inline(never)]
+    pub fn slot(&self, slot: SlotId) -> Result<Held<'static, Spin>, CommandError<'static>> {
+        let shadows = &self.vm.mmu.shadows;
+        let held = if self.has_panicked {
+            shadows.try_lock(slot)
+        } else {
+            shadows.lock(slot)
+        };
+        held.ok_or(CommandError::Locked)
     }
 
     /// L1's GIC, locked. As for [`System::mmu`].
@@ -52,14 +79,24 @@ impl System {
     }
 
     /// What `f` says of the first shadow whose number is at least `number`, if there is one. For going over all of them
-    /// without holding the lock all the time.
+    /// with one locked at a time.
     pub fn shadow_from<T>(
         &self,
         number: u16,
         f: impl FnOnce(SlotId, &Shadow) -> T,
     ) -> Result<Option<T>, CommandError<'static>> {
-        let mmu = self.mmu()?;
-        let found = mmu.shadows.iter().find(|(slot, _)| slot.number() >= number);
-        Ok(found.map(|(slot, shadow)| f(slot, shadow)))
+        let found = self.first_from(number)?;
+        Ok(found.and_then(|(slot, held)| Some(f(slot, held.as_ref()?))))
+    }
+
+    #[inline(never)]
+    fn first_from(&self, number: u16) -> Result<Option<(SlotId, Held<'static, Spin>)>, CommandError<'static>> {
+        for slot in Shadows::slots().skip(number.into()) {
+            let held = self.slot(slot)?;
+            if held.is_some() {
+                return Ok(Some((slot, held)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -11,9 +11,9 @@ use core::{fmt, ops::Range};
 
 use hyp::{
     mm::{self, phys, stage1},
-    shadow_mmu::{self, Mmu},
+    shadow_mmu::{self, Shadows},
 };
-use shadow::{FindError, Shadow, ShadowKey, SlotId};
+use shadow::{FindError, Shadow, ShadowKey, SlotId, find};
 use syndrome::regs::hcr_el2;
 use vmsa::{
     AddressField, Enter, Entry, Found, Granule, Level, Pa, Phys, ReadTable, TableFormat, Unreadable,
@@ -100,8 +100,8 @@ impl Table {
             Self::El2 => Ok(None),
             Self::Host => host_config(system).map(Some),
             Self::Dma => Ok(Some(dma_config(system))),
-            Self::Shadow(context) => Ok(Some(context.shadow(&*system.mmu()?)?.table().config())),
-            Self::Guest(context) => context.guest_config(&*system.mmu()?).map(Some),
+            Self::Shadow(context) => Ok(Some(context.shadow(&*system.slot(context.slot)?)?.table().config())),
+            Self::Guest(context) => context.guest_config(&*system.slot(context.slot)?).map(Some),
         }
     }
 
@@ -125,7 +125,7 @@ impl Table {
         Ok(config.map_or(TableFormat::bits48(Granule::K4), |config| config.format()))
     }
 
-    /// Calls `f` for at most `budget` leaves and holes from `from` on, in address order, with the MMU lock held.
+    /// Calls `f` for at most `budget` leaves and holes from `from` on, in address order, with the table locked.
     pub fn visit(
         &self,
         system: &System,
@@ -159,8 +159,8 @@ impl Table {
             }),
             Self::Host => {
                 // Its root stays where it is, so it can be read even when the lock is lost to a panic.
-                let mmu = system.mmu();
-                let version = mmu.as_ref().map_or(0, |mmu| mmu.host.generation());
+                let host = system.host();
+                let version = host.as_ref().map_or(0, |host| host.generation());
                 let config = host_config(system)?;
                 Ok(Visited::of(
                     &config,
@@ -173,15 +173,15 @@ impl Table {
                 Ok(Visited::of(&config, stage2::survey(&config, &own, from, budget, f), 0))
             }
             Self::Shadow(context) => {
-                let mmu = system.mmu()?;
-                let table = context.shadow(&mmu)?.table();
+                let held = system.slot(context.slot)?;
+                let table = context.shadow(&held)?.table();
                 let config = table.config();
                 let next = stage2::survey(&config, &own, from, budget, f);
                 Ok(Visited::of(&config, next, table.generation()))
             }
             Self::Guest(context) => {
-                let mmu = system.mmu()?;
-                let config = context.guest_config(&mmu)?;
+                let held = system.slot(context.slot)?;
+                let config = context.guest_config(&held)?;
                 let next = stage2::survey(&config, &GuestRam, from, budget, f);
                 Ok(Visited::of(&config, next, 0))
             }
@@ -204,31 +204,27 @@ impl fmt::Display for Table {
 impl Context {
     /// The context of the shadow with this number or a name that begins so; `whole` is what the user typed.
     fn find<'a>(name: &str, whole: &'a str, system: &System) -> Result<Self, CommandError<'a>> {
-        let mmu = system.mmu()?;
-        let slot = mmu.shadows.find(name).map_err(|error| match error {
+        let key_of = |slot| system.slot(slot).ok()?.as_ref().map(Shadow::key);
+        let (slot, key) = find(name, Shadows::slots(), key_of).map_err(|error| match error {
             FindError::NotFound => CommandError::UnknownTable(whole),
             FindError::Ambiguous => CommandError::AmbiguousTable(whole),
         })?;
-        let shadow = mmu.shadows.get(slot).ok_or(CommandError::UnknownTable(whole))?;
-        Ok(Self {
-            slot,
-            key: shadow.key(),
-        })
+        Ok(Self { slot, key })
     }
 
     /// How L1's table is walked: by its registers as the key has them, and in the byte order of the last fault.
-    fn guest_config(&self, mmu: &Mmu) -> Result<Stage2Config, CommandError<'static>> {
+    fn guest_config(&self, held: &Option<Shadow>) -> Result<Stage2Config, CommandError<'static>> {
         if !self.key.enabled() {
             return Err(CommandError::Stage2Off);
         }
-        let shadow = self.shadow(mmu)?;
+        let shadow = self.shadow(held)?;
         let limits = guest_limits(shadow);
         Stage2Config::diagnose(self.key.vtcr(), self.key.vttbr(), &limits).map_err(CommandError::NotWalkable)
     }
 
-    /// The shadow, if it is still this guest's.
-    pub fn shadow<'m>(&self, mmu: &'m Mmu) -> Result<&'m Shadow, CommandError<'static>> {
-        let shadow = mmu.shadows.get(self.slot).filter(|shadow| shadow.key() == self.key);
+    /// The shadow in its slot, which is `held`, if it is still this guest's.
+    pub fn shadow<'h>(&self, held: &'h Option<Shadow>) -> Result<&'h Shadow, CommandError<'static>> {
+        let shadow = held.as_ref().filter(|shadow| shadow.key() == self.key);
         shadow.ok_or(CommandError::ShadowGone)
     }
 }

@@ -9,12 +9,13 @@ use core::{cell::Cell, fmt};
 use explain::NestedStage2;
 use hyp::{
     arch::features,
+    lock::Spin,
     mm::PAGE_BYTES,
-    shadow_mmu::{self, Mmu},
+    shadow_mmu,
     vcpu::{Context, context::El1Registers},
     vm::Vm,
 };
-use shadow::ShadowKey;
+use shadow::{Held, ShadowKey};
 use syndrome::{e2h0, regs::hcr_el2, vncr};
 use vmsa::{
     Ipa, L1, L2, ReadTable, Unreadable,
@@ -22,7 +23,11 @@ use vmsa::{
     stage2::{Stage2Config, Stage2Limits, walk_steps},
 };
 
-use super::tables::{GuestRam, guest_limits};
+use super::{
+    error::CommandError,
+    system::System,
+    tables::{GuestRam, guest_limits},
+};
 use crate::inspect::Snapshot;
 
 /// Which of a vCPU's stages 1.
@@ -80,6 +85,13 @@ impl fmt::Display for Stage1Name {
     }
 }
 
+/// The stage 2 of an L2, with its shadow locked, if it has one.
+pub struct Nested {
+    /// It.
+    pub stage2: NestedStage2,
+    held: Option<Held<'static, Spin>>,
+}
+
 /// A stage 1 and the stage 2 behind it, as a snapshot has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Translation {
@@ -120,34 +132,43 @@ impl Translation {
         }
     }
 
-    /// The stage 2 behind [`Which::El1`], with the shadow that it has now; `None` if L1 has never run a guest there.
-    pub fn nested(&self, mmu: &Mmu) -> Option<NestedStage2> {
-        let key = self.key?;
-        let mut shadows = mmu.shadows.iter();
-        let shadow = shadows.find(|(_, shadow)| shadow.key() == key);
-        Some(match shadow {
-            Some((_, shadow)) => NestedStage2::of(shadow, guest_limits(shadow)),
-            None => NestedStage2 {
-                key,
-                limits: self.limits,
-                shadow: None,
-            },
-        })
+    /// The stage 2 behind [`Which::El1`], with the shadow that it has now, locked; `None` if L1 has never run a guest there.
+    #[inline(never)]
+    pub fn nested(&self, system: &System) -> Result<Option<Nested>, CommandError<'static>> {
+        let Some(key) = self.key else { return Ok(None) };
+        for slot in system.vm.mmu.shadows.slots_of(key.vmid()) {
+            let held = system.slot(slot)?;
+            if let Some(shadow) = held.as_ref().filter(|shadow| shadow.key() == key) {
+                let stage2 = NestedStage2::of(shadow, guest_limits(shadow));
+                return Ok(Some(Nested {
+                    stage2,
+                    held: Some(held),
+                }));
+            }
+        }
+        let stage2 = NestedStage2 {
+            key,
+            limits: self.limits,
+            shadow: None,
+        };
+        Ok(Some(Nested { stage2, held: None }))
     }
 
     /// L2's memory, for reading tables.
-    pub fn l2_memory(&self, mmu: &Mmu) -> L2Ram {
-        let stage2 = match self.nested(mmu) {
+    pub fn l2_memory(&self, system: &System) -> Result<L2Ram, CommandError<'static>> {
+        let nested = self.nested(system)?;
+        let stage2 = match nested.as_ref().map(|nested| nested.stage2) {
             None => Err(Unreadable),
             Some(stage2) if !stage2.key.enabled() => Ok(None),
             Some(NestedStage2 { key, limits, .. }) => Stage2Config::from_registers(key.vtcr(), key.vttbr(), &limits)
                 .map(Some)
                 .map_err(|_| Unreadable),
         };
-        L2Ram {
+        Ok(L2Ram {
             stage2,
             last: Cell::new(None),
-        }
+            _held: nested.and_then(|nested| nested.held),
+        })
     }
 }
 
@@ -168,6 +189,8 @@ pub struct L2Ram {
     stage2: Result<Option<Stage2Config>, Unreadable>,
     /// The page of the last read, by both addresses: neighbouring words need no walk of their own.
     last: Cell<Option<(Ipa<L2>, Ipa<L1>)>>,
+    /// No TLBI of L1's is halfway meanwhile.
+    _held: Option<Held<'static, Spin>>,
 }
 
 impl L2Ram {

@@ -1,6 +1,6 @@
 //! The walks of one address as rows: what `explain` prints.
 //!
-//! All tables are looked at with the lock held once, so that the steps, the shadow and the sentence belong together. That
+//! All tables are looked at with the shadow locked once, so that the steps, the shadow and the sentence belong together. That
 //! is at most 15 descriptors for an IPA of L2.
 
 pub mod vcpu;
@@ -61,7 +61,7 @@ pub fn of_host(
 /// The steps of the host stage 2 for `l1`, and what they come to.
 fn host_rows(l1: Ipa<L1>, system: &System, out: &mut Output) -> Result<HostStage, CommandError<'static>> {
     // Its root stays where it is, so it can be read even when the lock is lost to a panic.
-    let _order = system.mmu();
+    let _order = system.host();
     let config = host_config(system)?;
     stage(out, HOST, format_args!("{config}"))?;
     let mut result = Ok(());
@@ -106,8 +106,8 @@ pub fn of_nested(
     out: &mut Output,
 ) -> Result<(), CommandError<'static>> {
     let situation = {
-        let mmu = system.mmu()?;
-        let shadow = context.shadow(&mmu)?;
+        let held = system.slot(context.slot)?;
+        let shadow = context.shadow(&held)?;
         let stage2 = NestedStage2::of(shadow, guest_limits(shadow));
         nested_rows(&stage2, Ipa::new(address), system, out)?
     };

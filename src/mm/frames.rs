@@ -83,7 +83,7 @@ pub fn free(frame: Pa) {
     let mut frames = FRAMES.lock();
     phys::write(frame, frames.head);
     frames.head = frame.bits();
-    frames.free_count += 1;
+    frames.free_count = frames.free_count.wrapping_add(1);
 }
 
 /// Remembers how many frames are free, as what must be free again once L1 has nothing left. Called once, when boot is

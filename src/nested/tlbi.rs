@@ -8,7 +8,7 @@
 //! it is done as the form that does.
 
 use ::trace::Event;
-use shadow::{InvalidationStats, IpaOperand, Origin, RangeOperand, vmid_of};
+use shadow::{IpaOperand, Origin, RangeOperand, Reach, Tlbi, vmid_of};
 use syndrome::{SysReg, exception, vncr};
 
 use crate::{
@@ -90,15 +90,16 @@ fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
         return;
     }
     let vmid = guest_vmid(vcpu);
-    let mut mmu = vcpu.vm.mmu.lock();
-    let mut stats = InvalidationStats::default();
-    for (slot, shadow) in mmu.shadows.slots_with_vmid(vmid) {
-        shadow_mmu::under(shadow.vttbr(), || maintenance(operand));
-        stats.shadows += 1;
-        stats.slots |= 1u64.checked_shl(slot.number().into()).unwrap_or(0);
-    }
-    let origin = origin(vcpu, instruction, operand);
-    mmu.shadows.note_tlbi(origin, Some(vmid), false, stats);
+    let shadows = &vcpu.vm.mmu.shadows;
+    let event = shadows.begin_tlbi();
+    let stats = shadows.for_each_vttbr(vmid, |vttbr| shadow_mmu::under(vttbr, || maintenance(operand)));
+    shadows.note_tlbi_in_few_bytes(&Tlbi {
+        event,
+        origin: origin(vcpu, instruction, operand),
+        vmid: Some(vmid),
+        is_stage2: false,
+        stats,
+    });
 }
 
 /// What the console is to know of the instruction.
@@ -120,34 +121,37 @@ fn guest_vmid(vcpu: &VCpu) -> u16 {
 #[inline(never)]
 fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
     let vmid = guest_vmid(vcpu);
-    let mut mmu = vcpu.vm.mmu.lock();
-    mmu.with_shadows(|shadows, env| {
-        let (vmid, stats) = match instruction {
-            SysReg::TLBI_IPAS2E1
-            | SysReg::TLBI_IPAS2E1IS
-            | SysReg::TLBI_IPAS2E1OS
-            | SysReg::TLBI_IPAS2LE1
-            | SysReg::TLBI_IPAS2LE1IS
-            | SysReg::TLBI_IPAS2LE1OS => {
-                let operand = IpaOperand::decode(operand);
-                (Some(vmid), shadows.invalidate_ipa(vmid, operand.ipa, operand.ttl, env))
-            }
-            SysReg::TLBI_RIPAS2E1
-            | SysReg::TLBI_RIPAS2E1IS
-            | SysReg::TLBI_RIPAS2E1OS
-            | SysReg::TLBI_RIPAS2LE1
-            | SysReg::TLBI_RIPAS2LE1IS
-            | SysReg::TLBI_RIPAS2LE1OS => {
-                let range = RangeOperand::decode(operand);
-                (Some(vmid), shadows.invalidate_range(vmid, range.base, range.size, env))
-            }
-            SysReg::TLBI_VMALLS12E1 | SysReg::TLBI_VMALLS12E1IS | SysReg::TLBI_VMALLS12E1OS => {
-                (Some(vmid), shadows.invalidate_vmid(vmid, env))
-            }
-            SysReg::TLBI_ALLE1 | SysReg::TLBI_ALLE1IS | SysReg::TLBI_ALLE1OS => (None, shadows.invalidate_all(env)),
-            _ => return false,
-        };
-        shadows.note_tlbi(origin(vcpu, instruction, operand), vmid, true, stats);
-        true
-    })
+    let (vmid, reach) = match instruction {
+        SysReg::TLBI_IPAS2E1
+        | SysReg::TLBI_IPAS2E1IS
+        | SysReg::TLBI_IPAS2E1OS
+        | SysReg::TLBI_IPAS2LE1
+        | SysReg::TLBI_IPAS2LE1IS
+        | SysReg::TLBI_IPAS2LE1OS => {
+            let operand = IpaOperand::decode(operand);
+            (Some(vmid), Reach::Leaf(operand.ipa, operand.ttl))
+        }
+        SysReg::TLBI_RIPAS2E1
+        | SysReg::TLBI_RIPAS2E1IS
+        | SysReg::TLBI_RIPAS2E1OS
+        | SysReg::TLBI_RIPAS2LE1
+        | SysReg::TLBI_RIPAS2LE1IS
+        | SysReg::TLBI_RIPAS2LE1OS => (Some(vmid), Reach::Range(RangeOperand::decode(operand).range())),
+        SysReg::TLBI_VMALLS12E1 | SysReg::TLBI_VMALLS12E1IS | SysReg::TLBI_VMALLS12E1OS => {
+            (Some(vmid), Reach::Everything)
+        }
+        SysReg::TLBI_ALLE1 | SysReg::TLBI_ALLE1IS | SysReg::TLBI_ALLE1OS => (None, Reach::Everything),
+        _ => return false,
+    };
+    let mmu = &vcpu.vm.mmu;
+    let event = mmu.shadows.begin_tlbi();
+    let stats = mmu.shadows.invalidate(vmid, &reach, &mut mmu.env());
+    mmu.shadows.note_tlbi(&Tlbi {
+        event,
+        origin: origin(vcpu, instruction, operand),
+        vmid,
+        is_stage2: true,
+        stats,
+    });
+    true
 }

@@ -1,8 +1,8 @@
 //! Splitting the host stage 2, write-protecting it, and putting it back, while L1 runs on it.
 //!
-//! The unit is a *part*: 2 MiB of L1's RAM, or less at the end of a bank. A part is changed under one hold of the lock, and
-//! everything larger is the console's to do part by part. While an entry is exchanged (break-before-make), L1 may fault on
-//! it: such a fault waits for the lock, finds the entry there, and goes on ([`is_there`]).
+//! The unit is a *part*: 2 MiB of L1's RAM, or less at the end of a bank. A part is changed under one hold of all locks,
+//! and everything larger is the console's to do part by part. While an entry is exchanged (break-before-make), L1 may fault
+//! on it: such a fault waits for the host table's, finds the entry there, and goes on ([`is_there`]).
 
 use core::ops::Range;
 
@@ -12,16 +12,16 @@ use vmsa::{
     stage2::{OutOfTables, Stage2Attrs},
 };
 
-use super::{Mmu, OwnTable};
+use super::{AllTables, OwnTable};
 use crate::{nested::l2_page, vcpu::VCpu};
 
 /// The size of the largest leaves of the host stage 2.
 const LARGEST_BYTES: u64 = 1 << 30;
 
-impl Mmu {
+impl AllTables {
     /// The part of L1's RAM that begins at the first address from `from` on and below `end`.
     pub fn next_part(&self, from: u64, end: u64) -> Option<Range<u64>> {
-        let banks = self.ram.iter().filter(|bank| bank.end > from);
+        let banks = self.mmu.ram.iter().filter(|bank| bank.end > from);
         let bank = banks.min_by_key(|bank| bank.start)?;
         let start = from.max(bank.start);
         let next = (start / PART_BYTES + 1) * PART_BYTES;
@@ -52,7 +52,11 @@ impl Mmu {
         self.with_shadows(|shadows, env| shadows.unlog_part(Ipa::new(part.start), env));
         let is_last = part.end.is_multiple_of(LARGEST_BYTES);
         let first = part.end.saturating_sub(LARGEST_BYTES);
-        let is_whole = self.ram.iter().any(|bank| bank.start <= first && part.end <= bank.end);
+        let is_whole = self
+            .mmu
+            .ram
+            .iter()
+            .any(|bank| bank.start <= first && part.end <= bank.end);
         if is_last && is_whole {
             let mut env = self.live();
             let pa = Pa::new(first);
@@ -85,7 +89,7 @@ impl Mmu {
 
     fn live(&self) -> OwnTable {
         OwnTable {
-            vttbr: Some(self.host_vttbr()),
+            vttbr: Some(self.mmu.host_vttbr()),
         }
     }
 }
@@ -93,6 +97,9 @@ impl Mmu {
 /// L1 faults on a write to `ipa`, which the host stage 2 allows to read. Says whether that was because it is logged; then it
 /// is noted, and allowed.
 pub fn write_by_l1(vcpu: &VCpu, ipa: u64) -> bool {
+    if !vcpu.vm.mmu.is_logging() {
+        return false;
+    }
     let mut mmu = vcpu.vm.mmu.lock();
     let is_logged = mmu.with_shadows(|shadows, env| shadows.write_by_l1(Ipa::new(ipa), env));
     if is_logged {
@@ -109,7 +116,12 @@ pub fn write_by_l1(vcpu: &VCpu, ipa: u64) -> bool {
 /// Whether the host stage 2 maps `ipa` as RAM of L1's. L1 may have faulted on it all the same, while the entry was
 /// exchanged or just before it was allowed to be written.
 pub fn is_there(vcpu: &VCpu, ipa: u64) -> bool {
-    let mmu = vcpu.vm.mmu.lock();
+    let mmu = &vcpu.vm.mmu;
     let is_ram = mmu.ram.iter().any(|bank| bank.contains(&ipa));
-    is_ram && mmu.host.translate(Ipa::<L1>::new(ipa), &OwnTable::UNUSED).is_ok()
+    is_ram
+        && mmu
+            .host
+            .lock()
+            .translate(Ipa::<L1>::new(ipa), &OwnTable::UNUSED)
+            .is_ok()
 }

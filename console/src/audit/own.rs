@@ -94,11 +94,11 @@ impl Pass {
     ) -> Result<(), CommandError<'static>> {
         let (pages, version) = match table {
             Table::Shadow(context) => {
-                let mmu = system.mmu()?;
-                let table = context.shadow(&mmu)?.table();
+                let held = system.slot(context.slot)?;
+                let table = context.shadow(&held)?.table();
                 (table.table_pages(), table.generation())
             }
-            _ => (system.mmu()?.host.table_pages(), 0),
+            _ => (system.host()?.table_pages(), 0),
         };
         if self.has_changed || self.version != Some(version) || pages == self.pages {
             return Ok(());
@@ -163,7 +163,7 @@ pub fn check_frames(system: &System, sums: &mut wire::Audit, out: &mut Output) -
         return Ok(());
     }
     let (in_tables, free, total) = {
-        // Table pages come and go only under this lock.
+        // Table pages come and go only under these locks.
         let mmu = system.mmu()?;
         let (free, total) = frames::usage();
         let in_tables = mmu.host.table_pages() + mmu.shadows.table_pages();

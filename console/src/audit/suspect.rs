@@ -117,8 +117,8 @@ pub fn lint(
     system: &System,
     note: &mut dyn FnMut(Suspect),
 ) -> Result<bool, CommandError<'static>> {
-    let mmu = system.mmu()?;
-    let shadow = context.shadow(&mmu)?;
+    let held = system.slot(context.slot)?;
+    let shadow = context.shadow(&held)?;
     let last_use = shadow.last_use();
     let mut note = |what| {
         note(Suspect {
@@ -193,30 +193,33 @@ impl Suspect {
 
     /// Looks again, and tells about it if it is still there. Then says whether it counts.
     pub fn judge(&self, system: &System, out: &mut Output) -> Result<Option<bool>, CommandError<'static>> {
-        let mut mmu = system.mmu()?;
-        let Ok(shadow) = self.context.shadow(&mmu) else {
+        let slot = self.context.slot;
+        let held = system.slot(slot)?;
+        let Ok(shadow) = self.context.shadow(&held) else {
             return Ok(None);
         };
-        let is_used = shadow.refs() > 0 || shadow.last_use() != self.last_use;
+        let shadows = &system.vm.mmu.shadows;
+        let is_used = shadows.refs(slot) > 0 || shadow.last_use() != self.last_use;
         let counts = is_used || is_still(system) && !shadow.is_idle();
         let limits = guest_limits(shadow);
         match self.what {
             What::Leaf(finding) => {
-                let (mut again, slot, from) = (None, self.context.slot, finding.ia.bits());
-                let past = mmu.with_shadows(|shadows, env| {
-                    shadows.audit(slot, &GuestStage2 { limits }, from, 1, env, &mut |found| {
+                let (mut again, from) = (None, finding.ia.bits());
+                system
+                    .vm
+                    .mmu
+                    .audit(shadow, &GuestStage2 { limits }, from, 1, &mut |found| {
                         again = Some(found)
                     });
-                    shadows.past_of(slot, &(from..from + finding.size))
-                });
+                let past = shadows.past_of(slot, self.context.key.vmid(), &(from..from + finding.size));
                 let Some(again) = again.filter(|again| again.ia == finding.ia) else {
                     return Ok(None);
                 };
-                drop(mmu);
+                drop(held);
                 self.print_leaf(&again, past, counts, system, out)?;
             }
             What::Descriptor(finding) => {
-                drop(mmu);
+                drop(held);
                 let mut is_there = false;
                 let mut once = Lint::from(finding.ia.bits());
                 lint(self.context, &mut once, 1, system, &mut |again| {
@@ -312,8 +315,8 @@ impl Suspect {
         let mut texts = [const { Text::new() }; 3];
         let [guest, host, shadow] = &mut texts;
         let own = CarveOut::of(system);
-        let mmu = system.mmu()?;
-        let Ok(live) = self.context.shadow(&mmu) else {
+        let held = system.slot(self.context.slot)?;
+        let Ok(live) = self.context.shadow(&held) else {
             return Ok(texts);
         };
         let mut l1 = Some(Ipa::new(finding.ia.bits()));

@@ -71,11 +71,11 @@ impl Drop {
         let until = visited.next.unwrap_or(visited.end).min(self.end);
         let from = mapped.unwrap_or(until).max(self.next);
         if from < until {
-            let mut mmu = system.mmu()?;
-            self.context.shadow(&mmu)?;
-            let slot = self.context.slot;
-            self.dropped_bytes +=
-                mmu.with_shadows(|shadows, env| shadows.drop_range(slot, Ipa::new(from), until - from, env));
+            let (mmu, slot) = (&system.vm.mmu, self.context.slot);
+            self.context.shadow(&*system.slot(slot)?)?;
+            self.dropped_bytes += mmu
+                .shadows
+                .drop_range(slot, Ipa::new(from), until - from, &mut mmu.env());
         }
         self.next = until;
         if visited.next.is_some() && until < self.end {

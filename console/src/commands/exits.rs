@@ -6,6 +6,7 @@ use hyp::{
     arch::sysreg::{CNTFRQ_EL0, Readable},
     exits::{self, Count, ExitCounters, INTERRUPT, Party},
     unhandled,
+    vm::Vm,
 };
 use syndrome::{SysReg, esr::ec};
 
@@ -125,9 +126,16 @@ impl Rows {
         }
         out.row(&wire::ExitSum {
             unhandled: unhandled::total(),
+            shadow_waits: shadow_waits(),
             ticks_per_second: CNTFRQ_EL0.get(),
         })
     }
+}
+
+fn shadow_waits() -> u64 {
+    let shadows = Vm::get().map(|vm| vm.mmu.shadows.locks());
+    let waits = shadows.into_iter().flatten().map(|lock| u64::from(lock.waits()));
+    waits.sum()
 }
 
 /// The table by register in progress.

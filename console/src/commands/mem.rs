@@ -108,13 +108,13 @@ impl Space {
             Self::Physical => read(Pa::new(address), system),
             Self::L1 => {
                 // Its root stays where it is, so it can be read even when the lock is lost to a panic.
-                let _order = system.mmu();
+                let _order = system.host();
                 read(walk(&host_config(system)?, address, system)?, system)
             }
             Self::Dma => read(walk(&dma_config(system), address, system)?, system),
             Self::L2(context) => {
-                let mmu = system.mmu()?;
-                let config = context.shadow(&mmu)?.table().config();
+                let held = system.slot(context.slot)?;
+                let config = context.shadow(&held)?.table().config();
                 read(walk(&config, address, system)?, system)
             }
             Self::Virtual(translation) => read_virtual(translation, address, system),
@@ -144,8 +144,7 @@ fn read_virtual(translation: &Translation, address: u64, system: &System) -> Res
                 .map_err(|_| CommandError::NotRam(at.output.bits()))
         }
         Which::El1 => {
-            let mmu = system.mmu()?;
-            let memory = translation.l2_memory(&mmu);
+            let memory = translation.l2_memory(system)?;
             let at = stage1::walk(config, va, AccessKind::Read, &memory).map_err(|_| not_mapped)?;
             memory
                 .read(at.output)

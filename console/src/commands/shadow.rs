@@ -58,7 +58,7 @@ impl Rows {
         }
         let mut next = self.next.unwrap_or(0);
         while out.room() >= 2 * LINE_BYTES_MAX {
-            let Some(row) = system.shadow_from(next, Row::of)? else {
+            let Some(row) = system.shadow_from(next, |slot, shadow| Row::of(slot, shadow, system))? else {
                 self.write_sums(system, out)?;
                 return Ok(Progress::Done);
             };
@@ -85,12 +85,12 @@ impl Rows {
 }
 
 impl Row {
-    fn of(slot: SlotId, shadow: &Shadow) -> Self {
+    fn of(slot: SlotId, shadow: &Shadow, system: &System) -> Self {
         Self {
             slot,
             key: shadow.key(),
             vmid: shadow.physical_vmid(),
-            refs: shadow.refs(),
+            refs: system.vm.mmu.shadows.refs(slot),
             last_use: shadow.last_use(),
             faults: shadow.faults(),
             table_pages: shadow.table().table_pages(),

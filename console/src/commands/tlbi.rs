@@ -58,7 +58,7 @@ impl Rows {
             if self.limit == 0 {
                 return Ok(Progress::Done);
             }
-            let next = system.mmu()?.shadows.tlbis().find(|tlbi| tlbi.event < self.before);
+            let next = system.vm.mmu.shadows.tlbi_before(self.before);
             let Some(tlbi) = next else { return Ok(Progress::Done) };
             print(&tlbi, out)?;
             self.before = tlbi.event;

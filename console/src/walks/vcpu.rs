@@ -241,9 +241,8 @@ impl VcpuWalk {
         };
         let situation = match ipa {
             Some(ipa) => {
-                let mmu = system.mmu()?;
-                let stage2 = view.translation.nested(&mmu).ok_or(CommandError::NoGuest)?;
-                Some(nested_rows(&stage2, ipa, system, out)?)
+                let nested = view.translation.nested(system)?.ok_or(CommandError::NoGuest)?;
+                Some(nested_rows(&nested.stage2, ipa, system, out)?)
             }
             None => None,
         };

@@ -114,7 +114,6 @@ impl View {
         kind: Option<AccessKind>,
         system: &System,
     ) -> Result<Expected, CommandError<'static>> {
-        let mmu = system.mmu()?;
         let host = host_config(system)?;
         let access = self.access(match kind {
             Some(AccessKind::Write) => AccessKind::Write,
@@ -127,20 +126,22 @@ impl View {
             memory: L1Physical,
         };
         Ok(match self.translation.which {
-            Which::VirtualEl2 => expect::<L1>(stage1, va, access, &loaded(host)),
+            Which::VirtualEl2 => {
+                let _order = system.host()?;
+                expect::<L1>(stage1, va, access, &loaded(host))
+            }
             Which::El1 => {
-                let stage2 = self.translation.nested(&mmu).ok_or(CommandError::NoGuest)?;
-                let shadow = stage2.shadow.ok_or(CommandError::ShadowGone)?;
+                let nested = self.translation.nested(system)?.ok_or(CommandError::NoGuest)?;
+                let shadow = nested.stage2.shadow.ok_or(CommandError::ShadowGone)?;
                 expect::<L2>(stage1, va, access, &loaded(shadow))
             }
         })
     }
 }
 
-/// What all three tables say about `ipa`, looked at with the lock held for that alone.
+/// What all three tables say about `ipa`, looked at with the shadow locked for that alone.
 pub fn situation_of(translation: &Translation, ipa: Ipa<L2>, system: &System) -> Option<Situation> {
-    let mmu = system.mmu().ok()?;
-    look_in(&translation.nested(&mmu)?, ipa, system, &mut |_| {}).ok()
+    look_in(&translation.nested(system).ok()??.stage2, ipa, system, &mut |_| {}).ok()
 }
 
 /// L1's memory by physical address, which its IPAs equal.

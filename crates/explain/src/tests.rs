@@ -2,8 +2,8 @@
 
 use super::*;
 use shadow::{
-    FaultAction, ShadowPool,
-    testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, touch},
+    FaultAction,
+    testing::{AF, BLOCK, GuestTables, K4, PAGE, ShadowPool, WRITE, World, touch},
 };
 use std::{
     string::{String, ToString},
@@ -297,8 +297,9 @@ impl Case {
     }
 
     fn look(&mut self, ipa: u64) -> (Situation, Vec<&'static str>) {
-        let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
-        let shadow = self.pool.get(slot).unwrap();
+        let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap().0;
+        let all = self.pool.all();
+        let shadow = all.get(slot).unwrap();
         let tables = Tables {
             l1: &self.world.l1,
             shadow: &self.world.arena,
@@ -324,8 +325,8 @@ impl Case {
     }
 
     fn touch(&mut self) {
-        let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
-        touch(&mut self.pool, slot, IPA, Access::Read, &mut self.world);
+        let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap().0;
+        touch(&self.pool, slot, IPA, Access::Read, &mut self.world);
     }
 }
 
@@ -377,8 +378,8 @@ fn what_is_said_is_what_the_fault_handler_does() {
             let entry = case.tables.entry(IPA, Level::THREE, &mut case.world);
             case.world.l1.set(entry, output | (PAGE | xn << 53) & !clear);
             let (situation, _) = case.look(IPA);
-            let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap();
-            let action = touch(&mut case.pool, slot, IPA, access, &mut case.world);
+            let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap().0;
+            let action = touch(&case.pool, slot, IPA, access, &mut case.world);
             let row = std::format!("clear {clear:#x}, XN {xn}, {output:#x}, HA {hardware_af}, {access:?}");
             match situation.outcome(access) {
                 Outcome::Reaches(pa) => {

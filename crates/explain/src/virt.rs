@@ -172,10 +172,7 @@ impl<O, S> VirtualSentence<'_, O, S> {
 mod tests {
     use super::*;
     use crate::{NestedStage2, Sentence, Tables, look};
-    use shadow::{
-        ShadowPool,
-        testing::{BLOCK, GuestTables, K4, World},
-    };
+    use shadow::testing::{BLOCK, GuestTables, K4, ShadowPool, World};
     use std::string::{String, ToString};
     use vmsa::{
         Level,
@@ -203,13 +200,14 @@ mod tests {
             world.l1.set(ROOT_IN_L1, (ROOT + 0x1000) | 3);
             world.l1.set(ROOT_IN_L1 + 0x1000, (ROOT + 0x2000) | 3);
             world.l1.set(ROOT_IN_L1 + 0x2000 + 8, leaf);
-            let mut pool = ShadowPool::new();
+            let pool = ShadowPool::new();
             pool.acquire(guest.key(), &mut world).unwrap();
             Self { world, pool, guest }
         }
 
         fn sentence(&self, access: Option<Stage1Access>) -> String {
-            let (_, shadow) = self.pool.iter().next().unwrap();
+            let all = self.pool.all();
+            let (_, shadow) = all.iter().next().unwrap();
             let stage2 = NestedStage2::of(shadow, LIMITS);
             let tables = Tables {
                 l1: &self.world.l1,
@@ -303,7 +301,8 @@ mod tests {
     #[test]
     fn a_situation_is_short_in_a_line() {
         let case = Case::new(0);
-        let (_, shadow) = case.pool.iter().next().unwrap();
+        let all = case.pool.all();
+        let (_, shadow) = all.iter().next().unwrap();
         let stage2 = NestedStage2::of(shadow, LIMITS);
         let tables = Tables {
             l1: &case.world.l1,

@@ -5,16 +5,19 @@
 //! Whether it is, only the history of L1's TLBIs tells; here it is reported as what it is.
 
 use crate::{
-    compose::{ShadowLeaf, compose},
+    compose::{ShadowLeaf, compose_in_few_bytes},
+    dirty::DirtyLog,
     env::{GuestTables, ShadowEnv},
     fault::{GuestStage2, identity},
+    lock::{Lock, Locks},
+    logging::host_walk,
     pool::ShadowPool,
-    slot::{Shadow, SlotId},
+    slot::Shadow,
 };
 use core::fmt;
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, visit, walk_steps},
+    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, walk_steps},
 };
 
 /// What is wrong with a shadow leaf.
@@ -61,25 +64,26 @@ pub struct Finding {
     pub offence: Offence,
 }
 
-impl<const N: usize> ShadowPool<N> {
-    /// Compares up to `budget` entries of `slot`, from the one around `from`, with both stages, and
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
+    /// Compares up to `budget` entries of `shadow`, from the one around `from`, with both stages, and
     /// tells `report` about each leaf that offends. Returns the address to go on from, `None` at
     /// the end.
+    #[inline(never)]
     pub fn audit<E: ShadowEnv>(
         &self,
-        slot: SlotId,
+        shadow: &Shadow,
         guest: &GuestStage2,
         from: u64,
         budget: usize,
         env: &E,
-        report: &mut impl FnMut(Finding),
+        report: &mut dyn FnMut(Finding),
     ) -> Option<u64> {
-        let shadow = self.get(slot)?;
-        visit::<Phys>(&shadow.table.config(), env, from, budget, &mut |entry| {
+        let log = self.dirty.lock();
+        shadow.visit(env, from, budget, &mut |entry| {
             if entry.kind != EntryKind::Leaf {
                 return;
             }
-            if let Err(offence) = self.check(shadow, &entry, guest, env) {
+            if let Err(offence) = check(shadow, &entry, guest, log.as_ref(), env) {
                 report(Finding {
                     ia: Ipa::new(entry.ia),
                     size: entry.size,
@@ -89,15 +93,19 @@ impl<const N: usize> ShadowPool<N> {
             }
         })
     }
+}
 
-    fn check(&self, shadow: &Shadow, entry: &Entry, guest: &GuestStage2, env: &impl ShadowEnv) -> Result<(), Offence> {
-        let ipa = Ipa::new(entry.ia);
-        let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
-        let host = self
-            .host_walk(mapping.output, env)
-            .map_err(|fault| Offence::NotInHost(mapping.output, fault))?;
-        compare(entry, &compose(ipa, &mapping, &host))
-    }
+fn check(
+    shadow: &Shadow,
+    entry: &Entry,
+    guest: &GuestStage2,
+    log: Option<&DirtyLog>,
+    env: &impl ShadowEnv,
+) -> Result<(), Offence> {
+    let ipa = Ipa::new(entry.ia);
+    let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
+    let host = host_walk(mapping.output, log, env).map_err(|fault| Offence::NotInHost(mapping.output, fault))?;
+    compare(entry, &compose_in_few_bytes(ipa, &mapping, &host))
 }
 
 /// The guest stage 2's word on `ipa`, whatever its Access flag says: who clears one need not invalidate what was made of the
@@ -147,8 +155,8 @@ pub fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
 mod tests {
     use super::*;
     use crate::{
-        Access, FaultAction,
-        testing::{AF, BLOCK, GUEST, GuestTables, K4, WRITE, World, touch},
+        Access, FaultAction, SlotId,
+        testing::{AF, BLOCK, GUEST, GuestTables, K4, ShadowPool, WRITE, World, touch},
     };
     use std::{string::ToString, vec::Vec};
     use vmsa::stage2::MemType;
@@ -161,18 +169,16 @@ mod tests {
         let mut world = World::with_ram(100);
         let mut tables = GuestTables::new(K4, 1, 0x1000_0000, &mut world);
         tables.map(IPA, OUTPUT, Level::TWO, BLOCK, &mut world);
-        let mut pool = ShadowPool::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
-        assert_eq!(
-            touch(&mut pool, slot, IPA, Access::Read, &mut world),
-            FaultAction::Retry
-        );
+        let pool = ShadowPool::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
+        assert_eq!(touch(&pool, slot, IPA, Access::Read, &mut world), FaultAction::Retry);
         (world, pool, tables, slot)
     }
 
     fn offences(world: &World, pool: &ShadowPool<1>, slot: SlotId) -> Vec<Offence> {
         let mut offences = Vec::new();
-        let end = pool.audit(slot, &GUEST, 0, usize::MAX, world, &mut |finding| {
+        let held = pool.lock(slot).unwrap();
+        let end = pool.audit(held.as_ref().unwrap(), &GUEST, 0, usize::MAX, world, &mut |finding| {
             assert_eq!((finding.ia, finding.size), (Ipa::new(IPA), 2 << 20));
             offences.push(finding.offence);
         });

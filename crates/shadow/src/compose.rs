@@ -51,6 +51,12 @@ pub fn compose(l2: Ipa<L2>, guest: &Mapping<L1>, host: &Mapping<Phys>) -> Shadow
     }
 }
 
+/// The same where it is not hot.
+#[inline(never)]
+pub(crate) fn compose_in_few_bytes(l2: Ipa<L2>, guest: &Mapping<L1>, host: &Mapping<Phys>) -> ShadowLeaf {
+    compose(l2, guest, host)
+}
+
 /// A leaf as it is put into a shadow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewLeaf {

@@ -6,16 +6,20 @@
 //! L1's own stage 2 would have faulted on goes to L1, the rest is ours.
 
 use crate::{
-    compose::{NewLeaf, compose},
-    env::ShadowEnv,
+    all::AllShadows,
+    compose::{NewLeaf, compose_in_few_bytes},
+    env::{GuestTables, ShadowEnv},
+    lock::Locks,
+    logging::host_walk,
     pool::ShadowPool,
     slot::{Shadow, SlotId},
 };
+use core::sync::atomic::Ordering::Relaxed;
 use vmsa::{
-    Granule, Ipa, L1, L2, Level, Pa, Unreadable,
+    Ipa, L1, L2, Level, Pa, Unreadable,
     stage2::{
         Mapping, MemType, Perms, RawLeaf, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Fault,
-        Stage2Limits, walk_to_leaf,
+        Stage2Limits, walk_steps, walk_to_leaf,
     },
 };
 
@@ -103,76 +107,100 @@ pub enum FaultAction {
     },
 }
 
-impl<const N: usize> ShadowPool<N> {
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
     /// Handles a fault on the shadow in `slot`, which the faulting CPU holds a reference to.
     ///
     /// On success the shadow leaf has all permissions that both stages give, not only the one asked
     /// for.
     ///
-    /// # Panics
-    ///
-    /// If the pool has been cleared since the slot was acquired.
+    /// Others may do the same in other slots meanwhile: what is read and filled here is this shadow's alone.
+    #[inline(always)]
     pub fn handle_fault(
+        &self,
+        slot: SlotId,
+        fault: &ShadowFault,
+        guest: &GuestStage2,
+        env: &mut impl ShadowEnv,
+    ) -> FaultAction {
+        match self.fault_alone(slot, fault, guest, env) {
+            Some(action) => action,
+            None => self.fault_among_all(slot, *fault, guest.limits.word(), env),
+        }
+    }
+
+    /// What is rare is given values, so that what is not need not have them in memory.
+    #[cold]
+    #[inline(never)]
+    fn fault_among_all(&self, slot: SlotId, fault: ShadowFault, limits: u64, env: &mut impl ShadowEnv) -> FaultAction {
+        let limits = Stage2Limits::from_word(limits);
+        self.all().handle_fault(slot, &fault, &GuestStage2 { limits }, env)
+    }
+
+    /// [`handle_fault`](Self::handle_fault) with one shadow; `None` if it takes all: because writes are logged, or
+    /// because there are no pages.
+    #[inline(always)]
+    fn fault_alone(
+        &self,
+        slot: SlotId,
+        fault: &ShadowFault,
+        guest: &GuestStage2,
+        env: &mut impl ShadowEnv,
+    ) -> Option<FaultAction> {
+        let mut held = self.lock(slot)?;
+        let shadow = held.as_mut()?;
+        shadow.faults = shadow.faults.wrapping_add(1);
+        if self.is_logging.load(Relaxed) {
+            return None;
+        }
+        let GuestLeaf { leaf: inner, fwb } = match translate_by_guest(shadow, fault, guest, env) {
+            Ok(found) => found,
+            Err(action) => return Some(action),
+        };
+        let Ok(outer) = env.host_leaf(inner.output) else {
+            return Some(refused(fault.access, inner.raw, inner.level, inner.output));
+        };
+        let leaf = NewLeaf::composed(fault.ipa, &inner, fwb, &outer);
+        if !fault.access.is_allowed_by(leaf.desc) {
+            return Some(refused(fault.access, inner.raw, inner.level, inner.output));
+        }
+        shadow.map(leaf, env).ok()?;
+        self.fills.note(self.event(), slot, &leaf);
+        Some(FaultAction::Retry)
+    }
+}
+
+impl<L: Locks, const N: usize> AllShadows<'_, L, N> {
+    /// [`ShadowPool::handle_fault`] with the log of writes, and with pages taken from other shadows if there are none.
+    fn handle_fault(
         &mut self,
         slot: SlotId,
         fault: &ShadowFault,
         guest: &GuestStage2,
         env: &mut impl ShadowEnv,
     ) -> FaultAction {
-        let now = self.tick();
-        let shadow = self.live_mut(slot);
-        shadow.faults = shadow.faults.wrapping_add(1);
-        shadow.last_use = now;
-        let found = match translate_by_guest(shadow, fault, guest, env) {
-            Ok(found) => found,
+        let Some(shadow) = self.slots.get_mut(slot.index()).and_then(|held| held.as_mut()) else {
+            return FaultAction::Retry;
+        };
+        let guest = match translate_in_few_bytes(shadow, fault, guest, env) {
+            Ok(mapping) => mapping,
             Err(action) => return action,
         };
-        let GuestLeaf { leaf: inner, fwb } = found;
-        if self.dirty.is_some() {
-            return self.fill_logged(slot, fault, found, env);
-        }
-        let Ok(outer) = env.host_leaf(inner.output) else {
-            return refused(fault.access, inner.raw, inner.level, inner.output);
-        };
-        let leaf = NewLeaf::composed(fault.ipa, &inner, fwb, &outer);
-        if !fault.access.is_allowed_by(leaf.desc) {
-            return refused(fault.access, inner.raw, inner.level, inner.output);
-        }
-        self.fill(slot, leaf, env);
-        FaultAction::Retry
-    }
-
-    /// The rest of [`handle_fault`](Self::handle_fault) while writes are logged.
-    #[cold]
-    fn fill_logged(
-        &mut self,
-        slot: SlotId,
-        fault: &ShadowFault,
-        found: GuestLeaf,
-        env: &mut impl ShadowEnv,
-    ) -> FaultAction {
-        let guest = found.mapping();
         if !guest.attrs.af {
             // Setting the Access flag was a write to L1's table.
             self.write_by_l1(guest.desc_at, env);
         }
-        match self.host_walk(guest.output, env) {
+        match host_walk(guest.output, self.dirty.as_ref(), env) {
             Ok(host) if fault.access.is_allowed(guest.attrs.perms.and(host.attrs.perms)) => {
-                let leaf = compose(fault.ipa, &guest, &host);
-                let leaf = self.log_access(slot, fault.access, fault.ipa, guest.output, leaf, env);
-                self.fill(slot, leaf.into(), env);
+                let leaf = compose_in_few_bytes(fault.ipa, &guest, &host);
+                let leaf = self
+                    .log_access(slot, fault.access, fault.ipa, guest.output, leaf, env)
+                    .into();
+                self.map(slot, leaf, env);
+                self.pool.fills.note(self.pool.event(), slot, &leaf);
                 FaultAction::Retry
             }
             _ => refused(fault.access, guest.raw, guest.level, guest.output),
         }
-    }
-
-    /// Puts `leaf` into `slot`.
-    #[inline(always)]
-    fn fill(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
-        self.map(slot, leaf, env);
-        let size = Granule::K4.entry_bytes(leaf.level);
-        self.history.filled(self.clock, slot, leaf.ia, size);
     }
 }
 
@@ -198,10 +226,6 @@ impl GuestLeaf {
             },
             fwb: true,
         }
-    }
-
-    fn mapping(&self) -> Mapping<L1> {
-        self.leaf.with(Stage2Desc::from_raw(self.leaf.raw).attrs(self.fwb))
     }
 }
 
@@ -241,6 +265,26 @@ fn translate_by_guest(
         },
         fwb: config.fwb,
     })
+}
+
+/// [`translate_by_guest`] where it is not hot.
+fn translate_in_few_bytes(
+    shadow: &mut Shadow,
+    fault: &ShadowFault,
+    guest: &GuestStage2,
+    env: &mut impl ShadowEnv,
+) -> Result<Mapping<L1>, FaultAction> {
+    let is_enabled = shadow.key.enabled();
+    let config = shadow.read_by(&guest.limits);
+    if !is_enabled {
+        return Ok(identity(fault.ipa));
+    }
+    let config = config.as_ref().map_err(|fault| FaultAction::Inject(*fault))?;
+    let mapping = walk_steps(config, fault.ipa, &GuestTables(env), &mut |_| {}).map_err(FaultAction::Inject)?;
+    if !mapping.attrs.af {
+        set_access_flag(config, mapping.desc_at, mapping.raw, mapping.level, env)?;
+    }
+    Ok(mapping)
 }
 
 /// Does what hardware does on an access to a leaf whose Access flag is clear: sets it if
@@ -288,7 +332,7 @@ pub fn identity(ipa: Ipa<L2>) -> Mapping<L1> {
 mod tests {
     use super::*;
     use crate::ShadowKey;
-    use crate::testing::{AF, BLOCK, GuestTables, K4, PAGE, WRITE, World, fault, touch};
+    use crate::testing::{AF, BLOCK, GuestTables, K4, PAGE, ShadowPool, WRITE, World, fault, touch};
     use vmsa::testing::LIMITS;
 
     const ROOT: u64 = 0x1000_0000;
@@ -320,14 +364,14 @@ mod tests {
         }
 
         fn touch(&mut self, access: Access) -> FaultAction {
-            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
+            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap().0;
             let guest = self.tables.guest();
             self.pool
                 .handle_fault(slot, &fault(IPA, access), &guest, &mut self.world)
         }
 
         fn shadow(&mut self) -> Option<Mapping<vmsa::Phys>> {
-            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap();
+            let slot = self.pool.acquire(self.tables.key(), &mut self.world).unwrap().0;
             self.world.shadow_of(&self.pool, slot, IPA)
         }
 
@@ -427,24 +471,24 @@ mod tests {
     #[test]
     fn an_output_beyond_l1s_physical_size_is_an_address_size_fault() {
         let mut case = Case::with_page(0);
-        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap();
+        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap().0;
         let entry = case.entry(Level::THREE);
         case.world.l1.set(entry, 1 << 45 | PAGE);
         let vtcr = case.tables.key().vtcr() & !(7 << 16) | 0b100 << 16;
         let key = ShadowKey::new(case.tables.key().vttbr(), vtcr, true);
         case.pool.release(slot);
-        let slot = case.pool.acquire(key, &mut case.world).unwrap();
+        let slot = case.pool.acquire(key, &mut case.world).unwrap().0;
         let fault = FaultAction::Inject(Stage2Fault::AddressSize(Level::THREE));
-        assert_eq!(touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world), fault);
+        assert_eq!(touch(&case.pool, slot, IPA, Access::Read, &mut case.world), fault);
     }
 
     #[test]
     fn registers_that_cannot_be_walked_are_a_fault_for_l1() {
         let mut case = Case::new();
         let key = ShadowKey::new(ROOT, case.tables.key().vtcr() | 0b11 << 6, true);
-        let slot = case.pool.acquire(key, &mut case.world).unwrap();
+        let slot = case.pool.acquire(key, &mut case.world).unwrap().0;
         let fault = FaultAction::Inject(Stage2Fault::Translation(Level::ZERO));
-        assert_eq!(touch(&mut case.pool, slot, IPA, Access::Read, &mut case.world), fault);
+        assert_eq!(touch(&case.pool, slot, IPA, Access::Read, &mut case.world), fault);
     }
 
     #[test]
@@ -479,8 +523,8 @@ mod tests {
     fn with_stage_2_off_an_l2_address_is_an_l1_address() {
         let mut case = Case::new();
         let key = ShadowKey::new(ROOT, 0, false);
-        let slot = case.pool.acquire(key, &mut case.world).unwrap();
-        let action = touch(&mut case.pool, slot, IPA, Access::Write, &mut case.world);
+        let slot = case.pool.acquire(key, &mut case.world).unwrap().0;
+        let action = touch(&case.pool, slot, IPA, Access::Write, &mut case.world);
         assert_eq!(action, FaultAction::Retry);
         let leaf = case.world.shadow_of(&case.pool, slot, IPA).unwrap();
         assert_eq!((leaf.output, leaf.size), (Pa::new(IPA), 1 << 30));
@@ -499,7 +543,7 @@ mod tests {
             case.world.fill_tlbs(&case.pool);
         }
         case.world.assert_fresh(&case.pool);
-        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap();
-        assert_eq!(case.pool.get(slot).unwrap().faults(), 2);
+        let slot = case.pool.acquire(case.tables.key(), &mut case.world).unwrap().0;
+        assert_eq!(case.pool.with(slot, Shadow::faults).unwrap(), 2);
     }
 }

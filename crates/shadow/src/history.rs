@@ -2,13 +2,23 @@
 //!
 //! A shadow leaf that no longer agrees with L1's tables is legal until L1 invalidates it. Whether one that is found so is
 //! L1's mistake, ours, or nobody's, depends on the order of two events: the leaf was made, and a TLBI covered it. So the
-//! last of each are kept in two rings, in the order of the pool's events. Noting one is a few stores under the lock that
-//! is held anyway. Memory is the caller's ([`ShadowPool::keep_history`](crate::ShadowPool::keep_history)); without any,
+//! last of each are kept in two rings, with the numbers of the pool's events. A TLBI has its number from before its first
+//! shadow was locked, a leaf from while its shadow was: a leaf with a lower number was there when the TLBI came to that
+//! shadow. Noting either is a few stores. Memory is the caller's ([`ShadowPool::keep_history`](crate::ShadowPool::keep_history)); without any,
 //! nothing is kept and [`Past::Unknown`] is the answer to everything.
 
-use crate::{pool::ShadowPool, slot::SlotId, tlbi::InvalidationStats};
-use core::ops::Range;
-use vmsa::{Ipa, L2};
+use crate::{
+    compose::NewLeaf,
+    lock::{Lock, Locks},
+    pool::ShadowPool,
+    slot::SlotId,
+    tlbi::InvalidationStats,
+};
+use core::{
+    ops::{Range, RangeInclusive},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+use vmsa::{Granule, Level};
 
 /// An instruction of L1's, as the caller knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,18 +61,105 @@ impl Tlbi {
     }
 }
 
-/// A leaf that was put into a shadow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A leaf that was put into a shadow, to be remembered.
+#[derive(Debug, Default)]
 pub struct Fill {
+    event: AtomicU64,
+    /// Page number, level, slot, and the lower bits of the event.
+    leaf: AtomicU64,
+}
+
+impl Fill {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            event: AtomicU64::new(0),
+            leaf: AtomicU64::new(0),
+        }
+    }
+}
+
+const PAGE_SHIFT: u32 = 12;
+const PAGE_BITS: u32 = 36;
+const LEVEL_SHIFT: u32 = PAGE_BITS;
+const SLOT_SHIFT: u32 = 40;
+const EVENT_SHIFT: u32 = 48;
+
+/// [`Fill`] as it was noted.
+#[derive(Clone, Copy)]
+struct Noted {
     event: u64,
-    slot: u16,
-    ia: u64,
-    size: u64,
+    leaf: u64,
+}
+
+impl Noted {
+    fn is_of(self, slot: SlotId, range: &Range<u64>) -> bool {
+        let start = (self.leaf & ((1 << PAGE_BITS) - 1)) << PAGE_SHIFT;
+        let level = Level::new((self.leaf >> LEVEL_SHIFT & 3) as i8);
+        let size = level.map_or(0, |level| Granule::K4.entry_bytes(level));
+        let number = (self.leaf >> SLOT_SHIFT & 0xff) as u16;
+        number == slot.number() && start <= range.start && range.end <= start + size
+    }
+}
+
+/// The last leaves that were put into shadows, each at the place that its event's number says.
+///
+/// CPUs note them without waiting for each other.
+#[derive(Debug)]
+pub(crate) struct Fills(&'static [Fill]);
+
+impl Fills {
+    pub(crate) const fn empty() -> Self {
+        Self(&[])
+    }
+
+    fn at(&self, event: u64) -> Option<&Fill> {
+        self.0.get(event as usize & self.0.len().wrapping_sub(1))
+    }
+
+    /// At `event`, `leaf` was put into `slot`.
+    #[inline(always)]
+    pub(crate) fn note(&self, event: u64, slot: SlotId, leaf: &NewLeaf) {
+        if let Some(fill) = self.at(event) {
+            let page = leaf.ia.bits() >> PAGE_SHIFT;
+            let rest = (leaf.level.index() as u64) << LEVEL_SHIFT | u64::from(slot.number()) << SLOT_SHIFT;
+            fill.event.store(event, Relaxed);
+            fill.leaf.store(page | rest | event << EVENT_SHIFT, Relaxed);
+        }
+    }
+
+    /// The events up to `last` that are remembered.
+    fn kept(&self, last: u64) -> RangeInclusive<u64> {
+        last.saturating_sub(self.0.len() as u64) + 1..=last
+    }
+
+    /// From the latest to the oldest, up to event `last`. One whose two words were written by two CPUs, as when one of them
+    /// slept while all others were noted, is none.
+    fn latest_first(&self, last: u64) -> impl Iterator<Item = Noted> {
+        self.kept(last).rev().filter_map(|event| {
+            let fill = self.at(event)?;
+            let leaf = fill.leaf.load(Relaxed);
+            let is_of_it = fill.event.load(Relaxed) == event && leaf >> EVENT_SHIFT == event & 0xffff;
+            is_of_it.then_some(Noted { event, leaf })
+        })
+    }
+
+    /// When the leaf of `slot` at `range` was made: after an event, and before another if that is not all of it.
+    fn made(&self, slot: SlotId, range: &Range<u64>, last: u64) -> Made {
+        // A piece of a block that was split since is as old as the block.
+        match self.latest_first(last).find(|fill| fill.is_of(slot, range)) {
+            Some(fill) => Made::At(fill.event),
+            None if *self.kept(last).start() > 1 && !self.0.is_empty() => Made::Before(*self.kept(last).start()),
+            // All there ever was is remembered, but not this.
+            None => Made::Unknown,
+        }
+    }
 }
 
 /// The last values of a kind.
 #[derive(Debug)]
-struct Ring<T: 'static> {
+pub(crate) struct Ring<T: 'static> {
     values: &'static mut [T],
     /// Where the next one goes.
     next: usize,
@@ -70,7 +167,7 @@ struct Ring<T: 'static> {
 }
 
 impl<T: Copy> Ring<T> {
-    const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self {
             values: &mut [],
             next: 0,
@@ -78,6 +175,8 @@ impl<T: Copy> Ring<T> {
         }
     }
 
+    // In line, so that the fields are stored one by one where they are to be.
+    #[inline(always)]
     fn push(&mut self, value: T) {
         let (at, len) = (self.next, self.values.len());
         if let Some(place) = self.values.get_mut(at) {
@@ -92,7 +191,7 @@ impl<T: Copy> Ring<T> {
         }
     }
 
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.next = 0;
         self.is_full = false;
     }
@@ -103,13 +202,6 @@ impl<T: Copy> Ring<T> {
         let old = if self.is_full { old } else { &[] };
         new.iter().rev().chain(old.iter().rev()).copied()
     }
-}
-
-/// Both memories.
-#[derive(Debug)]
-pub(crate) struct History {
-    tlbis: Ring<Tlbi>,
-    fills: Ring<Fill>,
 }
 
 /// What is known of a leaf: whether L1 invalidated it since it was made.
@@ -128,49 +220,6 @@ pub enum Past {
     Unknown,
 }
 
-impl History {
-    pub(crate) const fn empty() -> Self {
-        Self {
-            tlbis: Ring::empty(),
-            fills: Ring::empty(),
-        }
-    }
-
-    /// Events begin anew.
-    pub(crate) fn forget(&mut self) {
-        self.tlbis.forget();
-        self.fills.forget();
-    }
-
-    #[inline]
-    pub(crate) fn filled(&mut self, event: u64, slot: SlotId, ia: Ipa<L2>, size: u64) {
-        self.fills.push(Fill {
-            event,
-            slot: slot.number(),
-            ia: ia.bits(),
-            size,
-        });
-    }
-
-    /// When the leaf of `slot` at `range` was made: after an event, and before another if that is not all of it.
-    fn made(&self, slot: SlotId, range: &Range<u64>) -> Made {
-        let mut oldest = None;
-        for fill in self.fills.latest_first() {
-            // A piece of a block that was split since is as old as the block.
-            let is_of = fill.slot == slot.number() && fill.ia <= range.start && range.end <= fill.ia + fill.size;
-            if is_of {
-                return Made::At(fill.event);
-            }
-            oldest = Some(fill.event);
-        }
-        match oldest {
-            Some(event) if self.fills.is_full => Made::Before(event),
-            // All there ever was is remembered, but not this.
-            _ => Made::Unknown,
-        }
-    }
-}
-
 /// When a leaf was made.
 #[derive(Clone, Copy)]
 enum Made {
@@ -180,41 +229,56 @@ enum Made {
     Unknown,
 }
 
-impl<const N: usize> ShadowPool<N> {
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
     /// Remembers as many TLBIs and leaves as there is room for in these.
-    pub fn keep_history(&mut self, tlbis: &'static mut [Tlbi], fills: &'static mut [Fill]) {
-        self.history.tlbis.values = tlbis;
-        self.history.fills.values = fills;
+    ///
+    /// # Panics
+    ///
+    /// If the room for leaves is not for a power of two of them.
+    pub fn keep_history(&mut self, tlbis: &'static mut [Tlbi], fills: &'static [Fill]) {
+        assert!(
+            fills.is_empty() || fills.len().is_power_of_two(),
+            "a place is found by masking"
+        );
+        self.tlbis.lock().values = tlbis;
+        self.fills = Fills(fills);
     }
 
-    /// Notes a TLBI of L1's that has just been done on the shadows, under the same lock.
-    pub fn note_tlbi(&mut self, origin: Origin, vmid: Option<u16>, is_stage2: bool, stats: InvalidationStats) {
-        let event = self.tick();
-        self.history.tlbis.push(Tlbi {
-            event,
-            origin,
-            vmid,
-            is_stage2,
-            stats,
-        });
+    /// The number of a TLBI that begins now. What it covers and is older has to go; [`note_tlbi`](Self::note_tlbi) says so
+    /// to those who look.
+    pub fn begin_tlbi(&self) -> u64 {
+        self.event()
     }
 
-    /// The TLBIs of L1's that are remembered, the latest first.
-    pub fn tlbis(&self) -> impl Iterator<Item = Tlbi> {
-        self.history.tlbis.latest_first()
+    /// [`note_tlbi`](Self::note_tlbi) where it is not hot.
+    #[inline(never)]
+    pub fn note_tlbi_in_few_bytes(&self, tlbi: &Tlbi) {
+        self.note_tlbi(tlbi);
     }
 
-    /// What is known of the leaf of `slot` that maps `range`.
+    /// Notes a TLBI of L1's that has just been done on the shadows.
+    #[inline(always)]
+    pub fn note_tlbi(&self, tlbi: &Tlbi) {
+        self.tlbis.lock().push(*tlbi);
+    }
+
+    /// The latest TLBI with a lower number than `event`. Two that were done at the same time may be remembered in either
+    /// order.
+    pub fn tlbi_before(&self, event: u64) -> Option<Tlbi> {
+        let tlbis = self.tlbis.lock();
+        let before = tlbis.latest_first().filter(|tlbi| tlbi.event < event);
+        before.max_by_key(|tlbi| tlbi.event)
+    }
+
+    /// What is known of the leaf of `slot`, the shadow of a guest with `vmid`, that maps `range`.
     #[must_use]
-    pub fn past_of(&self, slot: SlotId, range: &Range<u64>) -> Past {
-        let Some(shadow) = self.get(slot) else {
-            return Past::Unknown;
-        };
-        let vmid = shadow.key.vmid();
-        let made = self.history.made(slot, range);
-        let covering = self.tlbis().find(|tlbi| tlbi.covers(vmid, range));
+    pub fn past_of(&self, slot: SlotId, vmid: u16, range: &Range<u64>) -> Past {
+        let tlbis = self.tlbis.lock();
+        let made = self.fills.made(slot, range, self.last_event());
+        let covering = tlbis.latest_first().find(|tlbi| tlbi.covers(vmid, range));
         let elsewhere = |since: u64| {
-            self.tlbis()
+            tlbis
+                .latest_first()
                 .take_while(|tlbi| tlbi.event > since)
                 .find(|tlbi| tlbi.reaches(range) && !tlbi.covers(vmid, range))
         };
@@ -240,10 +304,10 @@ mod tests {
     use super::*;
     use crate::{
         Access,
-        testing::{AF, BLOCK, GuestTables, K4, World, touch},
+        testing::{AF, BLOCK, GuestTables, K4, ShadowPool, World, touch},
     };
     use std::{boxed::Box, vec, vec::Vec};
-    use vmsa::Level;
+    use vmsa::Ipa;
 
     const IPA: u64 = 0x4000_0000;
     const BLOCK_RANGE: Range<u64> = IPA..IPA + (2 << 20);
@@ -252,7 +316,7 @@ mod tests {
         let mut pool = ShadowPool::new();
         pool.keep_history(
             Box::leak(vec![Tlbi::default(); tlbis].into_boxed_slice()),
-            Box::leak(vec![Fill::default(); fills].into_boxed_slice()),
+            Box::leak((0..fills).map(|_| Fill::default()).collect()),
         );
         pool
     }
@@ -264,103 +328,123 @@ mod tests {
         for block in 0..8 {
             tables.map(IPA + (block << 21), 0x8000_0000, Level::TWO, BLOCK | AF, &mut world);
         }
-        let mut pool = pool(tlbis, fills);
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
-        touch(&mut pool, slot, IPA, Access::Read, &mut world);
+        let pool = pool(tlbis, fills);
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
+        touch(&pool, slot, IPA, Access::Read, &mut world);
         (world, pool, tables, slot)
     }
 
+    fn tlbis(pool: &ShadowPool<3>) -> Vec<Tlbi> {
+        let next = |before: &Tlbi| pool.tlbi_before(before.event);
+        core::iter::successors(pool.tlbi_before(u64::MAX), next).collect()
+    }
+
+    /// A TLBI of stage 2 that did `stats`.
+    fn done(event: u64, vmid: Option<u16>, stats: InvalidationStats) -> Tlbi {
+        Tlbi {
+            event,
+            vmid,
+            is_stage2: true,
+            stats,
+            ..Tlbi::default()
+        }
+    }
+
     /// L1 invalidates an IPA under a VMID.
-    fn tlbi(pool: &mut ShadowPool<3>, vmid: u16, ipa: u64, world: &mut World) -> Tlbi {
+    fn tlbi(pool: &ShadowPool<3>, vmid: u16, ipa: u64, world: &mut World) -> Tlbi {
+        let event = pool.begin_tlbi();
         let stats = pool.invalidate_ipa(vmid, Ipa::new(ipa), None, world);
-        pool.note_tlbi(Origin::default(), Some(vmid), true, stats);
-        pool.tlbis().next().unwrap()
+        pool.note_tlbi(&done(event, Some(vmid), stats));
+        pool.tlbi_before(u64::MAX).unwrap()
     }
 
     #[test]
     fn the_latest_are_kept_in_their_order() {
-        let (mut world, mut pool, ..) = setup(3, 1);
-        assert_eq!(pool.tlbis().count(), 0);
+        let (mut world, pool, ..) = setup(3, 1);
+        assert_eq!(tlbis(&pool).len(), 0);
         for ipa in 1..=5 {
-            tlbi(&mut pool, 9, ipa << 12, &mut world);
+            tlbi(&pool, 9, ipa << 12, &mut world);
         }
-        let starts: Vec<u64> = pool.tlbis().map(|tlbi| tlbi.stats.start).collect();
+        let starts: Vec<u64> = tlbis(&pool).iter().map(|tlbi| tlbi.stats.start).collect();
         assert_eq!(starts, [0x5000, 0x4000, 0x3000]);
     }
 
     #[test]
     fn a_leaf_made_after_the_last_tlbi_was_not_invalidated() {
-        let (mut world, mut pool, _, slot) = setup(8, 8);
+        let (mut world, pool, _, slot) = setup(8, 8);
         let nothing = Past::NotInvalidated {
             before: None,
             elsewhere: None,
         };
-        assert_eq!(pool.past_of(slot, &BLOCK_RANGE), nothing);
-        let before = tlbi(&mut pool, 7, IPA, &mut world);
-        touch(&mut pool, slot, IPA, Access::Read, &mut world);
+        assert_eq!(pool.past_of(slot, 7, &BLOCK_RANGE), nothing);
+        let before = tlbi(&pool, 7, IPA, &mut world);
+        touch(&pool, slot, IPA, Access::Read, &mut world);
         let expected = Past::NotInvalidated {
             before: Some(before),
             elsewhere: None,
         };
-        assert_eq!(pool.past_of(slot, &BLOCK_RANGE), expected);
+        assert_eq!(pool.past_of(slot, 7, &BLOCK_RANGE), expected);
     }
 
     #[test]
     fn a_tlbi_under_another_vmid_is_told() {
-        let (mut world, mut pool, _, slot) = setup(8, 8);
-        let wrong = tlbi(&mut pool, 9, IPA, &mut world);
+        let (mut world, pool, _, slot) = setup(8, 8);
+        let wrong = tlbi(&pool, 9, IPA, &mut world);
         let expected = Past::NotInvalidated {
             before: None,
             elsewhere: Some(wrong),
         };
-        assert_eq!(pool.past_of(slot, &BLOCK_RANGE), expected);
+        assert_eq!(pool.past_of(slot, 7, &BLOCK_RANGE), expected);
     }
 
     #[test]
     fn a_leaf_that_a_tlbi_left_is_one_that_survived() {
-        let (_, mut pool, _, slot) = setup(8, 8);
+        let (_, pool, _, slot) = setup(8, 8);
         // As if it had been done, with nothing removed.
         let stats = InvalidationStats {
             start: IPA,
             end: IPA + 0x1000,
             ..InvalidationStats::default()
         };
-        pool.note_tlbi(Origin::default(), Some(7), true, stats);
-        assert!(matches!(pool.past_of(slot, &BLOCK_RANGE), Past::Survived(_)));
+        pool.note_tlbi(&done(pool.begin_tlbi(), Some(7), stats));
+        assert!(matches!(pool.past_of(slot, 7, &BLOCK_RANGE), Past::Survived(_)));
     }
 
     #[test]
     fn a_leaf_older_than_all_fills_that_are_remembered_is_judged_by_the_oldest() {
-        let (mut world, mut pool, _, slot) = setup(8, 2);
+        let (mut world, pool, _, slot) = setup(8, 2);
         for block in 1..4 {
-            touch(&mut pool, slot, IPA + (block << 21), Access::Read, &mut world);
+            touch(&pool, slot, IPA + (block << 21), Access::Read, &mut world);
         }
-        assert_eq!(pool.past_of(slot, &BLOCK_RANGE), Past::Unknown);
+        assert_eq!(pool.past_of(slot, 7, &BLOCK_RANGE), Past::Unknown);
         let stats = InvalidationStats {
             end: u64::MAX,
             ..InvalidationStats::default()
         };
-        pool.note_tlbi(Origin::default(), None, true, stats);
-        assert!(matches!(pool.past_of(slot, &BLOCK_RANGE), Past::Survived(_)));
+        pool.note_tlbi(&done(pool.begin_tlbi(), None, stats));
+        assert!(matches!(pool.past_of(slot, 7, &BLOCK_RANGE), Past::Survived(_)));
     }
 
     #[test]
     fn stage_1_maintenance_covers_no_leaf() {
-        let (_, mut pool, _, slot) = setup(8, 8);
+        let (_, pool, _, slot) = setup(8, 8);
         let stats = InvalidationStats {
             end: u64::MAX,
             ..InvalidationStats::default()
         };
-        pool.note_tlbi(Origin::default(), Some(7), false, stats);
-        assert!(!matches!(pool.past_of(slot, &BLOCK_RANGE), Past::Survived(_)));
+        pool.note_tlbi(&Tlbi {
+            is_stage2: false,
+            ..done(pool.begin_tlbi(), Some(7), stats)
+        });
+        assert!(!matches!(pool.past_of(slot, 7, &BLOCK_RANGE), Past::Survived(_)));
     }
 
     #[test]
     fn without_memory_nothing_is_known() {
-        let (mut world, mut pool, _, slot) = setup(0, 0);
+        let (mut world, pool, _, slot) = setup(0, 0);
         let stats = pool.invalidate_ipa(7, Ipa::new(0), None, &mut world);
-        pool.note_tlbi(Origin::default(), Some(7), true, stats);
-        assert_eq!(pool.tlbis().count(), 0);
-        assert_eq!(pool.past_of(slot, &BLOCK_RANGE), Past::Unknown);
+        pool.note_tlbi(&done(pool.begin_tlbi(), Some(7), stats));
+        assert_eq!(tlbis(&pool).len(), 0);
+        assert_eq!(pool.past_of(slot, 7, &BLOCK_RANGE), Past::Unknown);
     }
 }

@@ -17,10 +17,11 @@
 //! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
 //!
 //! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one
-//! trait, [`ShadowEnv`]. Locking is the caller's: one lock around the pool, which also orders L1's
-//! TLBIs against faults on other CPUs. That lock makes invariant I4 ("after a TLBI by L1 retires,
-//! no CPU uses a shadow translation it covered") hold: a fault handler reads the guest stage 2 and
-//! fills the shadow within one critical section.
+//! trait, [`ShadowEnv`]; what its locks are is another, [`Locks`]. Each shadow has a lock. It orders L1's TLBIs against faults on other CPUs, and
+//! makes invariant I4 ("after a TLBI by L1 retires, no CPU uses a shadow translation it covered")
+//! hold: a fault handler reads the guest stage 2 and fills the shadow within one critical section.
+//! What concerns several shadows is done with [all](AllShadows) of them locked. The host stage 2 must
+//! not change while any is.
 //!
 //! Nothing here allocates but through [`ShadowEnv`]'s table memory, and nothing is unbounded in
 //! what L1 controls: a walk is four reads, an invalidation costs what is mapped.
@@ -32,18 +33,23 @@
 extern crate std;
 
 mod ageing;
+mod all;
 mod audit;
 mod compose;
 mod dirty;
 mod env;
 mod fault;
+mod find;
 mod history;
 mod key;
+mod lock;
 mod logging;
 #[cfg(test)]
 mod loom_tests;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod piece_tests;
 mod pool;
 mod reclaim;
 mod slot;
@@ -57,16 +63,19 @@ mod vmids;
 mod vncr;
 
 pub use ageing::Patience;
+pub use all::AllShadows;
 pub use audit::{Finding, Offence, compare};
 pub use compose::{ShadowLeaf, compose};
 pub use dirty::{DirtyLog, Leaf, PART_BYTES, Writers};
 pub use env::ShadowEnv;
 pub use fault::{Access, FaultAction, FaultKind, GuestStage2, ShadowFault, identity};
+pub use find::{FindError, find};
 pub use history::{Fill, Origin, Past, Tlbi};
 pub use key::{ShadowKey, vmid_of};
+pub use lock::{GuardOf, Lock, Locks, Rank};
 pub use logging::Cut;
-pub use pool::{AcquireError, FIRST_VMID, FindError, ShadowPool};
-pub use slot::{Shadow, SlotId};
-pub use tlbi::InvalidationStats;
+pub use pool::{AcquireError, FIRST_VMID, ShadowPool};
+pub use slot::{Held, Shadow, SlotId};
+pub use tlbi::{InvalidationStats, Reach};
 pub use tlbi_operand::{IpaOperand, RangeOperand, Ttl};
 pub use vncr::{Stage1Scope, VncrEntry, VncrTag, access_flag_update};

@@ -4,18 +4,20 @@
 //! and the [log](crate::DirtyLog) knows it. The host stage 2 has the page read-only for L1's sake; what it allows in
 //! principle, and so what a shadow may allow, is what it allowed before.
 
-use core::ops::Range;
+use core::{ops::Range, sync::atomic::Ordering::Relaxed};
 
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, OutOfTables, Stage2Desc, Stage2Entry, Stage2Fault, visit},
+    stage2::{Mapping, OutOfTables, Stage2Desc, Stage2Entry, Stage2Fault},
 };
 
 use crate::{
+    all::AllShadows,
     compose::ShadowLeaf,
     dirty::{DirtyLog, Leaf},
     env::ShadowEnv,
     fault::Access,
+    lock::Locks,
     pool::ShadowPool,
     slot::SlotId,
 };
@@ -34,7 +36,14 @@ pub enum Cut {
 /// Most leaves that are changed in one go.
 const BATCH: usize = 32;
 
-impl<const N: usize> ShadowPool<N> {
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
+    /// Whether there is a log of writes, as of now.
+    pub fn is_logging(&self) -> bool {
+        self.is_logging.load(Relaxed)
+    }
+}
+
+impl<L: Locks, const N: usize> AllShadows<'_, L, N> {
     /// The log of writes, if one is kept.
     #[must_use]
     pub fn dirty_log(&self) -> Option<&DirtyLog> {
@@ -48,7 +57,8 @@ impl<const N: usize> ShadowPool<N> {
     /// `OutOfTables`; there is no log then.
     pub fn begin_log(&mut self, range: Range<u64>, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
         self.end_log(env);
-        self.dirty = Some(DirtyLog::new(range, env)?);
+        *self.dirty = Some(DirtyLog::new(range, env)?);
+        self.pool.is_logging.store(true, Relaxed);
         Ok(())
     }
 
@@ -64,13 +74,14 @@ impl<const N: usize> ShadowPool<N> {
 
     /// Ends logging the 2 MiB around `l1`.
     pub fn unlog_part(&mut self, l1: Ipa<L1>, env: &mut impl ShadowEnv) {
-        if let Some(log) = &mut self.dirty {
+        if let Some(log) = self.dirty.as_mut() {
             log.end_part(l1, env);
         }
     }
 
     /// Ends the log.
     pub fn end_log(&mut self, env: &mut impl ShadowEnv) {
+        self.pool.is_logging.store(false, Relaxed);
         if let Some(log) = self.dirty.take() {
             log.end(env);
         }
@@ -101,10 +112,9 @@ impl<const N: usize> ShadowPool<N> {
         budget: usize,
         env: &mut impl ShadowEnv,
     ) -> Option<u64> {
-        let config = self.get(slot)?.table.config();
         let mut found = [None; BATCH];
         let mut free = found.iter_mut();
-        let next = visit::<Phys>(&config, env, from, budget.min(BATCH), &mut |entry| {
+        let next = self.get(slot)?.visit(env, from, budget.min(BATCH), &mut |entry| {
             if maps(&entry, range)
                 && (cut != Cut::Blocks || entry.level < Level::THREE)
                 && let Some(place) = free.next()
@@ -114,22 +124,12 @@ impl<const N: usize> ShadowPool<N> {
         });
         for entry in found.into_iter().flatten() {
             if entry.level < Level::THREE || cut == Cut::Everything {
-                self.live_mut(slot).unmap(entry.ia, entry.size, env);
+                self.live_mut(slot).unmap_piece(&(entry.ia..entry.ia + entry.size), env);
             } else {
                 self.make_read_only(slot, &entry, env);
             }
         }
         next
-    }
-
-    /// The host stage 2's translation of `l1`, with what it allows but for logging.
-    pub(crate) fn host_walk(&self, l1: Ipa<L1>, env: &impl ShadowEnv) -> Result<Mapping<Phys>, Stage2Fault> {
-        let mut host = env.host_leaf(l1)?.our_mapping();
-        if self.dirty.as_ref().is_some_and(|log| log.is_logged(l1, env)) {
-            // Only RAM is logged, and L1 may write its RAM.
-            host.attrs.perms.write = true;
-        }
-        Ok(host)
     }
 
     /// Cuts `leaf`, which is going to be mapped in `slot` for an access to `l1`, down to what the log allows.
@@ -196,6 +196,20 @@ impl<const N: usize> ShadowPool<N> {
         // The leaf is there: no table is needed.
         let _ = table.map_leaf(entry.ia, output, entry.level, &attrs, desc.tag(), &mut env);
     }
+}
+
+/// The host stage 2's translation of `l1`, with what it allows but for `log`.
+pub(crate) fn host_walk(
+    l1: Ipa<L1>,
+    log: Option<&DirtyLog>,
+    env: &impl ShadowEnv,
+) -> Result<Mapping<Phys>, Stage2Fault> {
+    let mut host = env.host_leaf(l1)?.our_mapping();
+    if log.is_some_and(|log| log.is_logged(l1, env)) {
+        // Only RAM is logged, and L1 may write its RAM.
+        host.attrs.perms.write = true;
+    }
+    Ok(host)
 }
 
 /// Where a leaf of our own leads.

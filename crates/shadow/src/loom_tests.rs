@@ -1,18 +1,21 @@
-//! The pool under its lock, with CPUs in every order in which each is interrupted a few times, played by `loom`.
+//! The pool with its locks, with CPUs in every order in which each is interrupted a few times, played by `loom`.
 //!
-//! What is checked is the protocol: the pool is the one of the firmware, the lock and the memory around it are the
+//! What is checked is the protocol: the pool is the one of the firmware, its locks and the memory around it are the
 //! checker's. Each access to memory and each invalidation is a step of its own, in between which another CPU may walk the
-//! shadow, as hardware does without asking for a lock, and keep what it finds.
+//! shadow, as hardware does without asking for a lock, and keep what it finds. Locks that are taken in a circle are found,
+//! too.
 //!
-//! That the checker can find a fault in the protocol is shown by CPUs that break it in one place each.
+//! That the checker can find a fault in the protocol is shown by CPUs that break it in one place each, and by locks of
+//! which one kind does not lock.
 
 use crate::{
-    Access, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId,
+    Access, FaultAction, FaultKind, GuestStage2, Lock, Locks, Patience, Rank, ShadowEnv, ShadowFault, ShadowKey,
+    ShadowPool, SlotId,
     testing::{BLOCK, K4},
 };
 use loom::{
     model::Builder,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
 };
 use std::{boxed::Box, collections::BTreeMap};
@@ -55,10 +58,35 @@ struct Memory {
 /// A step is what is done under this lock: it is not one of the firmware's.
 type Bus = Mutex<Memory>;
 
+/// The checker's locks.
+struct Sound;
+
+impl Locks for Sound {
+    type Of<T> = Mutex<T>;
+}
+
+impl<T> Lock<T> for Mutex<T> {
+    type Guard<'a>
+        = MutexGuard<'a, T>
+    where
+        T: 'a;
+
+    fn new(value: T, _rank: Rank) -> Self {
+        Self::new(value)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.lock().unwrap()
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.try_lock().ok()
+    }
+}
+
 struct Machine<const N: usize> {
     bus: Bus,
-    /// The firmware's lock.
-    pool: Mutex<Box<ShadowPool<N>>>,
+    pool: Box<ShadowPool<Sound, N>>,
 }
 
 /// A CPU's way to memory.
@@ -143,33 +171,33 @@ impl ShadowEnv for Cpu<'_> {
 }
 
 impl<const N: usize> Machine<N> {
-    /// Two guests that each have their block.
-    fn new() -> Arc<Self> {
+    /// Two guests that each have their block, and pages for tables.
+    fn new(pages: usize) -> Arc<Self> {
         let mut l1 = Words::default();
         for guest in 0..2 {
             l1.set(entry_of(guest), block_of(guest) | BLOCK);
         }
         let memory = Memory {
-            arena: Arena::new(8),
+            arena: Arena::new(pages),
             l1,
             tlb: BTreeMap::new(),
             is_taken_back: false,
         };
         Arc::new(Self {
             bus: Mutex::new(memory),
-            pool: Mutex::new(Box::new(ShadowPool::new())),
+            pool: Box::new(ShadowPool::new()),
         })
     }
 
     fn acquire(&self, guest: u16) -> Option<(SlotId, u64, Stage2Config)> {
-        let mut pool = self.pool.lock().unwrap();
-        let slot = pool.acquire(key_of(guest), &mut Cpu::new(&self.bus)).ok()?;
-        let config = pool.get(slot)?.table().config();
-        Some((slot, pool.vttbr(slot), config))
+        let (slot, vttbr) = self.pool.acquire(key_of(guest), &mut Cpu::new(&self.bus)).ok()?;
+        let config = self.pool.with(slot, |shadow| shadow.table().config())?;
+        Some((slot, vttbr, config))
     }
 
     fn release(&self, slot: SlotId) {
-        self.pool.lock().unwrap().release(slot);
+        // An atomic operation is no step of its own: it comes just before one, or just behind.
+        self.pool.release(slot);
     }
 
     /// What an access of `guest` finds, by the TLB or a walk. One step: an invalidation waits for walks that have begun.
@@ -196,8 +224,8 @@ impl<const N: usize> Machine<N> {
             kind: FaultKind::Translation,
             is_s1ptw: false,
         };
-        let mut pool = self.pool.lock().unwrap();
-        pool.handle_fault(slot, &fault, &GuestStage2 { limits: LIMITS }, &mut cpu)
+        self.pool
+            .handle_fault(slot, &fault, &GuestStage2 { limits: LIMITS }, &mut cpu)
     }
 
     /// A CPU that runs `guest`, which touches its memory until it has found it once.
@@ -220,16 +248,16 @@ impl<const N: usize> Machine<N> {
     }
 
     fn tlbi(&self, mut cpu: Cpu<'_>) {
-        let mut pool = self.pool.lock().unwrap();
-        pool.invalidate_ipa(key_of(0).vmid(), Ipa::new(IPA), None, &mut cpu);
+        self.pool
+            .invalidate_ipa(key_of(0).vmid(), Ipa::new(IPA), None, &mut cpu);
     }
 
-    /// The console looks at all shadows, a few entries at a time.
+    /// The console looks at a shadow, a few entries at a time.
     fn dump(&self) {
         let mut next = Some(0);
         while let Some(from) = next {
-            let pool = self.pool.lock().unwrap();
-            let Some((_, shadow)) = pool.iter().next() else { return };
+            let Some(held) = self.pool.lock(SlotId(0)) else { return };
+            let Some(shadow) = held.as_ref() else { return };
             let cpu = Cpu::new(&self.bus);
             next = visit::<Phys>(&shadow.table().config(), &cpu, from, 2, &mut |entry| {
                 assert_ne!(entry.kind, vmsa::EntryKind::Unreadable, "a page that was freed");
@@ -239,21 +267,37 @@ impl<const N: usize> Machine<N> {
         }
     }
 
+    /// Time passes: what is not in use is given up.
+    fn sweep(&self) {
+        let patience = Patience {
+            suspect_after: 1,
+            drop_after: 1,
+        };
+        for now in 0..2 {
+            self.pool.sweep(now, patience, &mut Cpu::new(&self.bus));
+        }
+    }
+
     /// L1 begins anew, when no CPU runs a guest: all is given back.
     fn reset(&self) {
-        self.pool.lock().unwrap().clear(&mut Cpu::new(&self.bus));
+        self.pool.all().clear(&mut Cpu::new(&self.bus));
         assert_eq!(self.bus.lock().unwrap().arena.used(), 0, "every page is back");
     }
 }
 
 /// Plays the CPUs in every order in which they are interrupted `interrupts` times at most, then a reset.
 fn check<const N: usize>(interrupts: usize, cpus: &'static [fn(&Machine<N>)]) {
+    check_with::<N>(8, interrupts, cpus);
+}
+
+/// The same with so many `pages` for tables.
+fn check_with<const N: usize>(pages: usize, interrupts: usize, cpus: &'static [fn(&Machine<N>)]) {
     const STACK_BYTES: usize = 1 << 20;
     let mut checker = Builder::new();
     checker.preemption_bound = Some(interrupts);
     checker.max_branches = 10_000;
     checker.check(move || {
-        let machine = Machine::<N>::new();
+        let machine = Machine::<N>::new(pages);
         let threads: std::vec::Vec<_> = cpus
             .iter()
             .map(|cpu| {
@@ -318,25 +362,72 @@ fn a_dump_reads_no_page_that_was_freed() {
 
 #[test]
 fn a_sweep_takes_nothing_from_who_runs() {
+    check::<1>(2, &[|machine| machine.run_guest(0), Machine::sweep]);
+}
+
+#[test]
+fn a_slot_that_is_swept_and_given_away_shows_nobody_what_was_another_guests() {
+    check::<1>(
+        2,
+        &[
+            |machine| {
+                machine.run_guest(0);
+                machine.run_guest(1);
+            },
+            Machine::sweep,
+        ],
+    );
+}
+
+#[test]
+fn a_tlbi_a_fault_and_a_slot_that_changes_hands_agree() {
     check::<1>(
         2,
         &[
             |machine| machine.run_guest(0),
+            |machine| machine.run_guest(1),
+            |machine| machine.take_back(Cpu::new(&machine.bus)),
+        ],
+    );
+}
+
+/// Two roots, and one table for both: who lacks it locks all, and takes it from the other.
+#[test]
+fn guests_that_take_pages_from_each_other_see_their_own_and_wait_in_no_circle() {
+    check_with::<2>(3, 2, &[|machine| machine.run_guest(0), |machine| machine.run_guest(1)]);
+    check_with::<2>(
+        3,
+        1,
+        &[
+            |machine| machine.run_guest(0),
+            |machine| machine.run_guest(1),
+            |machine| machine.take_back(Cpu::new(&machine.bus)),
+        ],
+    );
+}
+
+/// What is taken out of its slot is nobody else's only because nobody else assigns.
+#[test]
+#[should_panic(expected = "another guest's memory")]
+fn a_slot_given_up_without_the_lock_would_show_another_guests_memory() {
+    check::<1>(
+        2,
+        &[
             |machine| {
-                let patience = crate::Patience {
-                    suspect_after: 1,
-                    drop_after: 1,
-                };
-                for now in 0..2 {
-                    let mut pool = machine.pool.lock().unwrap();
-                    pool.sweep(now, patience, &mut Cpu::new(&machine.bus));
+                machine.run_guest(0);
+                machine.run_guest(1);
+            },
+            |machine| {
+                let held = machine.pool.lock(SlotId(0)).unwrap();
+                if let Some(shadow) = machine.pool.take(SlotId(0), held, |_| true) {
+                    shadow.destroy(&mut Cpu::new(&machine.bus));
                 }
             },
         ],
     );
 }
 
-/// The review that led to the one lock: L1's descriptor is read, L1 invalidates, and then what was read is mapped.
+/// Why a fault holds its lock from the walk to the fill: L1's descriptor is read, L1 invalidates, and then what was read is mapped.
 #[test]
 #[should_panic(expected = "used after its TLBI")]
 fn a_descriptor_read_without_the_lock_would_outlive_its_tlbi() {

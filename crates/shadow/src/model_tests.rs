@@ -2,8 +2,8 @@
 //! of leaves.
 
 use crate::{
-    Access, FaultAction, ShadowPool, Ttl,
-    testing::{GuestTables, World, fault},
+    Access, FaultAction, Ttl,
+    testing::{GuestTables, ShadowPool, World, fault},
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -178,8 +178,8 @@ proptest! {
         touches in prop::collection::vec((address(), any::<usize>(), access()), 1..40),
     ) {
         let (mut world, tables) = build(&guest, &host);
-        let mut pool = ShadowPool::<1>::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        let pool = ShadowPool::<1>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
         for (any, pick, access) in touches {
             let ipa = address_in(&guest, any, pick);
             let action = pool.handle_fault(slot, &fault(ipa, access), &tables.guest(), &mut world);
@@ -201,7 +201,7 @@ proptest! {
 
         // Invariant I1 for the whole of every leaf, and the leaves are no smaller than they need to
         // be.
-        let config = pool.get(slot).unwrap().table().config();
+        let config = pool.all().get(slot).unwrap().table().config();
         visit::<Phys>(&config, &world.arena, 0, usize::MAX, &mut |entry| {
             if entry.kind != EntryKind::Leaf {
                 return;
@@ -222,7 +222,7 @@ proptest! {
             }
         });
 
-        pool.clear(&mut world);
+        pool.all().clear(&mut world);
         prop_assert_eq!(world.arena.used(), 0);
     }
 
@@ -235,8 +235,8 @@ proptest! {
         (at, how) in (any::<u64>(), 0..5),
     ) {
         let (mut world, mut tables) = build(&guest, &host);
-        let mut pool = ShadowPool::<2>::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        let pool = ShadowPool::<2>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
         for &(any, pick, access) in &touches {
             let ipa = address_in(&guest, any, pick);
             pool.handle_fault(slot, &fault(ipa, access), &tables.guest(), &mut world);
@@ -259,7 +259,7 @@ proptest! {
         prop_assert_eq!(stats.shadows, 1);
         world.assert_fresh(&pool);
         let tlb = world.tlbs.entry(2).or_default();
-        let config = pool.get(slot).unwrap().table().config();
+        let config = pool.all().get(slot).unwrap().table().config();
         visit::<Phys>(&config, &world.arena, 0, usize::MAX, &mut |entry| {
             let is_apart = entry.ia + entry.size <= leaf.ia || leaf.ia + leaf.size <= entry.ia;
             assert!(entry.kind != EntryKind::Leaf || is_apart, "left in the shadow: {entry:x?}");

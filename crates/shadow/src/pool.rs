@@ -1,19 +1,33 @@
-//! The shadows, which of them is whose, and what happens when there are not enough.
+//! The shadows, which of them is whose, and who may touch them when.
 //!
-//! A slot once made keeps its root page and its physical VMID until [`ShadowPool::clear`], so a CPU
+//! A slot once made keeps its root page and its physical VMID until it is given up, so a CPU
 //! that runs on a slot may keep using its `VTTBR_EL2` value while its contents come and go. What a
 //! CPU has loaded it holds a reference to; only unreferenced slots are given to another key, the
 //! least recently used first. Contents are expendable at any time: they are faulted in again.
+//!
+//! Each slot has a lock, and nearly everything needs one slot: a fault, a TLBI on one shadow after the
+//! other, a look at it. So CPUs that run different guests do not wait for each other. A slot gets a shadow, loses it or
+//! changes hands under one more lock, `assigning`, so that no two get one for the same key: who has that one owns the
+//! shadow that it has taken out of its slot, and tears it down with no slot locked. What concerns several shadows
+//! at once, because writes are logged or pages lack, takes [all](ShadowPool::all) locks, in the order of [`Rank`].
+//!
+//! What holds a lock is bounded: a fault by the levels of two tables, an invalidation by a
+//! [piece](vmsa::stage2::Stage2Table::unmap_piece) of the table, after which the lock is given back and taken anew.
 
 use crate::{
+    all::AllShadows,
     dirty::DirtyLog,
-    env::{Scoped, ShadowEnv},
-    history::History,
+    env::ShadowEnv,
+    history::{Fills, Ring, Tlbi},
     key::ShadowKey,
-    slot::{Shadow, SlotId},
+    lock::{Lock, Locks, Rank},
+    slot::{Held, Shadow, Slot, SlotId},
     vmids::Vmids,
 };
-use core::fmt;
+use core::{
+    array, fmt,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 use vmsa::stage2::{OutOfTables, Stage2Table};
 
 /// The physical VMID of slot 0, the others follow. 0 is left alone and 1 is L1's own.
@@ -39,388 +53,426 @@ impl fmt::Display for AcquireError {
 
 impl core::error::Error for AcquireError {}
 
-/// Why a name does not name a shadow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FindError {
-    /// No shadow has this number or a name that begins so.
-    NotFound,
-    /// Several names begin so.
-    Ambiguous,
-}
-
-impl fmt::Display for FindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotFound => "no such shadow",
-            Self::Ambiguous => "several shadows have names that begin so",
-        })
-    }
-}
-
-impl core::error::Error for FindError {}
-
-/// Up to `N` shadows. `N` must leave room for the physical VMIDs, so be below 254 where these have
-/// 8 bits.
-pub struct ShadowPool<const N: usize> {
-    pub(crate) slots: [Option<Shadow>; N],
+/// Up to `N` shadows. `N` is at most 64.
+// What faults use comes first, where an instruction reaches it.
+#[repr(C)]
+pub struct ShadowPool<L: Locks, const N: usize> {
+    /// Whether there is a log of writes. Changes while all slots are locked.
+    pub(crate) is_logging: AtomicBool,
+    /// Numbers what is remembered.
+    events: AtomicU64,
+    pub(crate) fills: Fills,
+    /// Numbers acquisitions.
+    uses: AtomicU64,
+    pub(crate) tlbis: L::Of<Ring<Tlbi>>,
+    /// Held by who puts shadows into slots, or takes them out.
+    pub(crate) assigning: L::Of<()>,
+    /// Changes while all slots are locked.
+    pub(crate) dirty: L::Of<Option<DirtyLog>>,
     /// The slots that have a shadow, by its VMID.
-    pub(crate) vmids: Vmids<N>,
-    pub(crate) clock: u64,
-    pub(crate) history: History,
-    pub(crate) dirty: Option<DirtyLog>,
+    pub(crate) vmids: Vmids,
+    slots: [Slot<L>; N],
 }
 
-impl<const N: usize> Default for ShadowPool<N> {
+impl<L: Locks, const N: usize> Default for ShadowPool<L, N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> ShadowPool<N> {
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
     /// An empty pool, which owns no pages.
-    ///
-    /// # Panics
-    ///
-    /// If `N` is 0 or there are not as many VMIDs; at compile time for a `static`.
     #[must_use]
-    pub const fn new() -> Self {
-        assert!(N > 0 && N <= (u16::MAX - FIRST_VMID) as usize, "each slot has a VMID");
+    pub fn new() -> Self {
+        const { assert!(N > 0 && N <= 64, "a word has a bit for each slot") };
         Self {
-            slots: [const { None }; N],
+            slots: array::from_fn(|slot| Slot::vacant(SlotId(slot as u16))),
             vmids: Vmids::new(),
-            clock: 0,
-            history: History::empty(),
-            dirty: None,
+            uses: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            fills: Fills::empty(),
+            tlbis: Lock::new(Ring::empty(), Rank::Tlbis),
+            assigning: Lock::new((), Rank::Assigning),
+            dirty: Lock::new(None, Rank::Log),
+            is_logging: AtomicBool::new(false),
         }
     }
 
-    /// The shadow for `key`, with one more reference. It may be new or recycled, then it is empty.
+    /// All shadows, and nobody else has any of them, not even one that is in no slot.
+    #[inline(never)]
+    pub fn all(&self) -> AllShadows<'_, L, N> {
+        AllShadows {
+            _nobody_assigns: self.assigning.lock(),
+            slots: self.slots.each_ref().map(Slot::lock),
+            dirty: self.dirty.lock(),
+            pool: self,
+        }
+    }
+
+    /// The shadow for `key`, with one more reference, and its [`Shadow::vttbr`]. It may be new or recycled, then it is empty.
     ///
     /// # Errors
     ///
     /// [`AcquireError`]; nothing has changed but that an unreferenced shadow may have lost its
     /// contents.
-    pub fn acquire(&mut self, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<SlotId, AcquireError> {
-        let slot = match self.slot_of(key) {
-            Some(slot) => slot,
-            None => self.assign(key, env)?,
-        };
-        let now = self.tick();
-        self.live_mut(slot).refer(now);
-        Ok(slot)
+    pub fn acquire(&self, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<(SlotId, u64), AcquireError> {
+        match self.acquire_existing(key) {
+            Some(found) => Ok(found),
+            None => self.assign(key, env),
+        }
+    }
+
+    /// [`acquire`](Self::acquire), if there is a shadow for `key`.
+    #[inline(never)]
+    pub fn acquire_existing(&self, key: ShadowKey) -> Option<(SlotId, u64)> {
+        let mut slots = self.vmids.slots(Some(key.vmid()));
+        slots.find_map(|slot| Some((slot, self.acquire_in(self.slots.get(slot.index())?, key)?)))
     }
 
     /// [`acquire`](Self::acquire) of the shadow in `slot`, if that is the one for `key`, as when a vCPU runs the guest that
-    /// it ran last. Gives [`vttbr`](Self::vttbr).
+    /// it ran last. Gives [`Shadow::vttbr`].
     #[inline]
-    pub fn acquire_again(&mut self, slot: SlotId, key: ShadowKey) -> Option<u64> {
-        let now = self.clock.wrapping_add(1);
-        let shadow = self.slots.get_mut(slot.index())?.as_mut()?;
+    pub fn acquire_again(&self, slot: SlotId, key: ShadowKey) -> Option<u64> {
+        let slot = self.slots.get(slot.index())?;
+        if slot.vttbr.load(Relaxed) != key.vttbr() {
+            return None;
+        }
+        self.acquire_in(slot, key)
+    }
+
+    #[inline(always)]
+    fn acquire_in(&self, slot: &Slot<L>, key: ShadowKey) -> Option<u64> {
+        let mut held = slot.lock();
+        let shadow = held.as_mut()?;
         if shadow.key != key {
             return None;
         }
-        self.clock = now;
-        shadow.refer(now);
+        self.refer(slot, shadow);
         Some(shadow.vttbr())
     }
 
     /// Gives one reference back. The contents stay until the slot is needed for another key.
-    ///
-    /// # Panics
-    ///
-    /// If the pool has been cleared since the reference was taken.
-    pub fn release(&mut self, slot: SlotId) {
-        let shadow = self.live_mut(slot);
-        debug_assert!(shadow.refs > 0, "a reference given back twice");
-        shadow.refs = shadow.refs.wrapping_sub(1);
-    }
-
-    /// The value of the hardware's `VTTBR_EL2` to run on `slot`. It stays the same until
-    /// [`clear`](Self::clear).
-    ///
-    /// # Panics
-    ///
-    /// If the pool has been cleared since the slot was acquired.
-    #[must_use]
-    pub fn vttbr(&self, slot: SlotId) -> u64 {
-        self.live(slot).vttbr()
-    }
-
-    /// The shadow in `slot`, `None` if the pool has been cleared since.
-    #[must_use]
-    pub fn get(&self, slot: SlotId) -> Option<&Shadow> {
-        self.slots.get(slot.index())?.as_ref()
-    }
-
-    /// All shadows, in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Shadow)> {
-        (0u16..)
-            .map(SlotId)
-            .zip(&self.slots)
-            .filter_map(|(slot, shadow)| Some((slot, shadow.as_ref()?)))
-    }
-
-    /// The shadow that a user means by `name`: the number in decimal, or the beginning of exactly
-    /// one name.
-    ///
-    /// # Errors
-    ///
-    /// [`FindError`].
-    pub fn find(&self, name: &str) -> Result<SlotId, FindError> {
-        if let Ok(number) = name.parse() {
-            let slot = SlotId(number);
-            return self.get(slot).map(|_| slot).ok_or(FindError::NotFound);
-        }
-        let mut matching = self
-            .iter()
-            .filter(|(_, shadow)| !name.is_empty() && is_prefix(name, shadow.key));
-        let (slot, _) = matching.next().ok_or(FindError::NotFound)?;
-        match matching.next() {
-            None => Ok(slot),
-            Some(_) => Err(FindError::Ambiguous),
+    #[inline]
+    pub fn release(&self, slot: SlotId) {
+        if let Some(slot) = self.slots.get(slot.index()) {
+            slot.remove_user();
         }
     }
 
-    /// The number of pages in all tables.
-    #[must_use]
-    pub fn table_pages(&self) -> u64 {
-        self.iter().map(|(_, shadow)| shadow.table.table_pages()).sum()
+    /// The number of CPUs that run on `slot`.
+    pub fn refs(&self, slot: SlotId) -> u32 {
+        self.slots.get(slot.index()).map_or(0, Slot::users)
     }
 
-    /// Ends all shadows, referenced or not, and gives their pages back: for a reset of L1, when no
-    /// CPU runs on one.
-    pub fn clear(&mut self, env: &mut impl ShadowEnv) {
-        self.end_log(env);
-        for slot in &mut self.slots {
-            if let Some(shadow) = slot.take() {
-                let vttbr = shadow.vttbr();
-                shadow.table.destroy(&mut Scoped { env: &mut *env, vttbr });
+    /// The slot, for as long as the result lives. To be given back before another one is locked.
+    #[inline(always)]
+    pub fn lock(&self, slot: SlotId) -> Option<Held<'_, L>> {
+        Some(self.slots.get(slot.index())?.lock())
+    }
+
+    /// [`lock`](Self::lock) if nobody has it.
+    pub fn try_lock(&self, slot: SlotId) -> Option<Held<'_, L>> {
+        self.slots.get(slot.index())?.try_lock()
+    }
+
+    /// The numbers of all slots, with a shadow or without.
+    pub fn slots() -> impl Iterator<Item = SlotId> {
+        (0u16..).map(SlotId).take(N)
+    }
+
+    /// The number of slots.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// The locks of the slots, to count what CPUs have waited for them.
+    pub fn locks(&self) -> impl Iterator<Item = &L::Of<Option<Shadow>>> {
+        self.slots.iter().map(Slot::raw)
+    }
+
+    /// Finds or makes room for `key`: a vacant slot, else the least recently used unreferenced one. One slot is locked at
+    /// a time, none that is in use, so those who run guests notice nothing.
+    #[inline(never)]
+    fn assign(&self, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<(SlotId, u64), AcquireError> {
+        let _others_wait = self.assigning.lock();
+        if let Some(found) = self.acquire_existing(key) {
+            return Ok(found);
+        }
+        loop {
+            let (vacant, unused) = self.candidates();
+            let created = match vacant {
+                Some(slot) => self.create(slot, key, env),
+                None => Err(AcquireError::NoFreeSlot),
+            };
+            let error = match created {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            // Between the look and the lock somebody may have begun to use it. Then somebody else has got on.
+            if let Some(found) = self.recycle(unused.ok_or(error)?, key, env) {
+                return Ok(found);
             }
         }
-        self.vmids = Vmids::new();
-        self.clock = 0;
-        self.history.forget();
     }
 
-    /// Numbers an event. There are not as many as there are numbers.
-    pub(crate) fn tick(&mut self) -> u64 {
-        self.clock = self.clock.wrapping_add(1);
-        self.clock
-    }
-
-    /// The shadow for `key`, if there is one.
-    #[must_use]
-    pub fn slot_of(&self, key: ShadowKey) -> Option<SlotId> {
-        let mut chain = self.vmids.chain(key.vmid());
-        chain.find(|&slot| self.get(slot).is_some_and(|shadow| shadow.key == key))
-    }
-
-    /// Finds or makes room for `key`.
-    fn assign(&mut self, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<SlotId, AcquireError> {
-        let vacant = (0u16..)
-            .map(SlotId)
-            .zip(&self.slots)
-            .find(|(_, shadow)| shadow.is_none());
-        let created = match vacant {
-            Some((slot, _)) => self.create(slot, key, env),
-            None => Err(AcquireError::NoFreeSlot),
-        };
-        match created {
-            Ok(slot) => Ok(slot),
-            Err(error) => self.recycle(key, env).ok_or(error),
+    /// The first vacant slot, and the least recently used unreferenced one, as of when each was looked at.
+    #[inline(never)]
+    fn candidates(&self) -> (Option<SlotId>, Option<SlotId>) {
+        let (mut vacant, mut unused) = (None, None);
+        let mut oldest = u64::MAX;
+        for slot in Self::slots().filter(|slot| self.refs(*slot) == 0) {
+            match self.lock(slot).as_deref() {
+                Some(None) => vacant = vacant.or(Some(slot)),
+                Some(Some(shadow)) if shadow.last_use < oldest => (unused, oldest) = (Some(slot), shadow.last_use),
+                _ => {}
+            }
         }
+        (vacant, unused)
     }
 
     /// A new shadow in the vacant `slot`.
-    fn create(&mut self, slot: SlotId, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<SlotId, AcquireError> {
+    fn create(&self, slot: SlotId, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<(SlotId, u64), AcquireError> {
         let table = Stage2Table::new(env).map_err(|OutOfTables| AcquireError::OutOfTables)?;
-        let vmid = FIRST_VMID + slot.number();
-        self.slots[slot.index()] = Some(Shadow {
-            key,
-            table,
-            refs: 0,
-            last_use: 0,
-            faults: 0,
-            vmid,
-            reading: None,
-            idle_since: None,
-        });
-        self.vmids.insert(key.vmid(), slot);
-        Ok(slot)
+        Ok(self.put(slot, Shadow::new(key, table, FIRST_VMID + slot.number())))
     }
 
-    /// Gives the least recently used unreferenced shadow to `key`, without its contents.
-    fn recycle(&mut self, key: ShadowKey, env: &mut impl ShadowEnv) -> Option<SlotId> {
-        let (slot, _) = self
-            .iter()
-            .filter(|(_, shadow)| shadow.refs == 0)
-            .min_by_key(|(_, shadow)| shadow.last_use)?;
-        let shadow = self.live_mut(slot);
+    /// Gives the shadow in `slot` to `key`, without its contents, if it is unreferenced.
+    fn recycle(&self, slot: SlotId, key: ShadowKey, env: &mut impl ShadowEnv) -> Option<(SlotId, u64)> {
+        let mut shadow = self.take(slot, self.lock(slot)?, |_| true)?;
         shadow.unmap_all(env);
-        let old = core::mem::replace(&mut shadow.key, key);
-        shadow.faults = 0;
-        shadow.reading = None;
+        shadow.renew(key);
+        Some(self.put(slot, shadow))
+    }
+
+    /// Takes the shadow in `slot` out, which the caller has locked, if it is unreferenced and `is_over`. The caller has locked
+    /// `assigning`, too, and is its only owner then.
+    pub(crate) fn take(
+        &self,
+        slot: SlotId,
+        mut held: Held<'_, L>,
+        is_over: impl FnOnce(&mut Shadow) -> bool,
+    ) -> Option<Shadow> {
+        let shadow = held.as_mut().filter(|_| self.refs(slot) == 0)?;
+        if !is_over(shadow) {
+            return None;
+        }
+        self.vmids.remove(shadow.guest_vmid, slot);
+        held.take()
+    }
+
+    /// Puts a shadow into the vacant `slot`, for the caller to run on, who has locked `assigning`.
+    #[inline(never)]
+    fn put(&self, slot: SlotId, shadow: Shadow) -> (SlotId, u64) {
+        let (vttbr, vmid) = (shadow.vttbr(), shadow.guest_vmid);
+        if let Some(place) = self.slots.get(slot.index()) {
+            let mut held = place.lock();
+            place.vttbr.store(shadow.key.vttbr(), Relaxed);
+            self.refer(place, held.insert(shadow));
+            self.vmids.insert(vmid, slot);
+        }
+        (slot, vttbr)
+    }
+
+    /// One more CPU runs on `shadow`, which is locked.
+    #[inline(always)]
+    fn refer(&self, slot: &Slot<L>, shadow: &mut Shadow) {
+        slot.add_user();
         shadow.idle_since = None;
-        self.vmids.remove(old.vmid(), slot);
-        self.vmids.insert(key.vmid(), slot);
-        Some(slot)
+        shadow.last_use = self.uses.fetch_add(1, Relaxed).wrapping_add(1);
     }
 
-    /// The shadow in a slot that the caller holds a reference to.
-    #[expect(clippy::panic, reason = "a slot id that outlives its shadow is our own mistake")]
-    pub(crate) fn live(&self, slot: SlotId) -> &Shadow {
-        match self.get(slot) {
-            Some(shadow) => shadow,
-            None => panic!("no shadow in slot {slot}"),
-        }
+    /// Numbers an event. Events of one slot are in the order in which it was locked for them.
+    #[inline(always)]
+    pub(crate) fn event(&self) -> u64 {
+        self.events.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
-    /// As [`live`](Self::live).
-    #[expect(clippy::panic, reason = "a slot id that outlives its shadow is our own mistake")]
-    pub(crate) fn live_mut(&mut self, slot: SlotId) -> &mut Shadow {
-        match self.slots.get_mut(slot.index()).and_then(Option::as_mut) {
-            Some(shadow) => shadow,
-            None => panic!("no shadow in slot {slot}"),
-        }
-    }
-}
-
-/// Whether `key`'s name begins with `prefix`.
-fn is_prefix(prefix: &str, key: ShadowKey) -> bool {
-    /// What of the prefix has not been met yet; an error as soon as the name differs.
-    struct Rest<'a>(&'a str);
-
-    impl fmt::Write for Rest<'_> {
-        fn write_str(&mut self, part: &str) -> fmt::Result {
-            if let Some(rest) = self.0.strip_prefix(part) {
-                self.0 = rest;
-                return Ok(());
-            }
-            let is_end = part.starts_with(self.0);
-            self.0 = "";
-            if is_end { Ok(()) } else { Err(fmt::Error) }
-        }
+    /// The last event there was.
+    pub(crate) fn last_event(&self) -> u64 {
+        self.events.load(Relaxed)
     }
 
-    let mut rest = Rest(prefix);
-    fmt::write(&mut rest, format_args!("{key}")).is_ok() && rest.0.is_empty()
+    /// Begins anew, with no shadow.
+    pub(crate) fn forget(&self) {
+        self.slots.iter().for_each(Slot::forget_users);
+        self.vmids.clear();
+        self.tlbis.lock().forget();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{IPA, World, fill, guests};
+    use crate::{
+        Access, FindError, Patience, find,
+        testing::{IPA, ShadowPool, World, fill, guests, touch},
+    };
     use std::{string::ToString, vec::Vec};
+    use vmsa::Ipa;
+
+    const PATIENCE: Patience = Patience {
+        suspect_after: 1,
+        drop_after: 1,
+    };
 
     #[test]
     fn one_key_has_one_shadow() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         let guests = guests(2, &mut world);
-        let first = pool.acquire(guests[0].key(), &mut world).unwrap();
-        assert_eq!(pool.acquire(guests[0].key(), &mut world), Ok(first));
-        assert_ne!(pool.acquire(guests[1].key(), &mut world), Ok(first));
-        assert_eq!(pool.get(first).unwrap().refs(), 2);
+        let first = pool.acquire(guests[0].key(), &mut world).unwrap().0;
+        assert_eq!(
+            pool.acquire(guests[0].key(), &mut world).map(|(slot, _)| slot),
+            Ok(first)
+        );
+        assert_ne!(pool.acquire(guests[1].key(), &mut world).unwrap().0, first);
+        assert_eq!(pool.refs(first), 2);
     }
 
     #[test]
     fn a_slot_is_used_again_only_by_its_key() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<1>::new();
+        let pool = ShadowPool::<1>::new();
         let guests = guests(2, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
-        let used = pool.get(slot).unwrap().last_use();
+        let slot = pool.acquire(guests[0].key(), &mut world).unwrap().0;
+        let used = pool.all().get(slot).unwrap().last_use();
         assert_eq!(pool.acquire_again(slot, guests[1].key()), None);
-        assert_eq!(pool.get(slot).unwrap().refs(), 1);
-        let vttbr = pool.vttbr(slot);
+        assert_eq!(pool.refs(slot), 1);
+        let vttbr = pool.all().get(slot).unwrap().vttbr();
         assert_eq!(pool.acquire_again(slot, guests[0].key()), Some(vttbr));
-        let shadow = pool.get(slot).unwrap();
-        assert!(shadow.refs() == 2 && shadow.last_use() > used);
+        let now = pool.with(slot, Shadow::last_use).unwrap();
+        assert!(pool.refs(slot) == 2 && now > used);
         pool.release(slot);
         pool.release(slot);
-        assert_eq!(pool.acquire(guests[1].key(), &mut world), Ok(slot), "recycled");
+        assert_eq!(
+            pool.acquire(guests[1].key(), &mut world).map(|(slot, _)| slot),
+            Ok(slot),
+            "recycled"
+        );
         assert_eq!(pool.acquire_again(slot, guests[0].key()), None);
     }
 
     #[test]
     fn each_shadow_has_a_vmid_of_its_own() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         for (guest, vmid) in guests(4, &mut world).iter().zip(FIRST_VMID..) {
-            let slot = pool.acquire(guest.key(), &mut world).unwrap();
-            assert_eq!(pool.vttbr(slot) >> 48, u64::from(vmid));
-            assert_eq!(
-                pool.vttbr(slot) & 0xffff_ffff_ffff,
-                pool.get(slot).unwrap().table().root().bits()
-            );
+            let slot = pool.acquire(guest.key(), &mut world).unwrap().0;
+            let all = pool.all();
+            let shadow = all.get(slot).unwrap();
+            assert_eq!(shadow.vttbr() >> 48, u64::from(vmid));
+            assert_eq!(shadow.vttbr() & 0xffff_ffff_ffff, shadow.table().root().bits());
         }
     }
 
     #[test]
     fn contents_outlive_the_last_reference() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<2>::new();
+        let pool = ShadowPool::<2>::new();
         let guests = guests(1, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
-        fill(&mut pool, slot, &mut world);
+        let slot = pool.acquire(guests[0].key(), &mut world).unwrap().0;
+        fill(&pool, slot, &mut world);
         pool.release(slot);
-        assert_eq!(pool.acquire(guests[0].key(), &mut world), Ok(slot));
+        assert_eq!(
+            pool.acquire(guests[0].key(), &mut world).map(|(slot, _)| slot),
+            Ok(slot)
+        );
         assert!(world.shadow_of(&pool, slot, IPA).is_some());
     }
 
     #[test]
     fn the_least_recently_used_unreferenced_shadow_is_recycled_empty() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<3>::new();
+        let pool = ShadowPool::<3>::new();
         let guests = guests(5, &mut world);
         let slots: Vec<_> = (0..3)
             .map(|n| {
-                let slot = pool.acquire(guests[n].key(), &mut world).unwrap();
-                fill(&mut pool, slot, &mut world);
+                let slot = pool.acquire(guests[n].key(), &mut world).unwrap().0;
+                fill(&pool, slot, &mut world);
                 slot
             })
             .collect();
         pool.release(slots[2]);
         pool.release(slots[1]);
-        let recycled = pool.acquire(guests[3].key(), &mut world).unwrap();
+        let recycled = pool.acquire(guests[3].key(), &mut world).unwrap().0;
         assert_eq!(recycled, slots[1]);
         assert!(world.shadow_of(&pool, recycled, IPA).is_none());
         world.assert_fresh(&pool);
-        assert_eq!(pool.acquire(guests[4].key(), &mut world), Ok(slots[2]));
+        assert_eq!(
+            pool.acquire(guests[4].key(), &mut world).map(|(slot, _)| slot),
+            Ok(slots[2])
+        );
         assert_eq!(pool.acquire(guests[1].key(), &mut world), Err(AcquireError::NoFreeSlot));
     }
 
     #[test]
     fn clearing_gives_every_page_back() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         for guest in guests(4, &mut world) {
-            let slot = pool.acquire(guest.key(), &mut world).unwrap();
-            fill(&mut pool, slot, &mut world);
+            let slot = pool.acquire(guest.key(), &mut world).unwrap().0;
+            fill(&pool, slot, &mut world);
         }
-        assert_eq!(pool.table_pages(), 16);
-        pool.clear(&mut world);
+        assert_eq!(pool.all().table_pages(), 16);
+        pool.all().clear(&mut world);
         assert_eq!(world.arena.used(), 0);
-        assert_eq!(pool.iter().count(), 0);
+        assert_eq!(pool.all().iter().count(), 0);
         assert!(world.tlbs.values().all(vmsa::testing::Tlb::is_empty));
     }
 
     #[test]
     fn names_are_numbers_or_unique_prefixes() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         let guests = guests(3, &mut world);
         let slots: Vec<_> = guests
             .iter()
-            .map(|guest| pool.acquire(guest.key(), &mut world).unwrap())
+            .map(|guest| pool.acquire(guest.key(), &mut world).unwrap().0)
             .collect();
+        let by_name = |name: &str| {
+            let found = find(name, ShadowPool::<4>::slots(), |slot| pool.with(slot, Shadow::key));
+            found.map(|(slot, _)| slot)
+        };
         let name = guests[1].key().to_string();
-        assert_eq!(pool.find(&name), Ok(slots[1]));
-        assert_eq!(pool.find("0x0001"), Ok(slots[1]));
-        assert_eq!(pool.find("2"), Ok(slots[2]));
-        assert_eq!(pool.find("0x"), Err(FindError::Ambiguous));
-        assert_eq!(pool.find("3"), Err(FindError::NotFound));
-        assert_eq!(pool.find(""), Err(FindError::NotFound));
-        assert_eq!(pool.find(&(name + "x")), Err(FindError::NotFound));
+        assert_eq!(by_name(&name), Ok(slots[1]));
+        assert_eq!(by_name("0x0001"), Ok(slots[1]));
+        assert_eq!(by_name("2"), Ok(slots[2]));
+        assert_eq!(by_name("0x"), Err(FindError::Ambiguous));
+        assert_eq!(by_name("3"), Err(FindError::NotFound));
+        assert_eq!(by_name(""), Err(FindError::NotFound));
+        assert_eq!(by_name(&(name + "x")), Err(FindError::NotFound));
+    }
+
+    #[test]
+    #[should_panic(expected = "Slot(0) is taken after Some(Slot(1))")]
+    fn locks_taken_out_of_order_are_found() {
+        let pool = ShadowPool::<2>::new();
+        let _second = pool.lock(SlotId(1));
+        let _first = pool.lock(SlotId(0));
+    }
+
+    /// What would wait for ever in one thread does not wait at all.
+    #[test]
+    fn who_has_another_shadow_is_not_waited_for() {
+        let mut world = World::with_ram(100);
+        let pool = ShadowPool::<3>::new();
+        let guests = guests(3, &mut world);
+        let (held, _) = pool.acquire(guests[2].key(), &mut world).unwrap();
+        let _busy = pool.lock(held);
+        // The check of the order would say so before it came to waiting.
+        let wait_free = |pool: &ShadowPool<3>, world: &mut World| {
+            for guest in &guests[..2] {
+                let (slot, _) = pool.acquire(guest.key(), world).unwrap();
+                touch(pool, slot, IPA, Access::Read, world);
+                pool.invalidate_ipa(guest.vmid, Ipa::new(IPA), None, world);
+                pool.invalidate_vmid(guest.vmid, world);
+                assert!(pool.acquire_again(slot, guest.key()).is_some());
+                pool.release(slot);
+                pool.release(slot);
+            }
+            pool.sweep(0, PATIENCE, world);
+        };
+        std::thread::scope(|scope| scope.spawn(|| wait_free(&pool, &mut world)).join()).unwrap();
     }
 }

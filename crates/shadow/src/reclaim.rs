@@ -1,43 +1,34 @@
 //! Getting table pages back when there are none.
 //!
 //! Shadow contents are a cache, so memory pressure is never an error: something is thrown away and
-//! refaults. What is thrown away is always a whole shadow's contents, with one invalidation.
+//! refaults. What is thrown away is a whole shadow's contents, with one invalidation, or a piece of them if they are large.
 
-use crate::{compose::NewLeaf, env::ShadowEnv, pool::ShadowPool, slot::SlotId};
-use vmsa::{Level, stage2::OutOfTables};
+use crate::{
+    all::AllShadows,
+    compose::NewLeaf,
+    env::ShadowEnv,
+    lock::Locks,
+    slot::{EVERYTHING, SlotId},
+};
 
-impl<const N: usize> ShadowPool<N> {
+impl<L: Locks, const N: usize> AllShadows<'_, L, N> {
     /// Puts `leaf` into `slot`, whatever it takes. If even an otherwise empty pool lacks the pages
     /// (three, beside the roots), the leaf is left out.
-    #[inline(always)]
     pub(crate) fn map(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
-        let (table, mut scoped) = self.live_mut(slot).open(env);
-        if leaf.level < Level::THREE || !table.fill_page(leaf.ia.bits(), leaf.desc, &mut scoped) {
-            self.map_at_any_cost(slot, leaf, env);
-        }
+        while self.live_mut(slot).map_with_tables(leaf, env).is_err() && self.reclaim(slot, env) {}
     }
 
-    #[cold]
-    fn map_at_any_cost(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) {
-        while self.try_map(slot, leaf, env).is_err() && self.reclaim(slot, env) {}
-    }
-
-    fn try_map(&mut self, slot: SlotId, leaf: NewLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
-        let (table, mut env) = self.live_mut(slot).open(env);
-        table.map_desc(leaf.ia.bits(), leaf.level, leaf.desc, &mut env)
-    }
-
-    /// Throws away the contents of one shadow: the least recently used unreferenced one, then the
+    /// Throws away contents of one shadow: the least recently used unreferenced one, then the
     /// least recently used of the others, that of `keep` last. Returns whether there were any.
     fn reclaim(&mut self, keep: SlotId, env: &mut impl ShadowEnv) -> bool {
         let victim = self
             .iter()
             .filter(|(_, shadow)| shadow.table.table_pages() > 1)
-            .min_by_key(|&(slot, shadow)| (slot == keep, shadow.refs > 0, shadow.last_use))
+            .min_by_key(|&(slot, shadow)| (slot == keep, self.pool.refs(slot) > 0, shadow.last_use))
             .map(|(slot, _)| slot);
         match victim {
             Some(slot) => {
-                self.live_mut(slot).unmap_all(env);
+                self.live_mut(slot).unmap_piece(&EVERYTHING, env);
                 true
             }
             None => false,
@@ -47,10 +38,9 @@ impl<const N: usize> ShadowPool<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         Access, AcquireError, FaultAction,
-        testing::{BLOCK, IPA, World, fill, guests, touch},
+        testing::{BLOCK, IPA, ShadowPool, World, fill, guests, touch},
     };
     use proptest::prelude::*;
     use std::vec::Vec;
@@ -60,12 +50,12 @@ mod tests {
     fn out_of_tables_takes_the_contents_of_others_first() {
         // Two roots and two times three tables would be eight.
         let mut world = World::with_ram(6);
-        let mut pool = ShadowPool::<2>::new();
+        let pool = ShadowPool::<2>::new();
         let guests = guests(2, &mut world);
-        let slots = [0, 1].map(|n: usize| pool.acquire(guests[n].key(), &mut world).unwrap());
+        let slots = [0, 1].map(|n: usize| pool.acquire(guests[n].key(), &mut world).unwrap().0);
         for round in 0..3 {
             let (slot, other) = (slots[round % 2], slots[(round + 1) % 2]);
-            fill(&mut pool, slot, &mut world);
+            fill(&pool, slot, &mut world);
             assert!(world.shadow_of(&pool, slot, IPA).is_some());
             assert!(world.shadow_of(&pool, other, IPA).is_none());
             world.assert_fresh(&pool);
@@ -75,16 +65,13 @@ mod tests {
     #[test]
     fn out_of_tables_takes_its_own_contents_last() {
         let mut world = World::with_ram(4);
-        let mut pool = ShadowPool::<1>::new();
+        let pool = ShadowPool::<1>::new();
         let mut guest = guests(1, &mut world)[0];
         let far = 0x80_0000_0000;
         guest.map(far, 0x9000_0000, Level::THREE, BLOCK, &mut world);
-        let slot = pool.acquire(guest.key(), &mut world).unwrap();
-        fill(&mut pool, slot, &mut world);
-        assert_eq!(
-            touch(&mut pool, slot, far, Access::Read, &mut world),
-            FaultAction::Retry
-        );
+        let slot = pool.acquire(guest.key(), &mut world).unwrap().0;
+        fill(&pool, slot, &mut world);
+        assert_eq!(touch(&pool, slot, far, Access::Read, &mut world), FaultAction::Retry);
         assert!(world.shadow_of(&pool, slot, far).is_some());
         assert!(world.shadow_of(&pool, slot, IPA).is_none());
         world.assert_fresh(&pool);
@@ -93,28 +80,25 @@ mod tests {
     #[test]
     fn too_few_pages_for_one_leaf_ends_in_a_retry() {
         let mut world = World::with_ram(3);
-        let mut pool = ShadowPool::<1>::new();
+        let pool = ShadowPool::<1>::new();
         let guests = guests(1, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
-        assert_eq!(
-            touch(&mut pool, slot, IPA, Access::Read, &mut world),
-            FaultAction::Retry
-        );
+        let slot = pool.acquire(guests[0].key(), &mut world).unwrap().0;
+        assert_eq!(touch(&pool, slot, IPA, Access::Read, &mut world), FaultAction::Retry);
         world.assert_fresh(&pool);
     }
 
     #[test]
     fn no_page_for_a_root_recycles_or_fails() {
         let mut world = World::with_ram(1);
-        let mut pool = ShadowPool::<2>::new();
+        let pool = ShadowPool::<2>::new();
         let guests = guests(2, &mut world);
-        let slot = pool.acquire(guests[0].key(), &mut world).unwrap();
+        let slot = pool.acquire(guests[0].key(), &mut world).unwrap().0;
         assert_eq!(
             pool.acquire(guests[1].key(), &mut world),
             Err(AcquireError::OutOfTables)
         );
         pool.release(slot);
-        assert_eq!(pool.acquire(guests[1].key(), &mut world), Ok(slot));
+        assert_eq!(pool.acquire(guests[1].key(), &mut world).unwrap().0, slot);
     }
 
     /// What one of three CPUs does.
@@ -145,7 +129,7 @@ mod tests {
         fn with_a_root_in_reserve_for_each_cpu_each_can_run_any_guest(steps in steps(), pages in CPUS..16) {
             let mut world = World::with_ram(pages);
             world.reserve = CPUS;
-            let mut pool = ShadowPool::<{ GUESTS as usize }>::new();
+            let pool = ShadowPool::<{ GUESTS as usize }>::new();
             let mut guests = guests(GUESTS, &mut world);
             for guest in &mut guests {
                 for page in 1..4 {
@@ -161,10 +145,10 @@ mod tests {
                         }
                         let acquired = pool.acquire(guests[guest].key(), &mut world);
                         prop_assert!(acquired.is_ok(), "{:?}", acquired);
-                        runs[cpu] = acquired.ok();
+                        runs[cpu] = acquired.ok().map(|(slot, _)| slot);
                     }
                     Step::Touch { page } => if let Some(slot) = runs[cpu] {
-                        touch(&mut pool, slot, IPA + page * FAR, Access::Read, &mut world);
+                        touch(&pool, slot, IPA + page * FAR, Access::Read, &mut world);
                         let is_there = world.shadow_of(&pool, slot, IPA + page * FAR).is_some();
                         prop_assert!(is_there || pages < ENOUGH);
                         world.fill_tlbs(&pool);

@@ -1,13 +1,22 @@
 //! One shadow, and how it is named.
 
 use crate::{
+    compose::NewLeaf,
     env::{Scoped, ShadowEnv},
     key::ShadowKey,
+    lock::{GuardOf, Lock, Locks, Rank},
 };
-use core::fmt;
+use core::{
+    fmt,
+    ops::Range,
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
 use vmsa::{
-    Granule,
-    stage2::{Stage2Config, Stage2Fault, Stage2Limits, Stage2Table},
+    Entry, Granule, Level, Phys, ReadTable,
+    stage2::{OutOfTables, Stage2Config, Stage2Fault, Stage2Limits, Stage2Table, visit},
 };
 
 const VMID_SHIFT: u32 = 48;
@@ -57,12 +66,72 @@ impl Reading {
     }
 }
 
+/// All addresses.
+pub(crate) const EVERYTHING: Range<u64> = 0..u64::MAX;
+
+/// A shadow that is locked, or a slot that has none.
+pub type Held<'a, L> = GuardOf<'a, L, Option<Shadow>>;
+
+/// A place for a shadow.
+pub(crate) struct Slot<L: Locks> {
+    /// The CPUs that run on it. It becomes more only while the slot is locked.
+    users: AtomicU32,
+    /// L1's `VTTBR_EL2` for the last shadow that was put here: who looks for another need not lock it.
+    pub(crate) vttbr: AtomicU64,
+    lock: L::Of<Option<Shadow>>,
+}
+
+impl<L: Locks> Slot<L> {
+    pub(crate) fn vacant(slot: SlotId) -> Self {
+        Self {
+            users: AtomicU32::new(0),
+            vttbr: AtomicU64::new(0),
+            lock: Lock::new(None, Rank::Slot(slot.0)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> Held<'_, L> {
+        self.lock.lock()
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Held<'_, L>> {
+        self.lock.try_lock()
+    }
+
+    pub(crate) const fn raw(&self) -> &L::Of<Option<Shadow>> {
+        &self.lock
+    }
+
+    pub(crate) fn users(&self) -> u32 {
+        // Who finds none sees all that they have done.
+        self.users.load(Acquire)
+    }
+
+    /// One more CPU runs on it. The caller has locked it.
+    #[inline(always)]
+    pub(crate) fn add_user(&self) {
+        self.users.fetch_add(1, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn remove_user(&self) {
+        let users = self.users.fetch_sub(1, Release);
+        debug_assert!(users > 0, "a reference given back twice");
+    }
+
+    pub(crate) fn forget_users(&self) {
+        self.users.store(0, Relaxed);
+    }
+}
+
 /// A shadow stage 2.
 #[derive(Debug)]
 pub struct Shadow {
     pub(crate) key: ShadowKey,
+    /// L1's VMID, of the key.
+    pub(crate) guest_vmid: u16,
     pub(crate) table: Stage2Table,
-    pub(crate) refs: u32,
     pub(crate) last_use: u64,
     pub(crate) faults: u64,
     pub(crate) vmid: u16,
@@ -73,6 +142,29 @@ pub struct Shadow {
 }
 
 impl Shadow {
+    /// An empty one, which nobody uses yet.
+    pub(crate) const fn new(key: ShadowKey, table: Stage2Table, vmid: u16) -> Self {
+        Self {
+            key,
+            guest_vmid: key.vmid(),
+            table,
+            last_use: 0,
+            faults: 0,
+            vmid,
+            reading: None,
+            idle_since: None,
+        }
+    }
+
+    /// It is another's now.
+    pub(crate) fn renew(&mut self, key: ShadowKey) {
+        self.key = key;
+        self.guest_vmid = key.vmid();
+        self.faults = 0;
+        self.reading = None;
+        self.idle_since = None;
+    }
+
     /// Whose shadow this is.
     #[must_use]
     pub fn key(&self) -> ShadowKey {
@@ -91,25 +183,10 @@ impl Shadow {
         self.reading.as_ref().map(|reading| &reading.limits)
     }
 
-    /// The number of CPUs that run on it.
-    #[must_use]
-    pub fn refs(&self) -> u32 {
-        self.refs
-    }
-
-    /// When it was last acquired or faulted on, in events of the pool: only the order means
-    /// something.
+    /// When it was last acquired, in acquisitions of the pool: only the order means something.
     #[must_use]
     pub fn last_use(&self) -> u64 {
         self.last_use
-    }
-
-    /// One more CPU runs on it, from event `now` on.
-    #[inline]
-    pub(crate) fn refer(&mut self, now: u64) {
-        self.refs = self.refs.wrapping_add(1);
-        self.idle_since = None;
-        self.last_use = now;
     }
 
     /// Whether it has been found unused since it was used last.
@@ -161,9 +238,65 @@ impl Shadow {
         (&mut self.table, Scoped { env, vttbr })
     }
 
+    /// Puts `leaf` where it belongs.
+    #[inline(always)]
+    pub(crate) fn map(&mut self, leaf: NewLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
+        let (table, mut scoped) = self.open(env);
+        if leaf.level == Level::THREE && table.fill_page(leaf.ia.bits(), leaf.desc, &mut scoped) {
+            return Ok(());
+        }
+        self.map_with_tables(leaf, env)
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn map_with_tables(&mut self, leaf: NewLeaf, env: &mut impl ShadowEnv) -> Result<(), OutOfTables> {
+        let (table, mut env) = self.open(env);
+        table.map_desc(leaf.ia.bits(), leaf.level, leaf.desc, &mut env)
+    }
+
+    /// Ends it, and gives its pages back.
+    pub(crate) fn destroy(self, env: &mut impl ShadowEnv) {
+        let vttbr = self.vttbr();
+        self.table.destroy(&mut Scoped { env, vttbr });
+    }
+
+    /// [`visit`] of its table, in few bytes.
+    #[inline(never)]
+    pub(crate) fn visit(
+        &self,
+        mem: &impl ReadTable<Phys>,
+        from: u64,
+        budget: usize,
+        f: &mut dyn FnMut(Entry),
+    ) -> Option<u64> {
+        visit::<Phys>(&self.table.config(), mem, from, budget, &mut |entry| f(entry))
+    }
+
     /// Drops all contents. Returns the bytes that were mapped.
     pub(crate) fn unmap_all(&mut self, env: &mut impl ShadowEnv) -> u64 {
         let (table, mut scoped) = self.open(env);
         table.unmap_all(&mut scoped)
+    }
+
+    /// Drops the leaves that map any of `range`, or a piece of them, from the first one on: what one hold of the lock is
+    /// for. Returns the bytes that were mapped, and the address to go on from.
+    #[inline(never)]
+    pub(crate) fn unmap_piece(&mut self, range: &Range<u64>, env: &mut impl ShadowEnv) -> (u64, Option<u64>) {
+        let (table, mut scoped) = self.open(env);
+        if *range == EVERYTHING && table.is_a_piece() {
+            return (table.unmap_all(&mut scoped), None);
+        }
+        table.unmap_piece(range, &mut scoped)
+    }
+
+    /// The same where it is hot.
+    #[inline(always)]
+    pub(crate) fn unmap_piece_in_line(&mut self, range: &Range<u64>, env: &mut impl ShadowEnv) -> (u64, Option<u64>) {
+        let (table, mut scoped) = self.open(env);
+        if *range == EVERYTHING && table.is_a_piece() {
+            return (table.unmap_all_in_line(&mut scoped), None);
+        }
+        table.unmap_piece(range, &mut scoped)
     }
 }

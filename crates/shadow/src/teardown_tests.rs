@@ -3,8 +3,8 @@
 //! The memory of [`World`] panics when a page is freed twice, or while walkers may be in it.
 
 use crate::{
-    Access, Patience, ShadowPool, SlotId,
-    testing::{IPA, World, guests, touch},
+    Access, Patience, SlotId,
+    testing::{IPA, ShadowPool, World, guests, touch},
 };
 use proptest::prelude::*;
 use vmsa::{Ipa, Level};
@@ -50,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn nth(pool: &ShadowPool<SLOTS>, number: usize) -> Option<SlotId> {
-    pool.iter().map(|(slot, _)| slot).nth(number)
+    pool.all().iter().map(|(slot, _)| slot).nth(number)
 }
 
 proptest! {
@@ -61,7 +61,7 @@ proptest! {
     ) {
         let mut world = World::with_ram(pages);
         world.reserve = CPUS;
-        let mut pool = ShadowPool::<SLOTS>::new();
+        let pool = ShadowPool::<SLOTS>::new();
         let mut guests = guests(GUESTS, &mut world);
         for guest in &mut guests {
             for page in 1..4 {
@@ -75,10 +75,10 @@ proptest! {
                     if let Some(slot) = runs[cpu].take() {
                         pool.release(slot);
                     }
-                    runs[cpu] = pool.acquire(guests[guest].key(), &mut world).ok();
+                    runs[cpu] = pool.acquire(guests[guest].key(), &mut world).ok().map(|(slot, _)| slot);
                 }
                 Step::Touch { page } => if let Some(slot) = runs[cpu] {
-                    touch(&mut pool, slot, IPA + page * FAR, Access::Read, &mut world);
+                    touch(&pool, slot, IPA + page * FAR, Access::Read, &mut world);
                     world.fill_tlbs(&pool);
                 },
                 Step::Stop => if let Some(slot) = runs[cpu].take() {
@@ -95,13 +95,13 @@ proptest! {
                 Step::Sweep => { pool.sweep(now, PATIENCE, &mut world); }
                 Step::Reset => {
                     runs = [None; CPUS];
-                    pool.clear(&mut world);
+                    pool.all().clear(&mut world);
                     prop_assert_eq!(world.arena.used(), 0);
                 }
             }
             world.assert_fresh(&pool);
         }
-        pool.clear(&mut world);
+        pool.all().clear(&mut world);
         prop_assert_eq!(world.arena.used(), 0);
     }
 }

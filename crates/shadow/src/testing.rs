@@ -4,12 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 use crate::{
-    Access, DirtyLog, FaultAction, FaultKind, GuestStage2, ShadowEnv, ShadowFault, ShadowKey, ShadowPool, SlotId,
+    Access, DirtyLog, FaultAction, FaultKind, GuestStage2, Lock, Locks, Rank, ShadowEnv, ShadowFault, ShadowKey, SlotId,
 };
-use std::collections::BTreeMap;
+use core::ops::{Deref, DerefMut};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync, thread,
+};
 use vmsa::{
     Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
-    stage2::{Mapping, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Table, Stage2Tlb, TableMemory, walk},
+    stage2::{Mapping, PIECE_PAGES, RawLeaf, Stage2Attrs, Stage2Fault, Stage2Table, Stage2Tlb, TableMemory, walk},
     testing::{Arena, LIMITS, Tlb, Words, vtcr},
 };
 
@@ -27,6 +32,92 @@ pub const WRITE: u64 = 1 << 7;
 
 /// An L1 on a machine with all granules.
 pub const GUEST: GuestStage2 = GuestStage2 { limits: LIMITS };
+
+/// A pool whose locks are checked.
+pub type ShadowPool<const N: usize> = crate::ShadowPool<Checked, N>;
+
+/// Locks that panic when a thread takes them in another order than that of [`Rank`], or when more pages are freed under one
+/// hold of a shadow's than a piece has.
+#[derive(Debug)]
+pub struct Checked;
+
+std::thread_local! {
+    static TAKEN: RefCell<std::vec::Vec<Rank>> = const { RefCell::new(std::vec::Vec::new()) };
+    /// Pages that were freed since a shadow was locked.
+    static FREED: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Locks for Checked {
+    type Of<T> = CheckedLock<T>;
+}
+
+/// One of the locks.
+#[derive(Debug)]
+pub struct CheckedLock<T> {
+    rank: Rank,
+    value: sync::Mutex<T>,
+}
+
+/// The value, for as long as this lives.
+#[derive(Debug)]
+pub struct CheckedGuard<'a, T> {
+    rank: Rank,
+    value: sync::MutexGuard<'a, T>,
+}
+
+impl<T> Lock<T> for CheckedLock<T> {
+    type Guard<'a>
+        = CheckedGuard<'a, T>
+    where
+        T: 'a;
+
+    fn new(value: T, rank: Rank) -> Self {
+        let value = sync::Mutex::new(value);
+        Self { rank, value }
+    }
+
+    fn lock(&self) -> CheckedGuard<'_, T> {
+        TAKEN.with_borrow_mut(|taken| {
+            let last = taken.iter().max();
+            assert!(last < Some(&self.rank), "{:?} is taken after {last:?}", self.rank);
+            taken.push(self.rank);
+        });
+        let (rank, value) = (self.rank, self.value.lock().unwrap());
+        FREED.set(0);
+        CheckedGuard { rank, value }
+    }
+
+    fn try_lock(&self) -> Option<CheckedGuard<'_, T>> {
+        let value = self.value.try_lock().ok()?;
+        TAKEN.with_borrow_mut(|taken| taken.push(self.rank));
+        let rank = self.rank;
+        Some(CheckedGuard { rank, value })
+    }
+}
+
+impl<T> Drop for CheckedGuard<'_, T> {
+    fn drop(&mut self) {
+        TAKEN.with_borrow_mut(|taken| taken.retain(|rank| *rank != self.rank));
+        // A GiB of pages, and what links them.
+        let is_bounded = FREED.get() <= PIECE_PAGES + 2;
+        let is_slot = matches!(self.rank, Rank::Slot(_));
+        assert!(is_bounded || !is_slot || thread::panicking(), "too much under one hold");
+    }
+}
+
+impl<T> Deref for CheckedGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for CheckedGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
 
 /// The environment of the pool.
 pub struct World {
@@ -92,7 +183,7 @@ impl World {
 
     /// Caches all there is in all shadows.
     pub fn fill_tlbs<const N: usize>(&mut self, pool: &ShadowPool<N>) {
-        for (_, shadow) in pool.iter() {
+        for (_, shadow) in pool.all().iter() {
             let tlb = self.tlbs.entry(u64::from(shadow.physical_vmid())).or_default();
             tlb.fill(&shadow.table().config(), &self.arena);
         }
@@ -100,13 +191,13 @@ impl World {
 
     /// Panics if a TLB has what is in no table.
     pub fn assert_fresh<const N: usize>(&self, pool: &ShadowPool<N>) {
-        for (_, shadow) in pool.iter() {
+        for (_, shadow) in pool.all().iter() {
             if let Some(tlb) = self.tlbs.get(&u64::from(shadow.physical_vmid())) {
                 tlb.assert_fresh(&shadow.table().config(), &self.arena);
             }
         }
-        let log = pool.dirty_log().map_or(0, DirtyLog::frames);
-        let pages = pool.table_pages() + log;
+        let all = pool.all();
+        let pages = all.table_pages() + all.dirty_log().map_or(0, DirtyLog::frames);
         assert_eq!(
             pages,
             self.arena.used() as u64,
@@ -116,7 +207,7 @@ impl World {
 
     /// What the shadow makes of `ipa`.
     pub fn shadow_of<const N: usize>(&self, pool: &ShadowPool<N>, slot: SlotId, ipa: u64) -> Option<Mapping<Phys>> {
-        let config = pool.get(slot)?.table().config();
+        let config = pool.with(slot, |shadow| shadow.table().config())?;
         walk(&config, Ipa::<vmsa::L2>::new(ipa), &self.arena).ok()
     }
 }
@@ -146,6 +237,7 @@ impl TableMemory for World {
     }
 
     fn free_table(&mut self, at: Pa) {
+        FREED.set(FREED.get() + 1);
         self.arena.free_table(at);
     }
 }
@@ -290,7 +382,7 @@ pub fn fault(ipa: u64, access: Access) -> ShadowFault {
 
 /// L2 touches `ipa`.
 pub fn touch<const N: usize>(
-    pool: &mut ShadowPool<N>,
+    pool: &ShadowPool<N>,
     slot: SlotId,
     ipa: u64,
     access: Access,
@@ -316,7 +408,7 @@ pub fn guests(count: u16, world: &mut World) -> std::vec::Vec<GuestTables> {
 }
 
 /// Has the shadow in `slot` filled with that page, and TLBs with the shadow.
-pub fn fill<const N: usize>(pool: &mut ShadowPool<N>, slot: SlotId, world: &mut World) {
+pub fn fill<const N: usize>(pool: &ShadowPool<N>, slot: SlotId, world: &mut World) {
     assert_eq!(touch(pool, slot, IPA, Access::Read, world), FaultAction::Retry);
     world.fill_tlbs(pool);
 }

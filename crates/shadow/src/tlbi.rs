@@ -9,22 +9,21 @@
 
 use crate::{
     env::ShadowEnv,
+    key::ShadowKey,
+    lock::Locks,
     pool::ShadowPool,
-    slot::{Shadow, SlotId},
+    slot::{EVERYTHING, Held, Shadow, SlotId},
     tlbi_operand::Ttl,
 };
 use core::ops::Range;
-use vmsa::{
-    EntryKind, Granule, Ipa, L2, Level, Phys, ReadTable,
-    stage2::{Stage2Desc, visit},
-};
+use vmsa::{EntryKind, Granule, Ipa, L2, Level, Phys, ReadTable, stage2::Stage2Desc};
 
 /// What an invalidation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvalidationStats {
     /// The shadows it applied to.
     pub shadows: u32,
-    /// The same as a set, one bit for each of the first 64 numbers.
+    /// The same as a set, one bit for each number.
     pub slots: u64,
     /// The bytes that are no longer mapped.
     pub bytes: u64,
@@ -49,135 +48,205 @@ impl InvalidationStats {
         }
     }
 
-    /// Adds what was done to `shadow`, number `slot`: `range` was unmapped, and before that there were as many `leaves`.
-    fn add(&mut self, slot: SlotId, shadow: &Shadow, leaves: u64, range: Range<u64>, bytes: u64) {
+    /// Adds that something was done to the shadow in `slot`.
+    fn count(&mut self, slot: SlotId) {
+        self.shadows = self.shadows.wrapping_add(1);
+        self.slots |= 1 << slot.number();
+    }
+
+    /// Adds that `range` was unmapped in `slot`, and what that removed.
+    #[inline(always)]
+    fn add(&mut self, slot: SlotId, range: &Range<u64>, removed: Removed) {
         if self.shadows == 0 {
             (self.start, self.end) = (range.start, range.end);
         } else {
             (self.start, self.end) = (self.start.max(range.start), self.end.min(range.end));
         }
-        self.shadows += 1;
-        self.slots |= 1u64.checked_shl(slot.number().into()).unwrap_or(0);
-        self.bytes += bytes;
-        self.leaves += leaves.saturating_sub(leaf_count(shadow));
+        self.count(slot);
+        // There is not as much.
+        self.bytes = self.bytes.wrapping_add(removed.bytes);
+        self.leaves = self.leaves.wrapping_add(removed.leaves);
     }
 }
 
-/// All addresses.
-const EVERYTHING: Range<u64> = 0..u64::MAX;
-
-/// The leaves of a shadow.
-fn leaf_count(shadow: &Shadow) -> u64 {
-    let levels = [Level::ZERO, Level::ONE, Level::TWO, Level::THREE];
-    let counts = levels.iter().zip(shadow.table.mapped());
-    counts
-        .map(|(level, bytes)| bytes / Granule::K4.entry_bytes(*level))
-        .sum()
+/// What an invalidation is about.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// What was derived from the guest leaf around an address.
+    Leaf(Ipa<L2>, Option<Ttl>),
+    /// What was derived from guest leaves in a range.
+    Range(Range<u64>),
+    /// All of it.
+    Everything,
 }
 
-impl<const N: usize> ShadowPool<N> {
+impl Reach {
+    /// What it covers at least.
+    #[inline(always)]
+    fn least(&self) -> Range<u64> {
+        match self {
+            Self::Leaf(ipa, ttl) => {
+                let size = ttl.map_or(Granule::K4.bytes(), Ttl::bytes);
+                let start = ipa.align_down(size).bits();
+                start..start.wrapping_add(size)
+            }
+            Self::Range(range) => range.clone(),
+            Self::Everything => EVERYTHING,
+        }
+    }
+
+    /// What it covers in `shadow`.
+    #[inline(always)]
+    fn within(&self, shadow: &Shadow, mem: &impl ReadTable<Phys>) -> Range<u64> {
+        match self {
+            Self::Leaf(ipa, ttl) => {
+                let size = match ttl {
+                    Some(ttl) => ttl.bytes(),
+                    None => {
+                        guest_leaf_bytes(shadow, *ipa, mem).unwrap_or_else(|| shadow.granule().largest_leaf_bytes())
+                    }
+                };
+                let start = ipa.align_down(size).bits();
+                start..start.wrapping_add(size)
+            }
+            Self::Range(range) => widen(shadow, range, mem),
+            Self::Everything => EVERYTHING,
+        }
+    }
+}
+
+/// What was mapped.
+#[derive(Clone, Copy, Default)]
+struct Removed {
+    bytes: u64,
+    leaves: u64,
+}
+
+impl Removed {
+    /// Unmaps by `unmap` what it says of a shadow, or a piece of that. Says also where to go on.
+    #[inline(always)]
+    fn by(shadow: &mut Shadow, unmap: impl FnOnce(&mut Shadow) -> (u64, Option<u64>)) -> (Self, Option<u64>) {
+        // Each leaf that goes is one change.
+        let before = shadow.table.generation();
+        let (bytes, next) = unmap(shadow);
+        let leaves = shadow.table.generation().wrapping_sub(before);
+        (Self { bytes, leaves }, next)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            leaves: self.leaves + other.leaves,
+        }
+    }
+}
+
+impl<L: Locks, const N: usize> ShadowPool<L, N> {
     /// `TLBI IPAS2E1` and its variants: ends what was derived from the guest leaf around `ipa`.
     pub fn invalidate_ipa(
-        &mut self,
+        &self,
         vmid: u16,
         ipa: Ipa<L2>,
         ttl: Option<Ttl>,
         env: &mut impl ShadowEnv,
     ) -> InvalidationStats {
-        let least = ttl.map_or(Granule::K4.bytes(), Ttl::bytes);
-        let start = ipa.align_down(least).bits();
-        self.invalidate(Some(vmid), start..start + least, env, |shadow, env| {
-            let size = match ttl {
-                Some(ttl) => ttl.bytes(),
-                None => guest_leaf_bytes(shadow, ipa, env).unwrap_or_else(|| shadow.granule().largest_leaf_bytes()),
-            };
-            let start = ipa.align_down(size).bits();
-            (start..start + size, shadow.unmap(start, size, env))
-        })
+        self.invalidate(Some(vmid), &Reach::Leaf(ipa, ttl), env)
     }
 
     /// `TLBI RIPAS2E1` and its variants: ends what was derived from guest leaves in the `size`
     /// bytes from `base`.
     ///
     /// Where a guest leaf that is known to reach across an end of the range, all of it goes.
-    pub fn invalidate_range(
-        &mut self,
-        vmid: u16,
-        base: Ipa<L2>,
-        size: u64,
-        env: &mut impl ShadowEnv,
-    ) -> InvalidationStats {
-        let range = base.bits()..base.bits().saturating_add(size);
-        self.invalidate(Some(vmid), range.clone(), env, |shadow, env| {
-            let range = widen(shadow, &range, env);
-            let bytes = shadow.unmap(range.start, range.end - range.start, env);
-            (range, bytes)
-        })
+    pub fn invalidate_range(&self, vmid: u16, base: Ipa<L2>, size: u64, env: &mut impl ShadowEnv) -> InvalidationStats {
+        let end = base.bits().saturating_add(size);
+        self.invalidate(Some(vmid), &Reach::Range(base.bits()..end), env)
     }
 
     /// `TLBI VMALLS12E1` and its variants.
-    pub fn invalidate_vmid(&mut self, vmid: u16, env: &mut impl ShadowEnv) -> InvalidationStats {
-        self.invalidate(Some(vmid), EVERYTHING, env, |shadow, env| {
-            (EVERYTHING, shadow.unmap_all(env))
-        })
+    pub fn invalidate_vmid(&self, vmid: u16, env: &mut impl ShadowEnv) -> InvalidationStats {
+        self.invalidate(Some(vmid), &Reach::Everything, env)
     }
 
     /// `TLBI ALLE1` and its variants; also for any change of the host stage 2, since there is no
     /// reverse map.
-    pub fn invalidate_all(&mut self, env: &mut impl ShadowEnv) -> InvalidationStats {
-        self.invalidate(None, EVERYTHING, env, |shadow, env| (EVERYTHING, shadow.unmap_all(env)))
+    pub fn invalidate_all(&self, env: &mut impl ShadowEnv) -> InvalidationStats {
+        self.invalidate(None, &Reach::Everything, env)
     }
 
     /// Throws away what `slot` maps of the `size` bytes from `ia`. It refaults.
-    pub fn drop_range(&mut self, slot: SlotId, ia: Ipa<L2>, size: u64, env: &mut impl ShadowEnv) -> u64 {
-        self.live_mut(slot).unmap(ia.bits(), size, env)
+    pub fn drop_range(&self, slot: SlotId, ia: Ipa<L2>, size: u64, env: &mut impl ShadowEnv) -> u64 {
+        let end = ia.bits().saturating_add(size);
+        self.with(slot, Shadow::key)
+            .map_or(0, |key| self.unmap_rest(slot, key, ia.bits()..end, env).bytes)
     }
 
-    /// The shadows with L1's `vmid`: stage-1 TLB maintenance by L1 is done once under the VMID of
-    /// each.
-    pub fn slots_with_vmid(&self, vmid: u16) -> impl Iterator<Item = (SlotId, &Shadow)> {
-        let shadows = self.vmids.chain(vmid).map(|slot| Some((slot, self.get(slot)?)));
-        shadows.flatten().filter(move |(_, shadow)| shadow.key.vmid() == vmid)
-    }
-
-    /// Does `unmap`, which tells what addresses it is about and how many bytes were mapped there, to all shadows, or to
-    /// those of one VMID. It is about `range` if there are none.
-    fn invalidate<E: ShadowEnv>(
-        &mut self,
-        vmid: Option<u16>,
-        range: Range<u64>,
-        env: &mut E,
-        unmap: impl Fn(&mut Shadow, &mut E) -> (Range<u64>, u64),
-    ) -> InvalidationStats {
-        let mut stats = InvalidationStats::of(range);
-        let mut unmap_from = |(slot, shadow): (SlotId, &mut Shadow)| {
-            let leaves = leaf_count(shadow);
-            let (range, bytes) = unmap(shadow, env);
-            stats.add(slot, shadow, leaves, range, bytes);
-        };
-        match vmid {
-            Some(vmid) => {
-                for slot in self.vmids.chain(vmid) {
-                    let shadow = self.slots.get_mut(slot.index()).and_then(Option::as_mut);
-                    if let Some(shadow) = shadow.filter(|shadow| shadow.key.vmid() == vmid) {
-                        unmap_from((slot, shadow));
-                    }
-                }
+    /// Does `maintenance`, which is given the physical `VTTBR_EL2`, once for each shadow with L1's `vmid`: what
+    /// stage-1 TLB maintenance by L1 is.
+    pub fn for_each_vttbr(&self, vmid: u16, maintenance: impl Fn(u64)) -> InvalidationStats {
+        let mut stats = InvalidationStats::default();
+        self.for_each(Some(vmid), |slot, held| {
+            if let Some(shadow) = held.as_ref() {
+                maintenance(shadow.vttbr());
+                stats.count(slot);
             }
-            None => (0u16..)
-                .map(SlotId)
-                .zip(&mut self.slots)
-                .filter_map(|(slot, shadow)| Some((slot, shadow.as_mut()?)))
-                .for_each(unmap_from),
-        }
+        });
         stats
     }
-}
 
-impl Shadow {
-    pub(crate) fn unmap(&mut self, ia: u64, size: u64, env: &mut impl ShadowEnv) -> u64 {
-        let (table, mut env) = self.open(env);
-        table.unmap_leaves(ia, size, &mut env)
+    /// Unmaps what `reach` says from all shadows, or those of one VMID.
+    ///
+    /// A shadow that has much of it is unlocked between two pieces. What is put into it meanwhile was read from L1's tables
+    /// after the TLBI began, so it may stay.
+    #[inline(always)]
+    pub fn invalidate(&self, vmid: Option<u16>, reach: &Reach, env: &mut impl ShadowEnv) -> InvalidationStats {
+        let mut stats = InvalidationStats::of(reach.least());
+        self.for_each(vmid, |slot, mut held| {
+            let Some(shadow) = held.as_mut() else { return };
+            let range = reach.within(shadow, env);
+            let (mut removed, next) = Removed::by(shadow, |shadow| shadow.unmap_piece_in_line(&range, env));
+            if let Some(next) = next {
+                let key = shadow.key;
+                drop(held);
+                removed = removed.and(self.unmap_rest(slot, key, next..range.end, env));
+            }
+            stats.add(slot, &range, removed);
+        });
+        stats
+    }
+
+    /// All shadows, or those with L1's `vmid`, each locked when it is its turn.
+    #[inline(always)]
+    fn for_each(&self, vmid: Option<u16>, mut f: impl FnMut(SlotId, Held<'_, L>)) {
+        for slot in self.vmids.slots(vmid) {
+            if let Some(held) = self.lock(slot)
+                && let Some(shadow) = held.as_ref()
+                && vmid.is_none_or(|vmid| shadow.guest_vmid == vmid)
+            {
+                f(slot, held);
+            }
+        }
+    }
+
+    /// Goes on where one hold of the lock ended, if the shadow is still that of `key`: if not, its owner has emptied it.
+    #[cold]
+    #[inline(never)]
+    fn unmap_rest(&self, slot: SlotId, key: ShadowKey, rest: Range<u64>, env: &mut impl ShadowEnv) -> Removed {
+        let (mut next, end) = (Some(rest.start), rest.end);
+        let mut removed = Removed::default();
+        while let Some(from) = next {
+            let Some(mut held) = self.lock(slot) else { break };
+            let Some(shadow) = held.as_mut().filter(|shadow| shadow.key == key) else {
+                break;
+            };
+            let piece;
+            (piece, next) = Removed::by(shadow, |shadow| shadow.unmap_piece(&(from..end), env));
+            removed = removed.and(piece);
+            if next.is_none() && end == EVERYTHING.end {
+                // What stage 1 alone was cached for goes with everything.
+                env.invalidate_vmid(shadow.vttbr());
+            }
+        }
+        removed
     }
 }
 
@@ -213,10 +282,9 @@ fn known_leaf_bytes(shadow: &Shadow, ia: u64, mem: &impl ReadTable<Phys>) -> Opt
 /// is a table of holes at most, and one below it.
 fn first_tag(shadow: &Shadow, start: u64, size: u64, mem: &impl ReadTable<Phys>) -> Option<u8> {
     const CHUNK: usize = 16;
-    let config = shadow.table.config();
     let (mut found, mut next) = (None, Some(start));
     while let Some(from) = next.filter(|from| found.is_none() && from - start < size) {
-        next = visit::<Phys>(&config, mem, from, CHUNK, &mut |entry| {
+        next = shadow.visit(mem, from, CHUNK, &mut |entry| {
             if entry.kind == EntryKind::Leaf && entry.ia < start + size {
                 found.get_or_insert(Stage2Desc::from_raw(entry.raw).tag());
             }
@@ -226,6 +294,7 @@ fn first_tag(shadow: &Shadow, start: u64, size: u64, mem: &impl ReadTable<Phys>)
 }
 
 /// `range`, widened by the rest of the guest leaves at its ends.
+#[inline(never)]
 fn widen(shadow: &Shadow, range: &Range<u64>, mem: &impl ReadTable<Phys>) -> Range<u64> {
     let mut widened = range.clone();
     for ia in [range.start, range.end.saturating_sub(1)] {
@@ -242,7 +311,7 @@ mod tests {
     use super::*;
     use crate::{
         Access, FaultAction, ShadowKey,
-        testing::{BLOCK, GuestTables, K4, World, touch},
+        testing::{BLOCK, GuestTables, K4, ShadowPool, World, touch},
     };
     use vmsa::stage2::Stage2Attrs;
 
@@ -260,10 +329,10 @@ mod tests {
         }
         let mut tables = GuestTables::new(K4, 7, ROOT, &mut world);
         tables.map(BASE, 0x8000_0000, Level::ONE, BLOCK, &mut world);
-        let mut pool = ShadowPool::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        let pool = ShadowPool::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
         for page in [0, 0x1000, GIB - 0x1000] {
-            let action = touch(&mut pool, slot, BASE + page, Access::Read, &mut world);
+            let action = touch(&pool, slot, BASE + page, Access::Read, &mut world);
             assert_eq!(action, FaultAction::Retry);
         }
         world.fill_tlbs(&pool);
@@ -272,7 +341,7 @@ mod tests {
 
     #[test]
     fn without_a_hint_the_noted_level_tells_the_size() {
-        let (mut world, mut pool, _) = with_fractured_block();
+        let (mut world, pool, _) = with_fractured_block();
         let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x1000), None, &mut world);
         assert_eq!(
             stats,
@@ -290,7 +359,7 @@ mod tests {
 
     #[test]
     fn without_a_hint_and_without_an_entry_it_is_the_largest_block() {
-        let (mut world, mut pool, _) = with_fractured_block();
+        let (mut world, pool, _) = with_fractured_block();
         let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x20_0000), None, &mut world);
         assert_eq!(stats.bytes, 0x3000);
         world.assert_fresh(&pool);
@@ -298,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_hint_tells_the_size() {
-        let (mut world, mut pool, slot) = with_fractured_block();
+        let (mut world, pool, slot) = with_fractured_block();
         let ttl = Ttl::decode(0b0110);
         let stats = pool.invalidate_ipa(7, Ipa::new(BASE + 0x5000), ttl, &mut world);
         assert_eq!(stats.bytes, 0x2000);
@@ -311,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_range_includes_all_of_the_leaves_at_its_ends() {
-        let (mut world, mut pool, _) = with_fractured_block();
+        let (mut world, pool, _) = with_fractured_block();
         let range = Ipa::new(BASE + GIB - 0x2000);
         let stats = pool.invalidate_range(7, range, 0x2000, &mut world);
         assert_eq!(stats.bytes, 0x3000);
@@ -320,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_range_within_a_leaf_that_was_touched_elsewhere_ends_all_of_it() {
-        let (mut world, mut pool, _) = with_fractured_block();
+        let (mut world, pool, _) = with_fractured_block();
         let stats = pool.invalidate_range(7, Ipa::new(BASE + 0x20_0000), 0x2000, &mut world);
         assert_eq!((stats.bytes, stats.start, stats.end), (0x3000, BASE, BASE + GIB));
         world.assert_fresh(&pool);
@@ -330,11 +399,11 @@ mod tests {
     fn a_range_among_small_leaves_ends_no_others() {
         let mut world = World::with_ram(100);
         let mut tables = GuestTables::new(K4, 7, ROOT, &mut world);
-        let mut pool = ShadowPool::<1>::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        let pool = ShadowPool::<1>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
         for (ia, level) in [(BASE, Level::THREE), (BASE + (4 << 20), Level::TWO)] {
             tables.map(ia, 0x8000_0000, level, BLOCK, &mut world);
-            let action = touch(&mut pool, slot, ia, Access::Read, &mut world);
+            let action = touch(&pool, slot, ia, Access::Read, &mut world);
             assert_eq!(action, FaultAction::Retry);
         }
         for start in [BASE + 0x1000, BASE + (2 << 20), BASE + (6 << 20), BASE + GIB] {
@@ -344,7 +413,7 @@ mod tests {
 
     #[test]
     fn ranges_at_the_end_of_everything_are_harmless() {
-        let (mut world, mut pool, _) = with_fractured_block();
+        let (mut world, pool, _) = with_fractured_block();
         for (base, size) in [
             (u64::MAX - 0xfff, u64::MAX),
             (1 << 48, 0x1000),
@@ -361,10 +430,10 @@ mod tests {
         let mut tables = GuestTables::new(Granule::K64, 7, ROOT, &mut world);
         let size = 512 << 20;
         tables.map(2 * size, 4 * size, Level::TWO, BLOCK, &mut world);
-        let mut pool = ShadowPool::<1>::new();
-        let slot = pool.acquire(tables.key(), &mut world).unwrap();
+        let pool = ShadowPool::<1>::new();
+        let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
         for ipa in [2 * size, 3 * size - 1] {
-            let action = touch(&mut pool, slot, ipa, Access::Read, &mut world);
+            let action = touch(&pool, slot, ipa, Access::Read, &mut world);
             assert_eq!(action, FaultAction::Retry);
         }
         let stats = pool.invalidate_ipa(7, Ipa::new(2 * size + (8 << 20)), None, &mut world);
@@ -374,7 +443,7 @@ mod tests {
     #[test]
     fn every_shadow_with_the_vmid_is_hit_and_no_other() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         let keys = [(7, ROOT), (7, ROOT + 0x100_0000), (8, ROOT + 0x200_0000)].map(|(vmid, root)| {
             let mut tables = GuestTables::new(K4, vmid, root, &mut world);
             tables.map(BASE, 0x8000_0000, Level::TWO, BLOCK, &mut world);
@@ -382,15 +451,12 @@ mod tests {
         });
         let off = ShadowKey::new(7 << 48, 0, false);
         let slots = [keys[0], keys[1], keys[2], off].map(|key| {
-            let slot = pool.acquire(key, &mut world).unwrap();
-            assert_eq!(
-                touch(&mut pool, slot, BASE, Access::Read, &mut world),
-                FaultAction::Retry
-            );
+            let slot = pool.acquire(key, &mut world).unwrap().0;
+            assert_eq!(touch(&pool, slot, BASE, Access::Read, &mut world), FaultAction::Retry);
             slot
         });
         world.fill_tlbs(&pool);
-        assert_eq!(pool.slots_with_vmid(7).count(), 3);
+        assert_eq!(pool.for_each_vttbr(7, |vttbr| assert_ne!(vttbr, 0)).shadows, 3);
 
         let stats = pool.invalidate_ipa(7, Ipa::new(BASE), None, &mut world);
         // The narrowest of what was done to the three is what all of them lack now.
@@ -421,7 +487,7 @@ mod tests {
         );
         assert_eq!(
             world.vmid_invalidations,
-            [u64::from(pool.get(slots[2]).unwrap().physical_vmid())]
+            [u64::from(pool.all().get(slots[2]).unwrap().physical_vmid())]
         );
         world.assert_fresh(&pool);
     }
@@ -429,7 +495,7 @@ mod tests {
     #[test]
     fn invalidating_all_reaches_the_tlb_even_of_empty_shadows() {
         let mut world = World::with_ram(100);
-        let mut pool = ShadowPool::<4>::new();
+        let pool = ShadowPool::<4>::new();
         for vmid in 0..3 {
             pool.acquire(ShadowKey::new(vmid << 48, 0, false), &mut world).unwrap();
         }

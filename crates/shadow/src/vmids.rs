@@ -1,61 +1,68 @@
 //! Which slots have which VMID of L1's.
 //!
-//! Nearly everything L1 does names a VMID: a switch to a guest, a TLBI. So the slots in use are chained by it, and what
-//! finds them costs as much as there are of one VMID, not as there are slots.
+//! Nearly everything L1 does names a VMID: a switch to a guest, a TLBI. So there is an index by it, and what asks it costs
+//! as much as there are slots of one VMID, not as there are slots.
+//!
+//! It is read without a lock. Who finds a slot in it locks that and looks again; what a TLBI does not find is a shadow
+//! that is made at the same time, empty, and that is filled from what L1's tables say by then. That holds because both
+//! have a barrier: the maker between naming the slot here and reading L1's tables, the TLBI between L1's change of these
+//! and looking here (DDI 0487, "Barrier Litmus Tests": one of the two sees the other).
 
 use crate::slot::SlotId;
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+    fence,
+};
 
-/// VMIDs that differ in their lower bits have chains of their own.
-const CHAINS: usize = 64;
-/// No slot has this number.
-const END: u16 = u16::MAX;
+/// VMIDs that differ in their lower bits have sets of their own.
+const SETS: usize = 64;
 
-/// Chains of slots. A chain has all slots of a VMID, and maybe others.
+/// Sets of slots. One has all slots of a VMID, and maybe others.
 #[derive(Debug)]
-pub(crate) struct Vmids<const N: usize> {
-    first: [u16; CHAINS],
-    next: [u16; N],
-}
+pub(crate) struct Vmids([AtomicU64; SETS]);
 
-impl<const N: usize> Vmids<N> {
+impl Vmids {
     /// No slots.
     pub(crate) const fn new() -> Self {
-        Self {
-            first: [END; CHAINS],
-            next: [END; N],
-        }
+        Self([const { AtomicU64::new(0) }; SETS])
     }
 
-    /// The slots that may have `vmid`.
-    pub(crate) fn chain(&self, vmid: u16) -> impl Iterator<Item = SlotId> {
-        let mut next = self.first[chain_of(vmid)];
+    /// The slots that may have `vmid`, as of now; without one, those that may have a shadow.
+    #[inline]
+    pub(crate) fn slots(&self, vmid: Option<u16>) -> impl Iterator<Item = SlotId> + use<> {
+        fence(SeqCst);
+        let mut set = match vmid {
+            Some(vmid) => self.set_of(vmid).load(Relaxed),
+            None => self.0.iter().fold(0, |all, set| all | set.load(Relaxed)),
+        };
         core::iter::from_fn(move || {
-            let slot = next;
-            next = *self.next.get(usize::from(slot))?;
-            Some(SlotId(slot))
+            let slot = set.trailing_zeros();
+            set &= set.wrapping_sub(1);
+            // There are 64 at most.
+            (slot < u64::BITS).then_some(SlotId(slot as u16))
         })
     }
 
-    /// `slot`, which is in no chain, has `vmid` from now on.
-    pub(crate) fn insert(&mut self, vmid: u16, slot: SlotId) {
-        let first = &mut self.first[chain_of(vmid)];
-        self.next[slot.index()] = *first;
-        *first = slot.number();
+    /// `slot` has `vmid` from now on.
+    pub(crate) fn insert(&self, vmid: u16, slot: SlotId) {
+        self.set_of(vmid).fetch_or(1 << slot.number(), Relaxed);
+        fence(SeqCst);
     }
 
     /// `slot` has `vmid` no more.
-    pub(crate) fn remove(&mut self, vmid: u16, slot: SlotId) {
-        let after = self.next[slot.index()];
-        let before = self.chain(vmid).find(|at| self.next[at.index()] == slot.number());
-        match before {
-            Some(before) => self.next[before.index()] = after,
-            None => self.first[chain_of(vmid)] = after,
-        }
+    pub(crate) fn remove(&self, vmid: u16, slot: SlotId) {
+        self.set_of(vmid).fetch_and(!(1 << slot.number()), Relaxed);
     }
-}
 
-const fn chain_of(vmid: u16) -> usize {
-    vmid as usize % CHAINS
+    /// No slot has any.
+    pub(crate) fn clear(&self) {
+        self.0.iter().for_each(|set| set.store(0, Relaxed));
+    }
+
+    fn set_of(&self, vmid: u16) -> &AtomicU64 {
+        &self.0[usize::from(vmid) % SETS]
+    }
 }
 
 #[cfg(test)]
@@ -64,12 +71,12 @@ mod tests {
     use proptest::prelude::*;
     use std::{collections::BTreeSet, vec::Vec};
 
-    const SLOTS: usize = 8;
+    const SLOTS: usize = 64;
 
     proptest! {
         #[test]
-        fn a_chain_has_the_slots_of_its_vmids_and_no_others(moves in prop::collection::vec((0..SLOTS as u16, prop::option::of(0..200u16)), 0..100)) {
-            let mut vmids = Vmids::<SLOTS>::new();
+        fn a_set_has_the_slots_of_its_vmids_and_no_others(moves in prop::collection::vec((0..SLOTS as u16, prop::option::of(0..200u16)), 0..100)) {
+            let vmids = Vmids::new();
             let mut model = [None::<u16>; SLOTS];
             for (slot, vmid) in moves {
                 let id = SlotId(slot);
@@ -81,10 +88,11 @@ mod tests {
                 }
                 model[id.index()] = vmid;
                 for vmid in 0..200 {
-                    let chain: Vec<_> = vmids.chain(vmid).map(SlotId::index).collect();
-                    let expected: BTreeSet<_> = (0..SLOTS).filter(|&slot| model[slot].is_some_and(|of| chain_of(of) == chain_of(vmid))).collect();
-                    prop_assert_eq!(chain.len(), expected.len());
-                    prop_assert_eq!(chain.into_iter().collect::<BTreeSet<_>>(), expected);
+                    let slots: Vec<_> = vmids.slots(Some(vmid)).map(SlotId::index).collect();
+                    let is_of = |of: u16| usize::from(of) % SETS == usize::from(vmid) % SETS;
+                    let expected: BTreeSet<_> = (0..SLOTS).filter(|&slot| model[slot].is_some_and(is_of)).collect();
+                    prop_assert_eq!(slots.len(), expected.len());
+                    prop_assert_eq!(slots.into_iter().collect::<BTreeSet<_>>(), expected);
                 }
             }
         }

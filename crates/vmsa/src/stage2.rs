@@ -27,6 +27,8 @@ pub use config::{Stage2Config, Stage2Limits};
 pub use desc::{Stage2Desc, Stage2Entry};
 pub use slot::{Stage2Env, Stage2Tlb, TableMemory};
 pub use table::{OutOfTables, Stage2Table};
+pub use translate::Translator;
+pub use unmap::PIECE_PAGES;
 pub use unwalkable::Unwalkable;
 pub use visit::{survey, visit};
 pub use walk::{Mapping, RawLeaf, walk, walk_steps, walk_to_leaf};

@@ -256,6 +256,8 @@ impl fmt::Display for RegisterExit<'_> {
 pub struct ExitSum {
     /// Exits that were answered by an exception because nothing else is there for them.
     pub unhandled: u64,
+    /// How often a CPU has waited for a shadow that another had, since boot.
+    pub shadow_waits: u64,
     /// Ticks of a second.
     pub ticks_per_second: u64,
 }
@@ -266,8 +268,8 @@ impl fmt::Display for ExitSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} times something was not emulated\n{} ticks are a second",
-            self.unhandled, self.ticks_per_second
+            "{} times something was not emulated\n{} times a CPU waited for a shadow\n{} ticks are a second",
+            self.unhandled, self.shadow_waits, self.ticks_per_second
         )
     }
 }

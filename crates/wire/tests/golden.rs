@@ -157,12 +157,13 @@ fn exits() {
     );
     let sum = ExitSum {
         unhandled: 0,
+        shadow_waits: 3,
         ticks_per_second: 62_500_000,
     };
     expect(
         &sum,
-        r#","unhandled":0,"ticks_per_second":62500000"#,
-        "0 times something was not emulated\n62500000 ticks are a second",
+        r#","unhandled":0,"shadow_waits":3,"ticks_per_second":62500000"#,
+        "0 times something was not emulated\n3 times a CPU waited for a shadow\n62500000 ticks are a second",
     );
 }
 

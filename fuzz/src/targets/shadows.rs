@@ -8,9 +8,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 use explain::{Lint, NestedStage2, Place, Tables, look};
 use shadow::{
-    Access, FaultAction, FaultKind, GuestStage2, IpaOperand, Patience, RangeOperand, ShadowFault, ShadowKey,
-    ShadowPool, SlotId,
-    testing::{AF, BLOCK, GuestTables, WRITE, World},
+    Access, FaultAction, FaultKind, GuestStage2, IpaOperand, Patience, RangeOperand, ShadowFault, ShadowKey, SlotId,
+    testing::{AF, BLOCK, GuestTables, ShadowPool, WRITE, World},
 };
 use vmsa::{
     EntryKind, Granule, Ipa, Level, Phys,
@@ -67,7 +66,7 @@ pub(super) fn run(bytes: &[u8]) {
     }
     machine.check_leaves();
     machine.running = [None; VCPUS];
-    machine.pool.clear(&mut machine.world);
+    machine.pool.all().clear(&mut machine.world);
     assert_eq!(machine.world.arena.used(), 0, "all pages are back");
 }
 
@@ -206,7 +205,7 @@ impl Machine {
             0 => ShadowKey::new(self.guests[number].key.vttbr(), 0, false),
             _ => self.guests[number].key,
         };
-        let slot = self
+        let (slot, _) = self
             .pool
             .acquire(key, &mut self.world)
             .expect("more shadows than vCPUs hold");
@@ -240,7 +239,7 @@ impl Machine {
         let action = self
             .pool
             .handle_fault(slot, &fault, &guest.tables.guest(), &mut self.world);
-        let is_on = self.pool.get(slot).is_some_and(|shadow| shadow.key().enabled());
+        let is_on = self.pool.with(slot, |shadow| shadow.key().enabled()) == Some(true);
         if is_on && action == FaultAction::Retry {
             self.note(number, slot, ipa);
         }
@@ -347,11 +346,12 @@ impl Machine {
             return;
         };
         let (from, ipa) = (input.word(), Ipa::new(input.word()));
+        let Some(held) = self.pool.lock(slot) else { return };
+        let Some(shadow) = held.as_ref() else { return };
         self.pool
-            .audit(slot, &GuestStage2 { limits }, from, 64, &self.world, &mut |finding| {
+            .audit(shadow, &GuestStage2 { limits }, from, 64, &self.world, &mut |finding| {
                 let _ = finding.offence.to_string();
             });
-        let Some(shadow) = self.pool.get(slot) else { return };
         let tables = Tables {
             l1: &self.world.l1,
             shadow: &self.world.arena,
@@ -373,7 +373,7 @@ impl Machine {
 
     /// Whatever L1 did: no shadow leads anywhere but into its RAM.
     fn check_leaves(&self) {
-        for (_, shadow) in self.pool.iter() {
+        for (_, shadow) in self.pool.all().iter() {
             let config = shadow.table().config();
             visit::<Phys>(&config, &self.world.arena, 0, usize::MAX, &mut |entry| {
                 if entry.kind == EntryKind::Leaf {

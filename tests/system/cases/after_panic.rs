@@ -154,7 +154,7 @@ fn names_who_has_the_lock(name: &str) -> Result {
     // CPU 1 never answers. Unless L1 on CPU 0 is the first to need the lock, the second command is.
     line.send(b"panic lock vcpu1\rshadow\r")?;
     let text = line.read_until("gnomon: all guests are stopped for good")?;
-    let words = "gnomon: panic: CPU 0: CPU 1 keeps the lock of hyp::shadow_mmu::Mmu; waited 10 s for it at src/";
+    let words = "gnomon: panic: CPU 0: CPU 1 keeps the lock of core::option::Option<shadow::slot::Shadow>; waited 10 s for it at ";
     ensure_contains(&text, words)?;
     ensure_contains(&text, "calls, the last one first")?;
     drop(line);

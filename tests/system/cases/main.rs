@@ -29,6 +29,7 @@ mod hostile;
 mod json;
 mod l2_up;
 mod line;
+mod locks;
 mod nested;
 mod restart;
 mod ring;
@@ -74,6 +75,7 @@ fn main() {
         l2_up::trials(),
         console_state::trials(),
         console_walks::trials(),
+        locks::trials(),
         stress::trials(),
         virtio::trials(),
     ];

@@ -201,6 +201,15 @@ pub fn parse_exits(lines: &[String]) -> Result<Vec<ExitRow>, BadListing> {
     .collect()
 }
 
+/// How often a CPU has waited for a shadow that another was at, as `exits` says it; `None` if it does not.
+#[must_use]
+pub fn parse_waits(lines: &[String]) -> Option<u64> {
+    let mut counts = lines
+        .iter()
+        .filter_map(|line| line.strip_suffix(" times a CPU waited for a shadow"));
+    counts.next()?.parse().ok()
+}
+
 fn exit_row(line: &str) -> Option<ExitRow> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [cause, whose, count, min, mean, max] = words[..] else {
@@ -306,7 +315,7 @@ mod tests {
                     IRQ          L1                3          1          2          3\n\
                     total        L1                3          1          2          3\n\
                     total        L2>L1          4800        100     190000   14968182\n\
-                    0 times something was not emulated\n1000000000 ticks are a second\n";
+                    0 times something was not emulated\n3 times a CPU waited for a shadow\n1000000000 ticks are a second\n";
         let rows = parse_exits(&lines(text)).unwrap();
         assert_eq!(rows.len(), 5);
         assert_eq!(
@@ -314,6 +323,7 @@ mod tests {
             ("WFx", 4780, 27731)
         );
         assert_eq!(exit_complaints(&rows), Vec::<String>::new());
+        assert_eq!(parse_waits(&lines(text)), Some(3));
         let rows = parse_exits(&lines(&text.replace("4780", "4781"))).unwrap();
         assert_eq!(exit_complaints(&rows).len(), 1);
         let rows = parse_exits(&lines(&text.replace("27731 ", "927731"))).unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     FaultAction, Writers,
-    testing::{AF, BLOCK, GuestTables, K4, WRITE, World, touch},
+    testing::{AF, BLOCK, GuestTables, K4, ShadowPool, WRITE, World, touch},
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -25,11 +25,11 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let mut world = World::with_ram(200);
-        let mut pool = ShadowPool::new();
+        let pool = ShadowPool::new();
         let slots = [0, 1].map(|n| {
             let mut tables = GuestTables::new(K4, n, 0x1000_0000 + 0x100_0000 * u64::from(n), &mut world);
             tables.map(IPA, L1_BASE, Level::TWO, BLOCK, &mut world);
-            pool.acquire(tables.key(), &mut world).unwrap()
+            pool.acquire(tables.key(), &mut world).unwrap().0
         });
         Self { world, pool, slots }
     }
@@ -37,22 +37,22 @@ impl Case {
     /// Does what `dirty start` does for the 2 MiB.
     fn start(&mut self) {
         let range = L1_BASE..L1_BASE + (2 << 20);
-        self.pool.begin_log(range.clone(), &mut self.world).unwrap();
+        self.pool.all().begin_log(range.clone(), &mut self.world).unwrap();
         self.world.map_host_leaf(L1_BASE, L1_BASE, Level::TWO, &READ_ONLY);
         for page in (range.start..range.end).step_by(4096) {
             self.world.map_host_leaf(page, page, Level::THREE, &READ_ONLY);
         }
-        self.pool.log_part(Ipa::new(L1_BASE), &mut self.world).unwrap();
+        self.pool.all().log_part(Ipa::new(L1_BASE), &mut self.world).unwrap();
         for slot in self.slots {
             let mut next = Some(0);
             while let Some(from) = next {
-                next = self.pool.cut(slot, Cut::Writes, &range, from, 8, &mut self.world);
+                next = self.pool.all().cut(slot, Cut::Writes, &range, from, 8, &mut self.world);
             }
         }
     }
 
     fn access(&mut self, which: usize, offset: u64, access: Access) {
-        let action = touch(&mut self.pool, self.slots[which], IPA + offset, access, &mut self.world);
+        let action = touch(&self.pool, self.slots[which], IPA + offset, access, &mut self.world);
         assert_eq!(action, FaultAction::Retry);
     }
 
@@ -62,7 +62,8 @@ impl Case {
     }
 
     fn writers(&self, offset: u64) -> Writers {
-        let log = self.pool.dirty_log().unwrap();
+        let all = self.pool.all();
+        let log = all.dirty_log().unwrap();
         log.writers(Ipa::new(L1_BASE + offset), &self.world).unwrap()
     }
 }
@@ -104,9 +105,9 @@ fn setting_an_access_flag_writes_l1s_table_even_if_the_access_is_refused() {
     tables.map(OTHER, 0xa000_0000, Level::TWO, BLOCK & !(AF | WRITE), &mut case.world);
     let entry = tables.entry(OTHER, Level::TWO, &mut case.world);
     case.pool.release(case.slots[0]);
-    let slot = case.pool.acquire(tables.key(), &mut case.world).unwrap();
+    let slot = case.pool.acquire(tables.key(), &mut case.world).unwrap().0;
     case.start();
-    let action = touch(&mut case.pool, slot, OTHER, Access::Write, &mut case.world);
+    let action = touch(&case.pool, slot, OTHER, Access::Write, &mut case.world);
     assert_eq!(action, FaultAction::Inject(Stage2Fault::Permission(Level::TWO)));
     assert_ne!(case.world.l1.get(entry).unwrap() & AF, 0);
     assert!(case.writers(entry - L1_BASE).l1);
@@ -130,7 +131,9 @@ fn what_is_forgotten_must_be_written_anew() {
     case.start();
     case.access(0, 0x5000, Access::Write);
     case.world.fill_tlbs(&case.pool);
-    case.pool.forget_writers(Ipa::new(L1_BASE + 0x5000), &mut case.world);
+    case.pool
+        .all()
+        .forget_writers(Ipa::new(L1_BASE + 0x5000), &mut case.world);
     assert!(!case.may_write(0, 0x5000));
     assert!(!case.writers(0x5000).is_dirty());
     case.world.assert_fresh(&case.pool);
@@ -140,9 +143,9 @@ fn what_is_forgotten_must_be_written_anew() {
 fn the_log_gives_its_frames_back() {
     let mut case = Case::new();
     case.start();
-    assert!(case.pool.write_by_l1(Ipa::new(L1_BASE), &mut case.world));
-    assert!(!case.pool.write_by_l1(Ipa::new(L1_BASE - 1), &mut case.world));
-    case.pool.clear(&mut case.world);
+    assert!(case.pool.all().write_by_l1(Ipa::new(L1_BASE), &mut case.world));
+    assert!(!case.pool.all().write_by_l1(Ipa::new(L1_BASE - 1), &mut case.world));
+    case.pool.all().clear(&mut case.world);
     assert_eq!(case.world.arena.used(), 0);
 }
 
@@ -158,7 +161,7 @@ proptest! {
             match action {
                 0 => case.access(which, offset, Access::Write),
                 1 => case.access(which, offset, Access::Read),
-                2 => case.pool.forget_writers(Ipa::new(L1_BASE + offset), &mut case.world),
+                2 => case.pool.all().forget_writers(Ipa::new(L1_BASE + offset), &mut case.world),
                 _ => { case.pool.drop_range(case.slots[which], Ipa::new(IPA + offset), 0x1000, &mut case.world); }
             }
             for offset in (0..6).map(|page| page * 0x1000) {

@@ -259,6 +259,7 @@ impl Stage2Table {
     }
 
     /// Frees all pages, the root included, after invalidating the TLBs.
+    #[inline(never)]
     pub fn destroy(mut self, env: &mut impl Stage2Env) {
         self.unmap_all(env);
         env.free_table(self.root());
@@ -385,25 +386,28 @@ impl Stage2Table {
 
     /// Frees a table of `level` that nothing refers to any more, and all below it. Returns the
     /// bytes it mapped.
+    #[inline(never)]
     pub(super) fn free_subtree(&mut self, table: TableRef, level: Level, mem: &mut impl TableMemory) -> u64 {
         let bytes = match level.next() {
             Some(below) => self.free_entries(table, level, below, mem),
             None => self.forget_pages(table),
         };
         mem.free_table(table.page());
-        self.table_pages -= 1;
+        self.table_pages = self.table_pages.wrapping_sub(1);
         bytes
     }
 
     /// The entries of a table of `level` are no more: frees the tables `below`. Returns the bytes they mapped.
     fn free_entries(&mut self, table: TableRef, level: Level, below: Level, mem: &mut impl TableMemory) -> u64 {
-        let mut bytes = 0;
+        let mut bytes: u64 = 0;
         let mut entries = table.entries();
         while let Some((index, desc)) = entries.next(mem) {
             let place = Place::of(table.page(), index << Granule::K4.entry_shift(level), level);
             match place.classify(desc) {
                 // Two more calls at most.
-                Slot::Table(slot, _) => bytes += self.free_subtree(TableRef::from_desc(slot.desc), below, mem),
+                Slot::Table(slot, _) => {
+                    bytes = bytes.wrapping_add(self.free_subtree(TableRef::from_desc(slot.desc), below, mem));
+                }
                 Slot::Leaf(slot) => {
                     let size = slot.place.size();
                     self.generation += 1;
@@ -420,8 +424,10 @@ impl Stage2Table {
     /// they mapped.
     fn forget_pages(&mut self, table: TableRef) -> u64 {
         let bytes = table.count() * Granule::K4.bytes();
-        self.generation += table.count();
-        self.mapped[Level::THREE.index()] -= bytes;
+        let mapped = &mut self.mapped[Level::THREE.index()];
+        // What is counted is there.
+        *mapped = mapped.wrapping_sub(bytes);
+        self.generation = self.generation.wrapping_add(table.count());
         bytes
     }
 }

@@ -8,9 +8,67 @@ use super::{
     table::Stage2Table,
     walk::{Mapping, RawLeaf},
 };
-use crate::{Addr, Fault, Level, Phys, ReadTable};
+use crate::{Addr, Fault, Level, Pa, Phys, ReadTable};
+
+/// Translates by a table of our own that others change at the same time: they order it so that what is asked for here does
+/// not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Translator {
+    root: Pa,
+}
+
+impl Translator {
+    /// [`Stage2Table::root`].
+    #[must_use]
+    pub fn root(self) -> Pa {
+        self.root
+    }
+
+    /// [`Stage2Table::translate_to_leaf`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline(always)]
+    pub fn translate_to_leaf<I>(self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<RawLeaf<Phys>, Fault> {
+        let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
+        let (level, size) = (leaf.place.level, leaf.place.size());
+        Ok(RawLeaf {
+            output: Addr::new(leaf.desc.output(level) | ia.offset_in(size)),
+            level,
+            size,
+            desc_at: leaf.place.at,
+            raw: leaf.desc.raw(),
+        })
+    }
+
+    /// The leaf that maps `ia`, or the level that has none.
+    #[inline(always)]
+    fn leaf_at(self, ia: u64, mem: &impl ReadTable<Phys>) -> Result<Valid, Level> {
+        if ia >> Stage2Table::IPA_BITS != 0 {
+            return Err(Level::ZERO);
+        }
+        let mut table = self.root;
+        for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
+            match Place::of(table, ia, level).read(mem) {
+                Slot::Table(_, next) => table = next,
+                Slot::Leaf(leaf) => return Ok(leaf),
+                Slot::Vacant(_) => return Err(level),
+            }
+        }
+        // There are no tables below level 3.
+        Err(Level::THREE)
+    }
+}
 
 impl Stage2Table {
+    /// For who does not have the table at hand.
+    #[must_use]
+    #[inline(always)]
+    pub fn translator(&self) -> Translator {
+        Translator { root: self.root() }
+    }
+
     /// What [`walk`](super::walk()) by [`config`](Self::config) says.
     ///
     /// # Errors
@@ -28,36 +86,11 @@ impl Stage2Table {
     /// As [`translate`](Self::translate).
     #[inline(always)]
     pub fn translate_to_leaf<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<RawLeaf<Phys>, Fault> {
-        let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
-        let (level, size) = (leaf.place.level, leaf.place.size());
-        Ok(RawLeaf {
-            output: Addr::new(leaf.desc.output(level) | ia.offset_in(size)),
-            level,
-            size,
-            desc_at: leaf.place.at,
-            raw: leaf.desc.raw(),
-        })
+        self.translator().translate_to_leaf(ia, mem)
     }
 
     /// The [tag](super::Stage2Desc::tag) of the leaf that maps `ia`, `None` if there is no leaf.
     pub fn tag_at<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Option<u8> {
-        Some(self.leaf_at(ia.bits(), mem).ok()?.desc.tag())
-    }
-
-    /// The leaf that maps `ia`, or the level that has none.
-    fn leaf_at(&self, ia: u64, mem: &impl ReadTable<Phys>) -> Result<Valid, Level> {
-        if ia >> Self::IPA_BITS != 0 {
-            return Err(Level::ZERO);
-        }
-        let mut table = self.root();
-        for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
-            match Place::of(table, ia, level).read(mem) {
-                Slot::Table(_, next) => table = next,
-                Slot::Leaf(leaf) => return Ok(leaf),
-                Slot::Vacant(_) => return Err(level),
-            }
-        }
-        // There are no tables below level 3.
-        Err(Level::THREE)
+        Some(self.translator().leaf_at(ia.bits(), mem).ok()?.desc.tag())
     }
 }

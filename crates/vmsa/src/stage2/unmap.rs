@@ -3,14 +3,22 @@
 //! A guest invalidates whole address spaces with one instruction. So nothing here steps through
 //! addresses: occupied entries are found through [`TableRef`]'s counts, a table that lies within
 //! the range goes as a whole with one invalidation, and leaves that go singly share one per table.
+//!
+//! That may be much under one hold of a lock, so there are pieces: what a table of [`PIECE_PAGES`] pages maps, or in a larger
+//! one what 1 GiB does, which is about as many pages at most.
 
 use super::{
-    occupancy::TableRef,
+    occupancy::{ENTRIES, TableRef},
     slot::{Place, Slot, Stage2Env, Valid, index_of},
     table::{Holder, OutOfTables, Stage2Table},
 };
-use crate::{Granule, Level};
+use crate::{Granule, Level, Phys, ReadTable};
 use core::ops::Range;
+
+/// Pages of a table that is small enough to be removed at once: about as many as map 1 GiB.
+pub const PIECE_PAGES: u64 = 512;
+/// What one entry of level 1 maps.
+const PIECE_BYTES: u64 = 1 << 30;
 
 impl Stage2Table {
     /// Removes every leaf that maps any of the `size` bytes from `ia`, whole, even where it reaches
@@ -32,6 +40,62 @@ impl Stage2Table {
         bytes
     }
 
+    /// Whether all of it goes as one piece.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_a_piece(&self) -> bool {
+        self.table_pages <= PIECE_PAGES
+    }
+
+    /// [`unmap_leaves`](Self::unmap_leaves) of the first piece of `range` that has any. Returns the bytes that are no longer
+    /// mapped, and the address to go on from, if there is more.
+    #[inline(always)]
+    pub fn unmap_piece(&mut self, range: &Range<u64>, env: &mut impl Stage2Env) -> (u64, Option<u64>) {
+        if self.is_a_piece() {
+            return (
+                self.unmap_leaves(range.start, range.end.saturating_sub(range.start), env),
+                None,
+            );
+        }
+        self.unmap_first_gib(range, env)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unmap_first_gib(&mut self, range: &Range<u64>, env: &mut impl Stage2Env) -> (u64, Option<u64>) {
+        match self.first_gib(range.start, env) {
+            Some(gib) if gib < range.end => {
+                let end = (gib + PIECE_BYTES).min(range.end);
+                let from = gib.max(range.start);
+                let bytes = self.unmap_leaves(from, end - from, env);
+                (bytes, (end < range.end).then_some(end))
+            }
+            _ => (0, None),
+        }
+    }
+
+    /// The first GiB that has entries, from the one around `ia` on. Tables below the root are not empty, so that is found
+    /// with three tables read at most.
+    fn first_gib(&self, ia: u64, mem: &impl ReadTable<Phys>) -> Option<u64> {
+        if ia >> Self::IPA_BITS != 0 {
+            return None;
+        }
+        let around = index_of(ia, Level::ZERO);
+        for index in around..ENTRIES {
+            let Slot::Table(slot, page) = root_entry(self.root_ref(), index).read(mem) else {
+                continue;
+            };
+            let first = if index == around { index_of(ia, Level::ONE) } else { 0 };
+            for gib in first..ENTRIES {
+                let place = Place::of(page, slot.place.ia + gib * PIECE_BYTES, Level::ONE);
+                if !matches!(place.read(mem), Slot::Vacant(_)) {
+                    return Some(place.ia);
+                }
+            }
+        }
+        None
+    }
+
     /// Removes exactly the `size` bytes from `ia` (multiples of 4 KiB), splitting blocks that reach
     /// beyond them. Returns the bytes that are no longer mapped.
     ///
@@ -49,19 +113,35 @@ impl Stage2Table {
 
     /// Removes everything with one invalidation, which happens even if nothing was mapped. Returns
     /// the bytes that are no longer mapped.
+    #[inline(never)]
     pub fn unmap_all(&mut self, env: &mut impl Stage2Env) -> u64 {
+        self.unmap_all_in_line(env)
+    }
+
+    /// [`unmap_all`](Self::unmap_all) where it is hot.
+    #[inline(always)]
+    pub fn unmap_all_in_line(&mut self, env: &mut impl Stage2Env) -> u64 {
         let root = self.root_ref();
         // Unlink the subtrees, but remember where they are until no walker can be in them.
+        let mut first = None;
         let mut entries = root.entries();
         while let Some((index, desc)) = entries.next(env) {
             env.write(root_entry(root, index).at, desc.raw() & !1);
+            first = first.or(Some((index, desc)));
         }
         env.invalidate_all();
         let mut bytes = 0;
-        let mut entries = root.entries();
-        while let Some((index, desc)) = entries.next(env) {
+        // Most often there is one: then it is at hand.
+        let mut next = first;
+        let mut entries = if root.count() > 1 {
+            root.entries()
+        } else {
+            TableRef::empty(root.page()).entries()
+        };
+        while let Some((index, desc)) = next {
             env.write(root_entry(root, index).at, 0);
             bytes += self.free_subtree(TableRef::from_desc(desc), Level::ONE, env);
+            next = entries.next(env);
         }
         self.root = TableRef::empty(root.page()).desc();
         bytes
@@ -86,8 +166,8 @@ impl Stage2Table {
                 Slot::Leaf(slot) if table.count() > 1 => {
                     slot.clear_leaf(env);
                     self.store(holder, table.with_removed(), env);
-                    self.generation += 1;
-                    self.mapped[level.index()] -= place.size();
+                    self.generation = self.generation.wrapping_add(1);
+                    self.mapped[level.index()] = self.mapped[level.index()].wrapping_sub(place.size());
                     env.invalidate(place.ia, place.size(), level);
                     return Some(place.size());
                 }

@@ -11,6 +11,7 @@
 //! | arguments | what it does |
 //! |---|---|
 //! | `stress WORKERS SECONDS` | VMs made, recycled and torn down on that many processes at once, for so long or until a line is typed |
+//! | `faults WORKERS SECONDS` | VMs that stay, each on a process of its own, and have their memory taken back over and over; the first one rests |
 //! | `hotplug WORKERS COUNT` | the same while CPUs 1 to 3 are switched off and on by turns, so many times |
 //! | `golden` | VMs with tables of many kinds, held still while their debugfs files are compared |
 //! | `bench CASE COUNT` | one kind of exit COUNT times, or with `all` each kind, counted |

@@ -93,6 +93,10 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
             (Ok(workers), Ok(seconds)) => stress::run(workers, Goal::Seconds(seconds)),
             _ => usage(words),
         },
+        ["faults", workers, seconds] => match (workers.parse(), seconds.parse()) {
+            (Ok(workers), Ok(seconds)) => stress::run(workers, Goal::Faults(seconds)),
+            _ => usage(words),
+        },
         ["hotplug", workers, count] => match (workers.parse(), count.parse()) {
             (Ok(workers), Ok(count)) => stress::run(workers, Goal::Switches(count)),
             _ => usage(words),
@@ -118,7 +122,7 @@ fn run(words: &[&str], holds: bool, started: u64) -> bool {
 fn usage(words: &[&str]) -> bool {
     say!("{words:?}?");
     say!(
-        "usage: vmm stress WORKERS SECONDS | hotplug WORKERS COUNT | golden | bench CASE|all COUNT | linux|guest CPUS WORDS, then \
+        "usage: vmm stress|faults WORKERS SECONDS | hotplug WORKERS COUNT | golden | bench CASE|all COUNT | linux|guest CPUS WORDS, then \
          perhaps: hold"
     );
     false

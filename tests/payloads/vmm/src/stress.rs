@@ -85,6 +85,8 @@ pub(crate) enum Goal {
     Seconds(u64),
     /// One more worker switches CPUs off and on, so many times.
     Switches(u64),
+    /// Seconds, with VMs that stay and only fault; that of the first worker rests.
+    Faults(u64),
 }
 
 /// Runs that many workers until the goal is reached.
@@ -99,6 +101,7 @@ pub(crate) fn run(workers: usize, goal: Goal) -> bool {
     for (number, child) in children.iter_mut().take(children_count).enumerate() {
         match sys::fork() {
             Ok(Fork::Child) if number == workers => sys::exit(i32::from(!switch_cpus(goal, &shared))),
+            Ok(Fork::Child) if matches!(goal, Goal::Faults(_)) => sys::exit(i32::from(fault(number, &shared).is_err())),
             Ok(Fork::Child) => sys::exit(i32::from(!work(number, &shared))),
             Ok(Fork::Parent(id)) => *child = id,
             Err(error) => {
@@ -110,7 +113,7 @@ pub(crate) fn run(workers: usize, goal: Goal) -> bool {
     let start = sys::now_ms();
     let elapsed = || (sys::now_ms() - start) / 1000;
     let is_reached = || match goal {
-        Goal::Seconds(seconds) => elapsed() >= seconds,
+        Goal::Seconds(seconds) | Goal::Faults(seconds) => elapsed() >= seconds,
         Goal::Switches(_) => shared.is_over().load(Ordering::Relaxed) != 0,
     };
     while !is_reached() {
@@ -195,6 +198,26 @@ fn work(number: usize, shared: &Shared) -> bool {
         round += 1;
     }
     true
+}
+
+/// A VM whose guest writes its memory, which is taken back then, over and over; that of worker 0 has it and rests.
+fn fault(number: usize, shared: &Shared) -> Result<(), Failure> {
+    let kvm = Kvm::open()?;
+    let ram = Ram::new()?;
+    let vm = kvm.vm(kvm.ipa_bits_max())?;
+    vm.set_region(0, 0, RAM_IPA, ram.address(), RAM_BYTES)?;
+    shared.vms().fetch_add(1, Ordering::Relaxed);
+    while shared.is_over().load(Ordering::Relaxed) == 0 {
+        write_all(&vm, &ram)?;
+        shared.runs().fetch_add(1, Ordering::Relaxed);
+        while number == 0 && shared.is_over().load(Ordering::Relaxed) == 0 {
+            sys::sleep_ms(100);
+        }
+        ram.mapping
+            .advise(ram.offset, RAM_BYTES, DONT_NEED)
+            .map_err(refused("madvise"))?;
+    }
+    Ok(())
 }
 
 /// A guest's memory, with a block's alignment.
