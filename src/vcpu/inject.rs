@@ -107,19 +107,26 @@ fn to_vel2(vcpu: &mut VCpu, frame: &mut GuestFrame, kind: Kind, esr: Option<Esr>
     enter(vcpu, frame, Target::Vel2, old, kind);
 }
 
+/// The current instruction cannot be executed, for the guest that runs. Seldom, and so in one place.
+#[cold]
+#[inline(never)]
+fn refused(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr) {
+    synchronous(vcpu, frame, esr, None);
+}
+
 /// The current instruction is undefined, for the guest that runs.
 pub fn undefined(vcpu: &mut VCpu, frame: &mut GuestFrame) {
-    synchronous(vcpu, frame, Esr::undefined(), None);
+    refused(vcpu, frame, Esr::undefined());
 }
 
 /// The current instruction accesses a register that is not there, for the guest that runs.
 pub fn undefined_access(vcpu: &mut VCpu, frame: &mut GuestFrame, access: SysRegTrap) {
-    synchronous(vcpu, frame, Esr::undefined_access(access, features::has_idst()), None);
+    refused(vcpu, frame, Esr::undefined_access(access, features::has_idst()));
 }
 
 /// The current instruction is about SVE, which L1 denies itself.
 pub fn sve_trap(vcpu: &mut VCpu, frame: &mut GuestFrame) {
-    synchronous(vcpu, frame, Esr::sve(), None);
+    refused(vcpu, frame, Esr::sve());
 }
 
 /// An HVC that L1 has switched off for its guest: undefined, reported at the HVC itself.
