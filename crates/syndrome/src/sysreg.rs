@@ -11,7 +11,7 @@
 //! ([`Row`]): Arm's name (DDI 0487, chapter D23 "AArch64 System Register
 //! Encoding"), where L1 finds the register and how it gets there ([`Place`]),
 //! which of L1's controls trap it for L1's guest ([`Trap`], and by itself
-//! [`FineTrap`](crate::fgt::FineTrap)), and the feature it comes with ([`Feature`]).
+//! [`FineTrap`]), and the feature it comes with ([`Feature`]).
 //! A line reads
 //!
 //! ```text

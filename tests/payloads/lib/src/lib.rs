@@ -1,8 +1,8 @@
 //! What a small bare-metal guest hypervisor needs: the runtime of the payloads that stand in for L1.
 //!
 //! A payload is an arm64 `Image` that runs at EL2, the real one or gnomon's virtual one, with `HCR_EL2.E2H` = 1, or with 0
-//! if it is built with the feature `nvhe` ([`host`]). It has no operating system, so that nothing happens but what it asks for, and no dynamic addresses, so that two runs print
-//! the same lines. This crate brings it to a `main` with MMU, caches, stack and vectors, and gives it
+//! if it is built with the feature `nvhe` (`host`). It has no operating system, so that nothing happens but what it asks
+//! for, and no dynamic addresses, so that two runs print the same lines. This crate brings it to a `main` with MMU, caches, stack and vectors, and gives it
 //!
 //! - lines on the first UART (`println!`) and the words of its command line ([`options`]),
 //! - pages for tables and guests (`memory`),
