@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use system_tests::compose;
+use system_tests::frugal;
 use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
 use system_tests::page;
 use system_tests::ptdump::{Dump, Leaf, split_by_name};
@@ -339,7 +340,10 @@ fn complaints_about_row(row: &ShadowRow, dump: &Dump) -> Vec<String> {
     check(row.mapped == mapped, "the bytes mapped are not those of the dump");
     check(row.vmid > 0, "VMID 0 is nobody's");
     check(row.refs <= 2, "more references than vCPUs");
-    check(row.table_pages > 0, "no table page, not even the root");
+    // The price of a guest: a tenth more pages than its leaves take at least is too much.
+    let fewest = frugal::fewest_tables(dump);
+    check(row.table_pages >= fewest, "less pages than its leaves take");
+    check(row.table_pages * 10 <= fewest * 11, "more pages than its leaves take");
     let ranges_count = dump.mapped().count() as u64;
     check(row.faults >= ranges_count, "fewer faults than ranges");
     wrong

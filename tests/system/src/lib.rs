@@ -7,6 +7,7 @@
 //!
 //! - [`ptdump`]: a stage-2 dump by Linux 7.2's grammar, column by column;
 //! - [`compose`]: whether a shadow says no more than the guest's own table allows;
+//! - [`frugal`]: the pages that a table needs at least;
 //! - [`listing`]: the answers of `shadow` and `exits`;
 //! - [`page`]: the tables on the viewer's page, against a dump;
 //! - [`story`]: the lines that L1 and L2 tell their life with;
@@ -17,6 +18,7 @@
 
 pub mod compose;
 pub mod dtb;
+pub mod frugal;
 pub mod listing;
 pub mod page;
 pub mod ptdump;
