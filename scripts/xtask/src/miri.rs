@@ -48,10 +48,11 @@ pub fn command(project: &Project, toolchain: &str) -> Command {
     command
 }
 
-/// The command that runs all tests of the pure crates, of a property with one case.
+/// The command that runs all tests of the pure crates, of a property with one case. What loom plays has stacks of its own,
+/// which Miri does not know.
 fn command_for_all(project: &Project, toolchain: &str) -> Command {
     let mut command = cargo(project, toolchain);
-    command.env("PROPTEST_CASES", "1");
+    command.env("PROPTEST_CASES", "1").args(["--", "--skip", "loom_tests"]);
     command
 }
 
