@@ -107,20 +107,30 @@ pub fn build_at(project: &Project, base: u64) -> Result<Firmware> {
         base.is_multiple_of(BASE_ALIGNMENT),
         "an image cannot be at {base:#x}: it is loaded to a boundary of 2 MiB"
     );
-    let mut command = cargo(project, "rustc", GNOMON);
-    process::run(command.args([
-        "--quiet",
-        "--",
-        "-C",
-        &format!("link-arg=--defsym=IMAGE_BASE={base:#x}"),
-    ]))?;
-    let usual = outputs(project).elf;
-    let elf = usual.with_file_name(format!("{GNOMON}-at-{base:x}"));
-    fs::copy(&usual, &elf).with_context(|| format!("cannot write {}", elf.display()))?;
-    // Under the usual name stays what is at the usual address.
-    compile(project, GNOMON)?;
-    let image = elf.with_extension("img");
-    finish(Firmware { elf, image })
+    let base_argument = format!("link-arg=--defsym=IMAGE_BASE={base:#x}");
+    let arguments = ["--", "-C", &base_argument];
+    finish(compile_apart(
+        project,
+        &format!("at-{base:x}"),
+        "rustc",
+        GNOMON,
+        &arguments,
+    )?)
+}
+
+/// Builds a package in another way than usual, in a directory of its own: neither build replaces the other.
+fn compile_apart(
+    project: &Project,
+    dir: &str,
+    subcommand: &str,
+    package: &str,
+    arguments: &[&str],
+) -> Result<Firmware> {
+    let target_dir = project.target_dir().join(dir);
+    let mut command = cargo(project, subcommand, package);
+    command.args(["--quiet", "--target-dir"]).arg(&target_dir);
+    process::run(command.args(arguments))?;
+    Ok(outputs_in(&target_dir, package))
 }
 
 fn check_size(bytes: u64) -> Result<()> {
@@ -142,7 +152,11 @@ fn compile(project: &Project, package: &str) -> Result<Firmware> {
 ///
 /// As for [`build`].
 pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
-    let payload = compile(project, package)?;
+    raw_image(compile(project, package)?)
+}
+
+/// Makes the raw image of a payload.
+fn raw_image(payload: Firmware) -> Result<PathBuf> {
     write_image(&payload.elf, &payload.image)?;
     Ok(payload.image)
 }
@@ -153,15 +167,13 @@ pub fn payload(project: &Project, package: &str) -> Result<PathBuf> {
 ///
 /// As for [`build`].
 pub fn payload_without_vhe(project: &Project, package: &str) -> Result<PathBuf> {
-    let target_dir = project.target_dir().join("nvhe");
-    let mut command = cargo(project, "build", package);
-    command
-        .args(["--quiet", "--features", "nvhe", "--target-dir"])
-        .arg(&target_dir);
-    process::run(&mut command)?;
-    let payload = outputs_in(&target_dir, package);
-    write_image(&payload.elf, &payload.image)?;
-    Ok(payload.image)
+    raw_image(compile_apart(
+        project,
+        "nvhe",
+        "build",
+        package,
+        &["--features", "nvhe"],
+    )?)
 }
 
 /// Builds the small VMM; returns its ELF.
