@@ -9,12 +9,12 @@ use syndrome::idreg::Offer;
 use vgic::{Vgic, VgicConfig};
 
 use crate::{
-    arch::sysreg::*,
+    arch::{features, sysreg::*},
     dev::{gicv3::Gic, smmu::Smmu},
     interrupts,
     layout::CPU_COUNT_MAX,
     lock::Mutex,
-    nested::{controls, fine},
+    nested::controls,
     shadow_mmu::Mmu,
 };
 
@@ -100,7 +100,7 @@ impl Vm {
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
                 is_e2h0: options.e2h0,
                 is_plain_nv: options.plain_nv,
-                has_fgt: options.fgt && fine::are_there(),
+                has_fgt: options.fgt && features::has_fgt(),
                 offer: Offer {
                     e2h0: options.e2h0,
                     fgt: options.fgt,

@@ -68,28 +68,42 @@ pub fn stage1_limits() -> Stage1Limits {
     Stage1Limits::from_id_registers(sysreg::read_id_register(7, 0), sysreg::read_id_register(7, 2))
 }
 
+/// A field of an ID register.
+fn field(crm: u8, op2: u8, shift: u32) -> u64 {
+    sysreg::read_id_register(crm, op2) >> shift & 0xf
+}
+
 /// Whether reads in the ID space that are undefined say so (FEAT_IDST, `ID_AA64MMFR2_EL1.IDS`).
 pub fn has_idst() -> bool {
-    sysreg::read_id_register(7, 2) >> 36 & 0xf != 0
+    field(7, 2, 36) != 0
+}
+
+/// Whether the CPU can trap single registers (FEAT_FGT, `ID_AA64MMFR0_EL1.FGT`).
+pub fn has_fgt() -> bool {
+    field(7, 0, 56) != 0
+}
+
+/// Whether the CPU has `HCRX_EL2` (FEAT_HCX, `ID_AA64MMFR1_EL1.HCX`).
+pub fn has_hcx() -> bool {
+    field(7, 1, 40) != 0
 }
 
 /// Checks this CPU. FEAT_NV2 may be there with FEAT_NV (`ID_AA64MMFR2_EL1.NV`), or, as a gnomon below offers it, without
 /// (`ID_AA64MMFR4_EL1.NV_frac`), unless L1 is to run on FEAT_NV alone. FEAT_VHE is not asked for: gnomon's own `E2H` is 0,
 /// and the names that FEAT_VHE brings are L1's, at a virtual EL2.
 pub fn check(is_plain_nv: bool) -> Result<(), Missing> {
-    let nv = sysreg::read_id_register(7, 2) >> 24 & 0xf;
-    let nv_frac = sysreg::read_id_register(7, 4) >> 20 & 0xf;
+    let nv = field(7, 2, 24);
+    let nv_frac = field(7, 4, 20);
     if nv < 2 && (nv_frac == 0 || is_plain_nv) {
         return Err(Missing(if is_plain_nv { "FEAT_NV" } else { "FEAT_NV2" }));
     }
     for feature in &REQUIRED {
-        let field = sysreg::read_id_register(feature.crm, feature.op2) >> feature.shift & 0xf;
-        if field < feature.min {
+        if field(feature.crm, feature.op2, feature.shift) < feature.min {
             return Err(Missing(feature.name));
         }
     }
     // ID_AA64PFR0_EL1.GIC: system registers of a GICv3.
-    if sysreg::read_id_register(4, 0) >> 24 & 0xf == 0 {
+    if field(4, 0, 24) == 0 {
         return Err(Missing("GICv3 system registers (and -machine virt,gic-version=3)"));
     }
     Ok(())

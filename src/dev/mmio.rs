@@ -57,14 +57,14 @@ impl<T: Word> ReadWrite<T> {
     /// Reads it.
     #[inline(always)]
     pub fn get(&self) -> T {
-        // SAFETY: by what this is.
+        // SAFETY: nothing makes a value of this type but a reference to a register where the device is, of the size of `T`.
         unsafe { T::load(self.0.get()) }
     }
 
     /// Writes it.
     #[inline(always)]
     pub fn set(&self, value: T) {
-        // SAFETY: by what this is.
+        // SAFETY: as for `get`; devices expect to be written through shared references.
         unsafe { T::store(self.0.get(), value) }
     }
 }

@@ -12,10 +12,7 @@ use syndrome::{
 
 use super::{l2_page, sve};
 use crate::{
-    arch::{
-        barrier,
-        sysreg::{self, *},
-    },
+    arch::{barrier, features, sysreg::*},
     vcpu::VCpu,
 };
 
@@ -73,14 +70,9 @@ pub const fn cnthctl_host(e2h0: bool) -> u64 {
     if e2h0 { CNTHCTL_HOST_E2H0 } else { CNTHCTL_HOST }
 }
 
-/// Whether the CPU has `HCRX_EL2` (`ID_AA64MMFR1_EL1.HCX`).
-fn has_hcrx() -> bool {
-    sysreg::read_id_register(7, 1) >> 40 & 0xf != 0
-}
-
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
-    if has_hcrx() {
+    if features::has_hcx() {
         HCRX_EL2.set(0);
     }
     HSTR_EL2.set(0);

@@ -6,7 +6,7 @@
 use syndrome::{fgt::FineControls, vncr};
 
 use crate::{
-    arch::sysreg::{self, *},
+    arch::{features, sysreg::*},
     vcpu::{Context, VCpu},
 };
 
@@ -25,11 +25,6 @@ pub struct LastFine {
     to: FineControls,
     /// Whether that is more than gnomon's own.
     is_more: bool,
-}
-
-/// Whether the CPU can trap single registers (`ID_AA64MMFR0_EL1.FGT`).
-pub fn are_there() -> bool {
-    sysreg::read_id_register(7, 0) >> 56 & 0xf != 0
 }
 
 /// gnomon's own, in both contexts.
@@ -59,7 +54,7 @@ pub fn of_l1(vcpu: &VCpu) -> FineControls {
 /// On a vCPU that is switched on: L1 traps nothing.
 pub fn reset(vcpu: &mut VCpu) {
     vcpu.fine = LastFine::default();
-    if are_there() {
+    if features::has_fgt() {
         load(&own(vcpu));
     }
 }
@@ -96,7 +91,7 @@ fn merge(vcpu: &mut VCpu, l1: FineControls) {
 /// What the hardware has.
 pub fn in_force() -> FineControls {
     let mut controls = FineControls::default();
-    if are_there() {
+    if features::has_fgt() {
         controls = FineControls {
             hcrx: HCRX_EL2.get(),
             hfgrtr: HFGRTR_EL2.get(),

@@ -12,10 +12,10 @@ use core::mem;
 
 use syndrome::{SysReg, esr::SysRegTrap, pmu, regs::mdcr_el2};
 
-use super::{controls::MDCR_BASE, fine};
+use super::controls::MDCR_BASE;
 use crate::{
     arch::{
-        barrier,
+        barrier, features,
         sysreg::{self, *},
     },
     vcpu::{Context, VCpu, context::GuestFrame},
@@ -51,7 +51,7 @@ fn is_there() -> bool {
 
 fn set_mdcr(vcpu: &mut VCpu, mdcr: u64) {
     let is_all_l1s = mdcr & mdcr_el2::HPMN == vcpu.vm.mdcr_hpmn;
-    let needless = if is_all_l1s && fine::are_there() {
+    let needless = if is_all_l1s && features::has_fgt() {
         mdcr_el2::TPM
     } else {
         0
