@@ -110,10 +110,18 @@ pub struct Outcome {
 /// When gnomon does not stand the attack: it panics, does not answer, has changed where it must not, has lost a frame, or
 /// cannot start L1 again. Also when the machine cannot be started.
 pub fn attack(name: &str, plan: &Plan) -> Result<Outcome> {
+    on_machine(name, plan, |machine, ram| {
+        let outcome = judge(machine, plan, ram)?;
+        again(machine, ram)?;
+        Ok(outcome)
+    })
+}
+
+/// Does `work` with a machine of its own for the plan; what goes wrong is told with the end of its logs.
+fn on_machine<T>(name: &str, plan: &Plan, work: impl FnOnce(&mut Machine, &Ram) -> Result<T>) -> Result<T> {
     let ram = Ram::create(RAM_BASE, RAM)?;
     let mut machine = start(name, plan, &ram)?;
-    let judged = judge(&mut machine, plan, &ram).and_then(|outcome| again(&mut machine, &ram).map(|()| outcome));
-    judged.map_err(|error| anyhow!("{error:#}\n{}", machine.report()))
+    work(&mut machine, &ram).map_err(|error| anyhow!("{error:#}\n{}", machine.report()))
 }
 
 fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
@@ -158,10 +166,10 @@ fn start(name: &str, plan: &Plan, ram: &Ram) -> Result<Machine> {
 ///
 /// When one is not complained about, or anything else is; and as [`attack`].
 pub fn plant_faults(name: &str, plan: &Plan) -> Result<usize> {
-    let ram = Ram::create(RAM_BASE, RAM)?;
-    let mut machine = start(name, plan, &ram)?;
-    let judged = under_attack(&mut machine, plan, &ram).and_then(|scene| notice_each(&scene.evidence, &ram));
-    judged.map_err(|error| anyhow!("{error:#}\n{}", machine.report()))
+    on_machine(name, plan, |machine, ram| {
+        let scene = under_attack(machine, plan, ram)?;
+        notice_each(&scene.evidence, ram)
+    })
 }
 
 fn notice_each(evidence: &Evidence, ram: &Ram) -> Result<usize> {
