@@ -32,6 +32,18 @@ primary_entry:
     cmp     x1, x2
     b.ne    wrong_address
 
+    // From the last word to the first, for the file has .data below its place, and the two may overlap.
+    adrp    x1, __data_start
+    adrp    x2, __data_end
+    add     x2, x2, :lo12:__data_end
+    adrp    x3, __data_load_end
+    add     x3, x3, :lo12:__data_load_end
+0:  cmp     x2, x1
+    b.ls    1f
+    ldp     x4, x5, [x3, #-16]!
+    stp     x4, x5, [x2, #-16]!
+    b       0b
+1:
     // The end is a page's; the start is not, and .data comes right before it.
     adrp    x1, __bss_start
     add     x1, x1, :lo12:__bss_start
