@@ -123,6 +123,9 @@ struct SelftestsArgs {
     /// How long one test may take [default: 600]
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
+    /// With `kvm-arm.mode=nested` for L1: guests of the tests run at an EL2 of theirs
+    #[arg(long)]
+    nested: bool,
     /// One JSON object a test
     #[arg(long)]
     json: bool,
@@ -399,6 +402,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
             let options = selftests::Options {
                 filter: arguments.filter,
                 limit: arguments.limit.map(Duration::from_secs),
+                nested: arguments.nested,
                 json: arguments.json,
             };
             Ok(u8::from(!selftests::run(&project, &options)?))

@@ -17,6 +17,7 @@ use crate::machine::Side;
 use crate::project::Project;
 use crate::setup::{qemu, toolchain};
 use report::Row;
+use side::Terms;
 
 /// How long one test may take.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
@@ -28,6 +29,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// How long one test may take, instead of ten minutes.
     pub limit: Option<Duration>,
+    /// L1's KVM is told `kvm-arm.mode=nested`, and with that the tests' guests run at an EL2 of theirs.
+    pub nested: bool,
     /// One JSON object a test instead of a table.
     pub json: bool,
 }
@@ -45,9 +48,13 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
     qemu::ensure(project)?;
     toolchain::ensure(project)?;
     let programs = programs::ensure(project, &tests)?;
-    let limit = options.limit.unwrap_or(DEFAULT_LIMIT);
-    let native = side::run(project, Side::Native, &tests, &programs, limit)?;
-    let gnomon = side::run(project, Side::Gnomon, &tests, &programs, limit)?;
+    let terms = Terms {
+        programs: &programs,
+        limit: options.limit.unwrap_or(DEFAULT_LIMIT),
+        nested: options.nested,
+    };
+    let native = side::run(project, Side::Native, &tests, &terms)?;
+    let gnomon = side::run(project, Side::Gnomon, &tests, &terms)?;
     let results = native.into_iter().zip(gnomon);
     let rows: Vec<Row> = tests
         .iter()

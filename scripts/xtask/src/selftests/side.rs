@@ -71,26 +71,38 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What the tests have in common.
+pub(super) struct Terms<'a> {
+    /// Where their programs are.
+    pub(super) programs: &'a Path,
+    /// How long one may take.
+    pub(super) limit: Duration,
+    /// Whether L1's KVM gives guests an EL2: those of the tests then run there.
+    pub(super) nested: bool,
+}
+
+impl Terms<'_> {
+    fn command_line(&self) -> String {
+        let nested = if self.nested { " kvm-arm.mode=nested" } else { "" };
+        let limit = self.limit.as_secs();
+        format!("{} quiet{nested} gnomon.limit={limit}", payload::COMMAND_LINE)
+    }
+}
+
 /// Runs the tests, on one machine unless a test takes it along; the verdicts are in the tests' order.
 ///
 /// # Errors
 ///
 /// When a machine cannot be made or started, or does not come as far as its first test.
-pub(super) fn run(
-    project: &Project,
-    side: Side,
-    tests: &[Test],
-    programs: &Path,
-    limit: Duration,
-) -> Result<Vec<Verdict>> {
+pub(super) fn run(project: &Project, side: Side, tests: &[Test], terms: &Terms) -> Result<Vec<Verdict>> {
     let mut verdicts = Vec::new();
     while verdicts.len() < tests.len() {
         let rest = &tests[verdicts.len()..];
-        let mut machine = start(project, side, rest, programs, limit, verdicts.len())?;
+        let mut machine = start(project, side, rest, terms, verdicts.len())?;
         for test in rest {
             machine.set_limit(SLACK);
             machine.wait_for(&format!("selftest {} begins", test.name))?;
-            machine.set_limit(limit + SLACK);
+            machine.set_limit(terms.limit + SLACK);
             let verdict = verdict_on(&mut machine, test);
             say(&format!("selftests: {side}: {} {verdict}", test.name));
             verdicts.push(verdict);
@@ -116,26 +128,15 @@ fn verdict_on(machine: &mut Machine, test: &Test) -> Verdict {
 
 /// A machine that runs these tests; `done` is how many there were before. Its logs are in the target directory, under
 /// `selftests`.
-fn start(
-    project: &Project,
-    side: Side,
-    tests: &[Test],
-    programs: &Path,
-    limit: Duration,
-    done: usize,
-) -> Result<Machine> {
+fn start(project: &Project, side: Side, tests: &[Test], terms: &Terms, done: usize) -> Result<Machine> {
     let lines: Vec<(&str, String)> = tests
         .iter()
         .map(|test| (&test.name[..], test.arguments.join(" ")))
         .collect();
     let request = Request {
         kernel: Some(payload::kernel_image(project, Kernel::Seven)?),
-        initrd: Some(payload::selftests_initrd(project, &lines, programs)?),
-        append: vec![format!(
-            "{} quiet gnomon.limit={}",
-            payload::COMMAND_LINE,
-            limit.as_secs()
-        )],
+        initrd: Some(payload::selftests_initrd(project, &lines, terms.programs)?),
+        append: vec![terms.command_line()],
         cpu_count: Some(CPU_COUNT),
         memory: Some(MemorySize::from_mib(RAM_MIB)),
         headless: true,
