@@ -13,3 +13,4 @@ pub mod sve;
 pub mod switch;
 pub mod timer;
 pub mod tlbi;
+pub mod walk;

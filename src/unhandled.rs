@@ -7,7 +7,10 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use syndrome::{SysReg, esr::ec};
+use syndrome::{
+    SysReg,
+    esr::{FaultStatus, ec},
+};
 
 use crate::{
     trap::Exit,
@@ -75,7 +78,7 @@ pub fn abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
         key,
         format_args!("had an abort (ESR_EL2 {:#x}) at {:#x}", exit.esr.0, frame.elr),
     );
-    inject::external_abort(vcpu, frame, exit);
+    inject::external_abort(vcpu, frame, exit, FaultStatus::EXTERNAL.encode());
 }
 
 /// AArch32 state, which the guest's next instruction will find illegal.

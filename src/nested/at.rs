@@ -13,23 +13,17 @@
 //! `AT S1E2*` is about L1's own regime whatever it hosts. `AT S12*` goes through both stages; an IPA of L1's is a physical
 //! address, so what the hardware finds in the shadow is what L1 is to find.
 
-use core::cell::Cell;
-
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
 use syndrome::{
     SysReg, exception,
     regs::{hcr_el2, par_el1},
     vncr,
 };
-use vmsa::{
-    Fault, GuestVa, Ipa, L2, ReadTable, Unreadable,
-    stage1::{AccessKind, Regime, Stage1Config, Stage1Registers, walk},
-    stage2::Stage2Fault,
-};
+use vmsa::{Fault, stage1::AccessKind};
 
 use crate::{
-    arch::{at, barrier, features, sysreg::*},
-    nested::controls,
+    arch::{at, barrier, sysreg::*},
+    nested::{controls, walk},
     shadow_mmu,
     vcpu::{VCpu, context::El1Registers},
 };
@@ -85,14 +79,31 @@ pub fn execute(vcpu: &mut VCpu, instruction: SysReg, va: u64) -> Option<Result<(
     };
     let hcr = vcpu.vncr.get(vncr::HCR_EL2);
     if is_el2 || exception::is_host(hcr, vcpu.vm.is_e2h0) {
-        at::stage1(kind.stage1(), va);
-        Some(Ok(()))
+        Some(in_own_regime(vcpu, kind.stage1(), va))
     } else if hcr & (hcr_el2::VM | hcr_el2::DC) == 0 {
         // The shadow is gnomon's own affair then.
         Some(in_guest_regime(vcpu, Kind::Stage1(kind.stage1()), va))
     } else {
         Some(in_guest_regime(vcpu, kind, va))
     }
+}
+
+/// Where the hardware's walk misses in the host stage 2, there is nothing, unless an entry was exchanged at that moment.
+fn in_own_regime(vcpu: &VCpu, instruction: at::Stage1, va: u64) -> Result<(), Fault> {
+    let before = PAR_EL1.get();
+    if is_stage2_fault(at::stage1(instruction, va)) {
+        if let Some(fault) = walk::external_abort(vcpu, va, AccessKind::Read) {
+            PAR_EL1.set(before);
+            return Err(fault);
+        }
+        at::stage1(instruction, va);
+    }
+    Ok(())
+}
+
+/// Whether this PAR_EL1 says that stage 2 ended a translation.
+const fn is_stage2_fault(par: u64) -> bool {
+    par & (at::PAR_F | at::PAR_S) == at::PAR_F | at::PAR_S
 }
 
 fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
@@ -106,7 +117,7 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
     controls::load_nested_translation(vcpu);
     barrier::isb();
     let par = kind.execute(va);
-    if par & (at::PAR_F | at::PAR_S) == at::PAR_F | at::PAR_S {
+    if is_stage2_fault(par) {
         match fill_shadow(vcpu, &guest, l1.sctlr, kind, va) {
             Ok(Some(answer)) => PAR_EL1.set(answer),
             Ok(None) => {
@@ -146,22 +157,8 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
 /// Makes present in the shadow what the translation of `va` needs, as far as L1's stage 2 has it. If that has not, what L1
 /// finds in `PAR_EL1`.
 fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va: u64) -> Result<Option<u64>, Fault> {
-    let registers = Stage1Registers {
-        tcr: guest.tcr,
-        ttbr0: guest.ttbr0,
-        ttbr1: guest.ttbr1,
-        mair: guest.mair,
-        sctlr: guest.sctlr,
-        hcr: vcpu.vncr.get(vncr::HCR_EL2),
-    };
-    let config = Stage1Config::from_registers(Regime::El1And0, &registers, &features::stage1_limits());
-    let tables = FaultIn {
-        vcpu,
-        sctlr_el2,
-        refused: Cell::new(None),
-    };
-    let found = walk(&config, GuestVa::new(va), AccessKind::Read, &tables);
-    if let Some(fault) = tables.refused.get() {
+    let (found, refused) = walk::of_guest(vcpu, guest, sctlr_el2, va, AccessKind::Read);
+    if let Some(fault) = refused {
         return Ok(Some(par_el1::stage2_fault(fault.fsc(), true)));
     }
     if let Err(fault @ Fault::ExternalAbortOnWalk(_)) = found {
@@ -184,31 +181,4 @@ fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va
         FaultAction::Inject(fault) => Some(par_el1::stage2_fault(fault.fsc(), false)),
         FaultAction::NotMemory { l1 } => Some(par_el1::device(l1.bits())),
     })
-}
-
-/// Memory of the guest, where each word that is read is first made present in the shadow.
-struct FaultIn<'a> {
-    vcpu: &'a VCpu,
-    sctlr_el2: u64,
-    /// What L1's stage 2 said to the last word that it does not let a walk read.
-    refused: Cell<Option<Stage2Fault>>,
-}
-
-impl ReadTable<L2> for FaultIn<'_> {
-    fn read(&self, at: Ipa<L2>) -> Result<u64, Unreadable> {
-        let fault = ShadowFault {
-            ipa: at,
-            access: Access::Read,
-            kind: FaultKind::Translation,
-            is_s1ptw: true,
-        };
-        match shadow_mmu::handle_fault(self.vcpu, self.sctlr_el2, &fault) {
-            FaultAction::Retry => shadow_mmu::read_l2(self.vcpu, at).ok_or(Unreadable),
-            FaultAction::Inject(fault) => {
-                self.refused.set(Some(fault));
-                Err(Unreadable)
-            }
-            FaultAction::NotMemory { .. } => Err(Unreadable),
-        }
-    }
 }

@@ -27,6 +27,7 @@ use crate::{
         phys::{self, GuestRam},
         stage1,
     },
+    nested::walk,
     shadow_mmu, trace,
     vcpu::VCpu,
 };
@@ -102,15 +103,7 @@ fn close_if(cpu: usize, is_over: &dyn Fn(&VncrEntry) -> bool) {
 
 /// L1's EL2&0 regime, while its guest runs.
 fn registers(vcpu: &VCpu) -> Stage1Registers {
-    let l1 = &vcpu.vel2;
-    Stage1Registers {
-        tcr: l1.tcr,
-        ttbr0: l1.ttbr0,
-        ttbr1: l1.ttbr1,
-        mair: l1.mair,
-        sctlr: l1.sctlr,
-        hcr: 0,
-    }
+    walk::registers(&vcpu.vel2, 0)
 }
 
 /// An access of L1's guest to its page faulted. Opens the window, or says what L1 is to be told: `ESR_EL2` and `FAR_EL2`.

@@ -10,7 +10,7 @@ use syndrome::{
     esr::{DataAbort, FaultKind, FaultStatus, ec},
     regs::pstate,
 };
-use vmsa::{Ipa, L2};
+use vmsa::{Ipa, L2, stage1::AccessKind};
 
 use super::{Exit, faulting_ipa};
 use crate::{
@@ -20,7 +20,9 @@ use crate::{
     },
     dev::gicv3::REDISTRIBUTOR_BYTES,
     exits::Party,
-    interrupts, shadow_mmu, trace, unhandled,
+    interrupts,
+    nested::walk,
+    shadow_mmu, trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
@@ -208,37 +210,34 @@ fn stage2_ipa(exit: &Exit, abort: &Abort, frame: &GuestFrame) -> u64 {
 /// An access to the L1 IPA `ipa`, where no memory is: an emulated device, or an external abort.
 #[inline(never)]
 fn access_device(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, ipa: u64) {
-    let machine = &vcpu.vm.machine;
-    let device = if machine.gicd.contains(&ipa) {
-        Device::Distributor {
-            offset: ipa - machine.gicd.start,
-        }
-    } else if machine.gicr.contains(&ipa) {
-        let offset = ipa - machine.gicr.start;
-        let cpu = (offset / REDISTRIBUTOR_BYTES) as usize;
-        if cpu >= machine.cpus.len() {
-            return inject::external_abort(vcpu, frame, exit);
-        }
-        Device::Redistributor {
-            cpu,
-            offset: offset % REDISTRIBUTOR_BYTES,
-        }
-    } else {
-        return inject::external_abort(vcpu, frame, exit);
-    };
-    if exit.esr.ec() == ec::IABT_LOW {
-        return inject::external_abort(vcpu, frame, exit);
-    }
     let access = exit.esr.data_abort();
-    if access.cm {
+    // An instruction abort has that bit, too.
+    if access.s1ptw {
+        return abort_on_walk(vcpu, frame, exit);
+    }
+    let is_data = exit.esr.ec() != ec::IABT_LOW;
+    match Device::at(vcpu, ipa) {
         // Cache maintenance of a device register has nothing to do.
-        return frame.skip_instruction();
+        Some(_) if is_data && access.cm => {}
+        Some(device) if is_data && access.isv => device.access(vcpu, frame, &access),
+        _ => return inject::external_abort(vcpu, frame, exit, FaultStatus::EXTERNAL.encode()),
     }
-    if !access.isv {
-        return inject::external_abort(vcpu, frame, exit);
-    }
-    device.access(vcpu, frame, &access);
     frame.skip_instruction();
+}
+
+/// A walk of the guest's own stage 1 has met a table where no memory is. The hardware's walk says at which level of stage 2;
+/// that of stage 1, which the guest is to be told, is found by another one.
+#[cold]
+fn abort_on_walk(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
+    let kind = if exit.esr.ec() == ec::IABT_LOW {
+        AccessKind::Fetch
+    } else {
+        AccessKind::Read
+    };
+    // If there is none, the tables have changed, and the guest tries again.
+    if let Some(fault) = walk::external_abort(vcpu, exit.far, kind) {
+        inject::external_abort(vcpu, frame, exit, fault.fsc());
+    }
 }
 
 /// A register frame of the emulated GIC.
@@ -248,6 +247,25 @@ enum Device {
 }
 
 impl Device {
+    /// The one at the L1 IPA `ipa`.
+    fn at(vcpu: &VCpu, ipa: u64) -> Option<Self> {
+        let machine = &vcpu.vm.machine;
+        if machine.gicd.contains(&ipa) {
+            Some(Self::Distributor {
+                offset: ipa - machine.gicd.start,
+            })
+        } else if machine.gicr.contains(&ipa) {
+            let offset = ipa - machine.gicr.start;
+            let cpu = (offset / REDISTRIBUTOR_BYTES) as usize;
+            (cpu < machine.cpus.len()).then_some(Self::Redistributor {
+                cpu,
+                offset: offset % REDISTRIBUTOR_BYTES,
+            })
+        } else {
+            None
+        }
+    }
+
     fn access(&self, vcpu: &mut VCpu, frame: &mut GuestFrame, access: &DataAbort) {
         let bytes = access.size.bytes();
         if access.wnr {

@@ -7,7 +7,7 @@
 use ::trace::{Event, ExceptionKind};
 use syndrome::{
     Esr,
-    esr::{AbortKind, Origin, SysRegTrap, ec, hpfar},
+    esr::{Origin, SysRegTrap, ec, hpfar},
     exception::{self, Entry, Kind},
     forward,
     regs::pstate,
@@ -177,16 +177,12 @@ pub fn abort_of_at(vcpu: &mut VCpu, frame: &mut GuestFrame, fsc: u8, va: u64) {
     synchronous(vcpu, frame, Esr::abort_of_at(fsc), Some(va));
 }
 
-/// An access to where nothing is: a synchronous external abort, to the guest that made it or to whom it is routed.
-pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
-    let kind = if exit.esr.ec() == ec::IABT_LOW {
-        AbortKind::Instruction
-    } else {
-        AbortKind::Data
-    };
+/// An access to where nothing is: a synchronous external abort with status `fsc`, to the guest that made it or to whom it is
+/// routed.
+pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit, fsc: u8) {
     let is_to_l1 = vcpu.context == Context::Nested && forward::wants_external_abort(&vcpu.l1_controls());
     if is_to_l1 {
-        let esr = Esr::external_abort(kind, Origin::Lower);
+        let esr = exit.esr.external_abort(Origin::Lower, fsc);
         to_vel2(vcpu, frame, Kind::Sync, Some(esr));
         FAR_EL1.set(exit.far);
     } else {
@@ -195,7 +191,7 @@ pub fn external_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
         } else {
             Origin::Same
         };
-        synchronous(vcpu, frame, Esr::external_abort(kind, origin), Some(exit.far));
+        synchronous(vcpu, frame, exit.esr.external_abort(origin, fsc), Some(exit.far));
     }
 }
 

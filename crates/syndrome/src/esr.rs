@@ -51,15 +51,6 @@ pub enum Origin {
     Same,
 }
 
-/// Which access an abort is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AbortKind {
-    /// An instruction fetch.
-    Instruction,
-    /// A load, a store, or cache maintenance.
-    Data,
-}
-
 impl Esr {
     /// Exception class: one of the constants of [`ec`], or a code they lack.
     #[must_use]
@@ -208,18 +199,19 @@ impl Esr {
         Self::new(ec::HVC64, immediate as u32)
     }
 
-    /// A synchronous external abort, not on a translation table walk.
-    ///
-    /// Carries no instruction syndrome (`ISV` = 0) and a valid FAR.
+    /// What the access of this abort ends with instead: a synchronous external abort with status `fsc`, taken by `origin`'s
+    /// counterpart. What says that it was a write, or maintenance, stays; there is no instruction syndrome (`ISV` = 0), and a
+    /// valid FAR.
     #[must_use]
-    pub const fn external_abort(kind: AbortKind, origin: Origin) -> Self {
-        let class = match (kind, origin) {
-            (AbortKind::Instruction, Origin::Lower) => ec::IABT_LOW,
-            (AbortKind::Instruction, Origin::Same) => ec::IABT_CUR,
-            (AbortKind::Data, Origin::Lower) => ec::DABT_LOW,
-            (AbortKind::Data, Origin::Same) => ec::DABT_CUR,
+    pub const fn external_abort(self, origin: Origin, fsc: u8) -> Self {
+        const CM_WNR: u32 = 1 << 8 | 1 << 6;
+        let (class, kept) = match (self.ec(), origin) {
+            (ec::IABT_LOW, Origin::Lower) => (ec::IABT_LOW, 0),
+            (ec::IABT_LOW, Origin::Same) => (ec::IABT_CUR, 0),
+            (_, Origin::Lower) => (ec::DABT_LOW, CM_WNR),
+            (_, Origin::Same) => (ec::DABT_CUR, CM_WNR),
         };
-        Self::new(class, FaultStatus::EXTERNAL.encode() as u32)
+        Self::new(class, self.iss() & kept | fsc as u32)
     }
 
     /// What an `AT` at EL2 ends with that meets an external abort: a data abort of a write by maintenance (`CM`, `WnR`).
@@ -313,10 +305,19 @@ mod tests {
         assert_eq!(of(SysReg::SMIDR_EL1, false, true), ec::UNKNOWN);
         assert_eq!(of(SysReg::SMCR_EL1, true, true), ec::UNKNOWN);
         assert_eq!(Esr::hvc(0x1234).0, 0x5a00_1234);
-        assert_eq!(Esr::external_abort(AbortKind::Data, Origin::Lower).0, 0x9200_0010);
-        assert_eq!(Esr::external_abort(AbortKind::Instruction, Origin::Same).0, 0x8600_0010);
         assert_eq!(Esr::pointer_authentication_failure(false, true).0, 0x7200_0001);
         assert_eq!(Esr::illegal_state().0, 0x3a00_0000);
+    }
+
+    #[test]
+    fn external_abort_keeps_that_it_was_a_write_or_maintenance_alone() {
+        let (load, store, at) = (Esr(0x93c0_8006), Esr(0x9200_00c6), Esr(0x9200_01c5));
+        assert_eq!(load.external_abort(Origin::Lower, 0x10).0, 0x9200_0010);
+        assert_eq!(store.external_abort(Origin::Same, 0x14).0, 0x9600_0054);
+        assert_eq!(at.external_abort(Origin::Lower, 0x17).0, 0x9200_0157);
+        let fetch = Esr(0x8200_0085);
+        assert_eq!(fetch.external_abort(Origin::Same, 0x15).0, 0x8600_0015);
+        assert_eq!(fetch.external_abort(Origin::Lower, 0x10).0, 0x8200_0010);
     }
 
     #[test]

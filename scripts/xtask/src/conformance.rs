@@ -138,6 +138,13 @@ pub const AREAS: [Area; 10] = [
             ),
             ("External aborts of an L2", Tests(&["conform_exceptions_and_returns"])),
             (
+                "External aborts on a walk of stage 1, of L1 itself and of an L2, with the level",
+                Tests(&[
+                    "conform_exceptions_and_returns",
+                    "external_abort_keeps_that_it_was_a_write_or_maintenance_alone",
+                ]),
+            ),
+            (
                 "Single steps, breakpoints and watchpoints that L1 routes to itself",
                 Tests(&["conform_exceptions_and_returns"]),
             ),

@@ -13,17 +13,18 @@ use bare::sysreg::{
 
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
 use crate::vectors::El2Code;
+use crate::walks;
 
 const NOP: u32 = 0xd503_201f;
 /// `LDR x0, [x0]`
-const LOAD: u32 = 0xf940_0000;
+pub(crate) const LOAD: u32 = 0xf940_0000;
 /// `BR x0`
-const BRANCH: u32 = 0xd61f_0000;
+pub(crate) const BRANCH: u32 = 0xd61f_0000;
 const SELECT_SP_EL0: u32 = 0xd500_40bf;
 const SELECT_SP_EL2: u32 = 0xd500_41bf;
 
 /// No RAM and no device.
-const HOLE: u64 = 0x2_0000_0000;
+pub(crate) const HOLE: u64 = 0x2_0000_0000;
 /// Where an L2 sees it.
 const HOLE_IPA: u64 = 0x8040_0000;
 
@@ -56,6 +57,7 @@ pub(crate) fn run(frames: &mut Frames) {
     virtual_interrupts(&mut guest);
     external_aborts(&mut guest);
     debug(&mut guest);
+    walks::run(frames);
     // Without VHE there is no host at EL0.
     if !NVHE {
         host_el0(frames);
@@ -136,7 +138,7 @@ fn shown(spsr: u64) -> u64 {
     spsr & !(1 << 13)
 }
 
-fn describe(what: &str, exit: &Exit) {
+pub(crate) fn describe(what: &str, exit: &Exit) {
     println!(
         "P {what} {:?} esr {:#x} elr {:#x} spsr {:#x} far {:#x} el1 esr {:#x}",
         exit.kind,

@@ -37,6 +37,8 @@ mod timers;
 mod tlbi;
 #[cfg(target_os = "none")]
 mod vectors;
+#[cfg(target_os = "none")]
+mod walks;
 
 #[cfg(target_os = "none")]
 bare::payload!(areas::main, areas::secondary);

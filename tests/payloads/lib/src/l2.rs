@@ -208,6 +208,8 @@ pub struct L2 {
     pub hcr: u64,
     /// `HCR_EL2` besides both: stage 2, and what traps.
     pub controls: u64,
+    /// Its `SCTLR_EL1`.
+    pub sctlr: u64,
     /// Where it sees the programs.
     code_at: u64,
 }
@@ -229,6 +231,7 @@ impl L2 {
             pstate: PSTATE_EL1H_MASKED,
             hcr: 0,
             controls: HCR_VM,
+            sctlr: SCTLR_EL1_OFF,
             code_at,
         }
     }
@@ -252,7 +255,7 @@ impl L2 {
 
     /// Goes on where it was.
     pub fn resume(&mut self) -> Exit {
-        SCTLR_EL12.set(SCTLR_EL1_OFF);
+        SCTLR_EL12.set(self.sctlr);
         VBAR_EL12.set(self.code_at + VECTORS_OFFSET);
         VTCR_EL2.set(self.stage2.vtcr());
         VTTBR_EL2.set(self.stage2.vttbr());

@@ -54,6 +54,7 @@ system_registers! {
     HCRX_EL2 = "S3_4_C1_C2_2";
     HDFGRTR_EL2 = "S3_4_C3_C1_4";
     HDFGWTR_EL2 = "S3_4_C3_C1_5";
+    TTBR0_EL2 = "S3_4_C2_C0_0";
     VTTBR_EL2 = "S3_4_C2_C1_0";
     VNCR_EL2 = "S3_4_C2_C2_0";
     VTCR_EL2 = "S3_4_C2_C1_2";
@@ -86,6 +87,7 @@ system_registers! {
     CNTHV_CVAL_EL2 = "S3_4_C14_C3_2";
     PAR_EL1 = "S3_0_C7_C4_0";
     TTBR0_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_0");
+    TTBR1_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_1");
     TCR_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_2");
     MAIR_EL12 = of_guest!("S3_0_", "S3_5_", "C10_C2_0");
     MDSCR_EL1 = "S2_0_C0_C2_2";
