@@ -263,7 +263,8 @@ fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         inject::undefined_access(vcpu, frame, access);
         return Party::L2;
     }
-    let wants_finely = || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read);
+    let wants_finely =
+        || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read, vcpu.vncr.get(vncr::HCRX_EL2));
     if !forward::wants(row, access.is_read, &vcpu.l1_controls()) && !wants_finely() {
         sysreg::handle_nested(vcpu, frame, access);
         return Party::L2;

@@ -15,7 +15,7 @@ struct Required {
     min: u64,
 }
 
-const REQUIRED: [Required; 5] = [
+const REQUIRED: [Required; 6] = [
     Required {
         name: "FEAT_S2FWB",
         crm: 7,
@@ -43,6 +43,13 @@ const REQUIRED: [Required; 5] = [
         op2: 1,
         shift: 4,
         min: 2,
+    },
+    Required {
+        name: "FEAT_HCX",
+        crm: 7,
+        op2: 1,
+        shift: 40,
+        min: 1,
     },
     Required {
         name: "48-bit physical addresses",
@@ -81,11 +88,6 @@ pub fn has_idst() -> bool {
 /// Whether the CPU can trap single registers (FEAT_FGT, `ID_AA64MMFR0_EL1.FGT`).
 pub fn has_fgt() -> bool {
     field(7, 0, 56) != 0
-}
-
-/// Whether the CPU has `HCRX_EL2` (FEAT_HCX, `ID_AA64MMFR1_EL1.HCX`).
-pub fn has_hcx() -> bool {
-    field(7, 1, 40) != 0
 }
 
 /// Checks this CPU. FEAT_NV2 may be there with FEAT_NV (`ID_AA64MMFR2_EL1.NV`), or, as a gnomon below offers it, without

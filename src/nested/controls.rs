@@ -6,13 +6,13 @@
 use machine::Options;
 use syndrome::{
     merge::{self, Claims, Controls},
-    regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, mdcr_el2},
+    regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, hcrx_el2, mdcr_el2},
     vncr,
 };
 
 use super::{l2_page, sve};
 use crate::{
-    arch::{barrier, features, sysreg::*},
+    arch::{barrier, sysreg::*},
     vcpu::VCpu,
 };
 
@@ -34,6 +34,9 @@ const HCR_HOST: u64 = HCR_BASE | hcr_el2::NV | hcr_el2::NV2 | hcr_el2::AT | hcr_
 
 /// What L1's guest may use if L1 lets it: pointer authentication.
 const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK;
+
+/// Memory copy instructions, of which L1 may let its guest have less.
+const HCRX_BASE: u64 = hcrx_el2::MSCEn;
 
 /// Performance monitors are emulated, but for what `pmu` lets L1 have; trace and statistical profiling are not L1's to see.
 pub const MDCR_BASE: u64 = mdcr_el2::TPM | mdcr_el2::TPMCR | mdcr_el2::TPMS | mdcr_el2::TTRF;
@@ -72,9 +75,6 @@ pub const fn cnthctl_host(e2h0: bool) -> u64 {
 
 /// Sets what stays the same for both contexts, once per CPU.
 pub fn init_cpu(vcpu: &VCpu) {
-    if features::has_hcx() {
-        HCRX_EL2.set(0);
-    }
     HSTR_EL2.set(0);
     VTCR_EL2.set(vcpu.vm.vtcr);
     barrier::isb();
@@ -83,6 +83,7 @@ pub fn init_cpu(vcpu: &VCpu) {
 /// Loads the controls of the host context.
 pub fn load_host(vcpu: &VCpu) {
     HCR_EL2.set(vcpu.vm.hcr_host);
+    HCRX_EL2.set(HCRX_BASE);
     MDCR_EL2.set(vcpu.monitors.mdcr_host);
     CPTR_EL2.set(vcpu.vm.cptr_host);
     CNTHCTL_EL2.set(vcpu.vm.cnthctl_host);
@@ -95,6 +96,7 @@ pub fn load_host(vcpu: &VCpu) {
 /// gnomon's own part of the controls of the nested context, without what is about the counters.
 pub const NESTED: Controls = Controls {
     hcr: HCR_BASE | HCR_ENABLES,
+    hcrx: HCRX_BASE,
     mdcr: MDCR_BASE,
     cptr: CPTR_BASE,
     cnthctl: CNTHCTL_BASE,
@@ -106,12 +108,14 @@ pub fn load_nested(vcpu: &mut VCpu) {
     let page = vcpu.vncr;
     let claims = Claims {
         hcr: page.get(vncr::HCR_EL2) & vcpu.vm.hcr_of_l1,
+        hcrx: page.get(vncr::HCRX_EL2),
         mdcr: vcpu.emulated.mdcr,
         cptr: vcpu.vel2.cpacr,
         cnthctl: vcpu.emulated.cnthctl,
     };
     let controls = vcpu.nested_controls.merged(&NESTED, &claims);
     HCR_EL2.set(controls.hcr);
+    HCRX_EL2.set(controls.hcrx);
     MDCR_EL2.set(vcpu.monitors.mdcr | controls.mdcr);
     CPTR_EL2.set(controls.cptr);
     CNTHCTL_EL2.set(controls.cnthctl);

@@ -42,7 +42,6 @@ fn own(vcpu: &VCpu) -> FineControls {
 pub fn of_l1(vcpu: &VCpu) -> FineControls {
     let page = vcpu.vncr;
     FineControls {
-        hcrx: page.get(vncr::HCRX_EL2),
         hfgrtr: page.get(vncr::HFGRTR_EL2),
         hfgwtr: page.get(vncr::HFGWTR_EL2),
         hfgitr: page.get(vncr::HFGITR_EL2),
@@ -93,7 +92,6 @@ pub fn in_force() -> FineControls {
     let mut controls = FineControls::default();
     if features::has_fgt() {
         controls = FineControls {
-            hcrx: HCRX_EL2.get(),
             hfgrtr: HFGRTR_EL2.get(),
             hfgwtr: HFGWTR_EL2.get(),
             hfgitr: HFGITR_EL2.get(),
@@ -106,7 +104,6 @@ pub fn in_force() -> FineControls {
 
 #[inline(always)]
 fn load(controls: &FineControls) {
-    HCRX_EL2.set(controls.hcrx);
     HFGRTR_EL2.set(controls.hfgrtr);
     HFGWTR_EL2.set(controls.hfgwtr);
     HFGITR_EL2.set(controls.hfgitr);

@@ -89,7 +89,9 @@ pub struct Shared {
 pub struct Hardware {
     /// `HCR_EL2`
     pub hcr: u64,
-    /// `HCRX_EL2` and the fine-grained traps.
+    /// `HCRX_EL2`
+    pub hcrx: u64,
+    /// The fine-grained traps.
     pub fine: FineControls,
     /// `VTTBR_EL2`
     pub vttbr: u64,
@@ -222,6 +224,7 @@ impl Snapshot {
         let hardware = &self.hardware;
         Some(match reg {
             SysReg::HCR_EL2 => hardware.hcr,
+            SysReg::HCRX_EL2 => hardware.hcrx,
             SysReg::VTTBR_EL2 => hardware.vttbr,
             SysReg::VTCR_EL2 => hardware.vtcr,
             SysReg::MDCR_EL2 => hardware.mdcr,
@@ -276,6 +279,7 @@ impl Hardware {
     fn read() -> Self {
         Self {
             hcr: HCR_EL2.get(),
+            hcrx: HCRX_EL2.get(),
             fine: fine::in_force(),
             vttbr: VTTBR_EL2.get(),
             vtcr: VTCR_EL2.get(),

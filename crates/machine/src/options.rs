@@ -18,7 +18,7 @@ pub struct Options {
     pub e2h0: bool,
     /// `nv=1`: plain FEAT_NV, which traps every EL2 register of L1's, instead of FEAT_NV2.
     pub plain_nv: bool,
-    /// `fgt=1`: L1 is shown fine-grained traps and `HCRX_EL2`, if the CPU has them.
+    /// `fgt=1`: L1 is shown fine-grained traps, if the CPU has them.
     pub fgt: bool,
     /// `dma=refuse`: L1 gets no device that masters the bus and that nothing confines.
     pub refuse_dma: bool,

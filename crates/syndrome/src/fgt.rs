@@ -139,13 +139,11 @@ impl core::fmt::Debug for FineTrap {
     }
 }
 
-/// `HCRX_EL2` and the fine-grained traps, of one hypervisor or of both.
+/// The fine-grained traps of one hypervisor or of both.
 ///
 /// Fields and no array: those are compared faster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FineControls {
-    /// `HCRX_EL2`
-    pub hcrx: u64,
     /// `HFGRTR_EL2`
     pub hfgrtr: u64,
     /// `HFGWTR_EL2`
@@ -168,8 +166,6 @@ impl FineControls {
             traps & (l1 | !ENABLES[register as usize])
         }
         Self {
-            // Of these, L0 has nothing to say.
-            hcrx: l0.hcrx | l1.hcrx & hcrx_el2::SHOWN,
             hfgrtr: merged(FineRegister::HFGRTR, l0.hfgrtr, l1.hfgrtr),
             hfgwtr: merged(FineRegister::HFGWTR, l0.hfgwtr, l1.hfgwtr),
             hfgitr: merged(FineRegister::HFGITR, l0.hfgitr, l1.hfgitr),
@@ -194,16 +190,14 @@ impl FineControls {
     /// The value of one of the registers.
     #[must_use]
     pub fn get(&self, reg: SysReg) -> Option<u64> {
-        match FineRegister::of(reg) {
-            Some(register) => self.of(register),
-            None => (reg == SysReg::HCRX_EL2).then_some(self.hcrx),
-        }
+        self.of(FineRegister::of(reg)?)
     }
 
-    /// Whether L1 wants to see its guest's access to a register or instruction (EC 0x18) that is not hidden.
+    /// Whether L1 wants to see its guest's access to a register or instruction (EC 0x18) that is not hidden; `hcrx` is its
+    /// `HCRX_EL2`.
     #[must_use]
-    pub fn wants(&self, row: Row, is_read: bool) -> bool {
-        let exempt = self.hcrx & hcrx_el2::FGTnXS != 0 && row.reg.is_nxs();
+    pub fn wants(&self, row: Row, is_read: bool, hcrx: u64) -> bool {
+        let exempt = hcrx & hcrx_el2::FGTnXS != 0 && row.reg.is_nxs();
         row.fine.control(is_read).is_some_and(|control| {
             let value = self.of(control.register);
             !exempt && value.is_some_and(|value| (value & control.mask != 0) == control.traps_when_set)

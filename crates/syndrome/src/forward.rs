@@ -103,8 +103,8 @@ pub fn wants(row: Row, is_read: bool, l1: &L1Controls) -> bool {
 ///
 /// Aborts are not decided here: whose they are is found by walking L1's tables,
 /// or by [`wants_external_abort`]. `HVC` always goes to L1, unless
-/// [`hvc_is_undefined`]. `ERET` and `SVC` trap for L1's sake alone: by its
-/// `HCR_EL2.NV` or its `HFGITR_EL2`. A class L0 alone can have caused is `false`.
+/// [`hvc_is_undefined`]. `ERET`, `SVC` and memory copies come for L1's sake alone: by its
+/// `HCR_EL2.NV`, `HFGITR_EL2` or `HCRX_EL2.MCE2`. A class L0 alone can have caused is `false`.
 #[must_use]
 pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
     match esr.ec() {
@@ -116,7 +116,7 @@ pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
             };
             l1.hcr & trap != 0
         }
-        ec::HVC64 | ec::ERET | ec::SVC64 => true,
+        ec::HVC64 | ec::ERET | ec::SVC64 | ec::MOPS => true,
         ec::SMC64 => l1.hcr & hcr_el2::TSC != 0,
         ec::FP_ASIMD => !is_enabled(l1.cptr, cpacr::FPEN),
         ec::SVE => !is_enabled(l1.cptr, cpacr::ZEN),

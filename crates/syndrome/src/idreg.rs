@@ -31,7 +31,7 @@ pub struct Offer {
     /// Whether L1's `HCR_EL2.E2H` is fixed to 0 (an nVHE or protected kernel)
     /// instead of to 1.
     pub e2h0: bool,
-    /// Whether L1 has fine-grained traps and `HCRX_EL2`.
+    /// Whether L1 has fine-grained traps.
     pub fgt: bool,
 }
 
@@ -150,12 +150,13 @@ const ISAR1: &[Field] = &[
     (56, "XS", Upto(1)),
 ];
 
-/// No memory copy instructions, `CLRBHB`.
+/// No `CLRBHB`.
 const ISAR2: &[Field] = &[
     (0, "WFxT", Upto(2)),
     (4, "RPRES", Upto(1)),
     (8, "GPA3", Upto(1)),
     (12, "APA3", Upto(5)),
+    (16, "MOPS", Upto(1)),
     (20, "BC", Upto(1)),
     (24, "PAC_frac", Upto(1)),
 ];
@@ -187,7 +188,7 @@ const MMFR1: &[Field] = &[
     (24, "SpecSEI", Upto(1)),
     (28, "XNX", Upto(1)),
     (36, "ETS", Upto(2)),
-    (40, "HCX", IfFine(1)),
+    (40, "HCX", Upto(1)),
 ];
 
 /// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels, 52-bit VAs.
@@ -332,9 +333,9 @@ mod tests {
         (SysReg::ID_AA64DFR0_EL1, 0x1000_0000_1030_560a, 0x1000_0000_1030_5608),
         (SysReg::ID_AA64ISAR0_EL1, 0x1221_1111_1021_2120, 0x1221_1111_1021_2120),
         (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0111_2011_1021_1502),
-        (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0010_0012),
+        (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0011_0012),
         (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0222_0010_0125),
-        (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0020_1031_2121),
+        (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0120_1031_2121),
         (SysReg::ID_AA64MMFR2_EL1, 0x1221_0111_1201_1011, 0x1201_0111_0000_1011),
         (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
         (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e10_0000),
@@ -349,12 +350,9 @@ mod tests {
     }
 
     #[test]
-    fn fine_grained_traps_are_shown_with_hcrx_el2_or_not_at_all() {
-        for (reg, shift) in [(SysReg::ID_AA64MMFR0_EL1, 56), (SysReg::ID_AA64MMFR1_EL1, 40)] {
-            let shown = |offer| visible(reg, u64::MAX, offer) >> shift & 0xf;
-            assert_eq!((shown(VHE), shown(FINE)), (0, 1), "{reg}");
-        }
-        assert_eq!(visible(SysReg::ID_AA64MMFR0_EL1, 0, FINE) >> 56, 0);
+    fn fine_grained_traps_are_shown_if_they_are_asked_for() {
+        let shown = |hardware, offer| visible(SysReg::ID_AA64MMFR0_EL1, hardware, offer) >> 56 & 0xf;
+        assert_eq!((shown(u64::MAX, VHE), shown(u64::MAX, FINE), shown(0, FINE)), (0, 1, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The controls that are in force while a guest of L1 runs.
 //!
-//! The hardware has one `HCR_EL2`, `MDCR_EL2`, `CPTR_EL2`, `CNTHCTL_EL2`, and
+//! The hardware has one `HCR_EL2`, `HCRX_EL2`, `MDCR_EL2`, `CPTR_EL2`, `CNTHCTL_EL2`, and
 //! during a nested context both hypervisors have a claim on it: L0 keeps L1's
 //! guest contained, L1 expects the traps it asked for. The rule is the same for
 //! all: a trap either of them wants is taken, and *L0 sorts out whose it was*
@@ -17,7 +17,7 @@
 //! gnomon runs with `HCR_EL2.E2H` = 0, L1 is a VHE hypervisor: the layouts of
 //! `CPTR_EL2` and `CNTHCTL_EL2` differ and are converted.
 
-use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, ich_hcr_el2, mdcr_el2};
+use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, hcrx_el2, ich_hcr_el2, mdcr_el2};
 
 /// Bits of `HCR_EL2` L1 may add for its guest: traps, virtual interrupts, and
 /// what its guest's own translations and barriers do.
@@ -80,6 +80,12 @@ pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
     | mdcr_el2::TPMS
     | mdcr_el2::TDCC;
 
+/// Bits of `HCRX_EL2` L1 may add for its guest.
+const HCRX_FROM_L1: u64 = hcrx_el2::FnXS | hcrx_el2::FGTnXS | hcrx_el2::MCE2;
+
+/// Bits of `HCRX_EL2` that trap, or make undefined, when 0.
+pub const HCRX_ENABLES: u64 = hcrx_el2::MSCEn;
+
 /// Traps of `CNTHCTL_EL2` L1 may add for its guest, the same in both layouts.
 const CNTHCTL_FROM_L1: u64 = cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
 
@@ -101,6 +107,13 @@ pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
     }
     let denied = HCR_ENABLES & !l1;
     traps & !denied & !HCR_NEVER
+}
+
+/// `HCRX_EL2` for a nested context.
+#[must_use]
+pub const fn hcrx_for_nested(l0: u64, l1: u64) -> u64 {
+    let denied = HCRX_ENABLES & !l1;
+    (l0 | l1 & HCRX_FROM_L1) & !denied
 }
 
 /// `MDCR_EL2` for a nested context: L0's, plus L1's traps. What is about the
@@ -170,6 +183,8 @@ pub const fn cnthctl_for_nested(l0: u64, l1: u64) -> u64 {
 pub struct Claims {
     /// `HCR_EL2`
     pub hcr: u64,
+    /// `HCRX_EL2`
+    pub hcrx: u64,
     /// `MDCR_EL2`
     pub mdcr: u64,
     /// `CPTR_EL2`, in the layout of `E2H` = 1.
@@ -183,6 +198,8 @@ pub struct Claims {
 pub struct Controls {
     /// `HCR_EL2`
     pub hcr: u64,
+    /// `HCRX_EL2`
+    pub hcrx: u64,
     /// `MDCR_EL2`
     pub mdcr: u64,
     /// `CPTR_EL2`
@@ -197,6 +214,7 @@ impl Controls {
     pub const fn merged(l0: &Self, l1: &Claims) -> Self {
         Self {
             hcr: hcr_for_nested(l0.hcr, l1.hcr),
+            hcrx: hcrx_for_nested(l0.hcrx, l1.hcrx),
             mdcr: mdcr_for_nested(l0.mdcr, l1.mdcr),
             cptr: cptr_for_nested(l0.cptr, l1.cptr),
             cnthctl: cnthctl_for_nested(l0.cnthctl, l1.cnthctl),
@@ -218,6 +236,7 @@ impl LastMerged {
     pub const fn new(l0: &Controls) -> Self {
         let from = Claims {
             hcr: 0,
+            hcrx: 0,
             mdcr: 0,
             cptr: 0,
             cnthctl: 0,
@@ -310,6 +329,7 @@ mod tests {
 
     const L0_CONTROLS: Controls = Controls {
         hcr: L0,
+        hcrx: HCRX_ENABLES,
         mdcr: mdcr_el2::TPM,
         cptr: cptr_el2::RES1,
         cnthctl: cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN,
@@ -318,13 +338,13 @@ mod tests {
     proptest! {
         /// A change of one bit of any of the claims, too.
         #[test]
-        fn what_was_merged_last_is_never_stale(claims: [u64; 4], bits in prop::collection::vec(0_usize..256, 1..20)) {
+        fn what_was_merged_last_is_never_stale(claims: [u64; 5], bits in prop::collection::vec(0_usize..320, 1..20)) {
             let mut last = LastMerged::new(&L0_CONTROLS);
             let mut claims = claims;
             for bit in bits {
                 claims[bit / 64] ^= 1 << (bit % 64);
-                let [hcr, mdcr, cptr, cnthctl] = claims;
-                let l1 = Claims { hcr, mdcr, cptr, cnthctl };
+                let [hcr, hcrx, mdcr, cptr, cnthctl] = claims;
+                let l1 = Claims { hcr, hcrx, mdcr, cptr, cnthctl };
                 prop_assert_eq!(*last.merged(&L0_CONTROLS, &l1), Controls::merged(&L0_CONTROLS, &l1));
                 prop_assert_eq!(*last.merged(&L0_CONTROLS, &l1), Controls::merged(&L0_CONTROLS, &l1));
             }
@@ -346,9 +366,10 @@ mod tests {
                 | cptr_el2::TTA
                 | cptr_el2::TCPAC
                 | cptr_el2::TAM;
-            let merged = Controls::merged(&L0_CONTROLS, &Claims { hcr: l1, mdcr: l1, cptr: l1, cnthctl: l1 });
+            let merged = Controls::merged(&L0_CONTROLS, &Claims { hcr: l1, hcrx: l1, mdcr: l1, cptr: l1, cnthctl: l1 });
             prop_assert_eq!((merged.cptr ^ L0_CONTROLS.cptr) & !CPTR_TRAPS, 0);
             prop_assert_eq!((merged.mdcr ^ L0_CONTROLS.mdcr) & !MDCR_FROM_L1, 0);
+            prop_assert_eq!(merged.hcrx, l1 & (HCRX_FROM_L1 | HCRX_ENABLES));
             let cnthctl = CNTHCTL_FROM_L1 | cnthctl_el2::NVHE_EL1PCTEN | cnthctl_el2::NVHE_EL1PCEN;
             prop_assert_eq!((merged.cnthctl ^ L0_CONTROLS.cnthctl) & !cnthctl, 0);
             prop_assert_eq!(merged.mdcr & L0_CONTROLS.mdcr, L0_CONTROLS.mdcr);

@@ -68,12 +68,14 @@ fn check_returns(input: &mut Input<'_>) {
 fn check_controls(input: &mut Input<'_>) {
     let l0 = Controls {
         hcr: input.word(),
+        hcrx: input.word(),
         mdcr: input.word(),
         cptr: input.word(),
         cnthctl: input.word(),
     };
     let claims = Claims {
         hcr: input.word(),
+        hcrx: input.word(),
         mdcr: input.word(),
         cptr: input.word(),
         cnthctl: input.word(),
@@ -106,7 +108,6 @@ fn check_controls(input: &mut Input<'_>) {
 /// L0's traps stay, and what L1 wants to see of what it is shown traps.
 fn check_fine_traps(row: Row, is_read: bool, input: &mut Input<'_>) {
     let mut controls = || FineControls {
-        hcrx: input.word(),
         hfgrtr: input.word(),
         hfgwtr: input.word(),
         hfgitr: input.word(),
@@ -115,9 +116,9 @@ fn check_fine_traps(row: Row, is_read: bool, input: &mut Input<'_>) {
     };
     let (l0, l1) = (controls(), controls());
     let merged = FineControls::for_nested(&l0, &l1);
-    let trapping = FineControls { hcrx: 0, ..merged };
-    let is_wanted = !row.is_hidden() && (l0.wants(row, is_read) || l1.wants(row, is_read));
-    assert!(!is_wanted || trapping.wants(row, is_read), "{row:?}");
+    let hcrx = input.word();
+    let is_wanted = !row.is_hidden() && (l0.wants(row, is_read, hcrx) || l1.wants(row, is_read, hcrx));
+    assert!(!is_wanted || merged.wants(row, is_read, 0), "{row:?}");
 }
 
 fn check_addresses(input: &mut Input<'_>) {

@@ -76,9 +76,9 @@ pub const AREAS: [Area; 10] = [
             ("Trace filters", Hidden("ID_AA64DFR0_EL1", "TraceFilt", 40, 1)),
             ("Branch records", Hidden("ID_AA64DFR0_EL1", "BRBE", 52, 1)),
             (
-                "Fine-grained traps and `HCRX_EL2`, with the option `fgt=1`",
+                "Fine-grained traps, with the option `fgt=1`",
                 Tests(&[
-                    "fine_grained_traps_are_shown_with_hcrx_el2_or_not_at_all",
+                    "fine_grained_traps_are_shown_if_they_are_asked_for",
                     "l2_boots_with_fine_grained_traps",
                 ]),
             ),
@@ -158,7 +158,7 @@ pub const AREAS: [Area; 10] = [
         "Traps of an L2",
         &[
             (
-                "Each control of `HCR_EL2`, `MDCR_EL2`, `CPTR_EL2`, `CNTHCTL_EL2` and `ICH_HCR_EL2`, alone",
+                "Each control of `HCR_EL2`, `HCRX_EL2` (memory copies), `MDCR_EL2`, `CPTR_EL2`, `CNTHCTL_EL2` and `ICH_HCR_EL2`, alone",
                 Tests(&["conform_trap_forwarding"]),
             ),
             (

@@ -46,7 +46,7 @@ fn nothing_is_forwarded_that_l1_did_not_ask_for() {
     for ec in 0..64 {
         assert_eq!(
             wants_exception(Esr::new(ec, 0), &OPEN),
-            matches!(ec, ec::HVC64 | ec::ERET | ec::SVC64),
+            matches!(ec, ec::HVC64 | ec::ERET | ec::SVC64 | ec::MOPS),
             "{}",
             ec::name(ec)
         );

@@ -12,7 +12,10 @@ fields! {
 
     /// The fine-grained traps of TLB invalidations do not trap their nXS forms.
     FGTnXS = 4;
-}
 
-/// All of them.
-pub const SHOWN: u64 = FnXS | FGTnXS;
+    /// Memory copy and set instructions that EL1 executes in a wrong state are exceptions to EL2.
+    MCE2 = 10;
+
+    /// EL1 and EL0 may use memory copy and set instructions.
+    MSCEn = 11;
+}

@@ -7,6 +7,7 @@ use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
 use syndrome::SysReg;
 use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2};
 
+use crate::copies;
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of, write_of};
 
 /// A control register.
@@ -39,8 +40,11 @@ const PHYSICAL_TIMER: Control = if NVHE {
     ("CNTHCTL.EL1PTEN", Of::Cnthctl, cnthctl_el2::EL1PTEN, false)
 };
 
+/// Nothing traps.
+const OPEN: Control = ("open", Of::Hcr, 0, true);
+
 const CONTROLS: [Control; 42] = [
-    ("open", Of::Hcr, 0, true),
+    OPEN,
     ("HCR.TID1", Of::Hcr, hcr_el2::TID1, true),
     ("HCR.TID2", Of::Hcr, hcr_el2::TID2, true),
     ("HCR.TID3", Of::Hcr, hcr_el2::TID3, true),
@@ -121,6 +125,8 @@ pub(crate) fn run(frames: &mut Frames) {
             note(control, name, "w", guest.execute(write_of(row.reg), value).1);
         }
     }
+    apply(OPEN, &mut guest);
+    copies::run(&mut guest);
 }
 
 /// Puts the control in force, and nothing else.

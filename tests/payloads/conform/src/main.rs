@@ -18,6 +18,8 @@ mod areas;
 #[cfg(target_os = "none")]
 mod at;
 #[cfg(target_os = "none")]
+mod copies;
+#[cfg(target_os = "none")]
 mod exceptions;
 #[cfg(target_os = "none")]
 mod fine;
