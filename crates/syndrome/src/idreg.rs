@@ -189,6 +189,8 @@ const MMFR1: &[Field] = &[
     (28, "XNX", Upto(1)),
     (36, "ETS", Upto(2)),
     (40, "HCX", Upto(1)),
+    (44, "AFP", Upto(1)),
+    (52, "TIDCP1", Upto(1)),
 ];
 
 /// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels, 52-bit VAs.
@@ -335,7 +337,7 @@ mod tests {
         (SysReg::ID_AA64ISAR1_EL1, 0x0111_2111_1021_1502, 0x0111_2011_1021_1502),
         (SysReg::ID_AA64ISAR2_EL1, 0x0000_0000_0011_0012, 0x0000_0000_0011_0012),
         (SysReg::ID_AA64MMFR0_EL1, 0x2100_0323_1020_1126, 0x1000_0222_0010_0125),
-        (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0000_0120_1031_2121),
+        (SysReg::ID_AA64MMFR1_EL1, 0x0110_1120_1031_2122, 0x0010_1120_1031_2121),
         (SysReg::ID_AA64MMFR2_EL1, 0x1221_0111_1201_1011, 0x1201_0111_0000_1011),
         (SysReg::ID_AA64MMFR3_EL1, 0x1000_0000_0000_0000, 0),
         (SysReg::ID_AA64MMFR4_EL1, 0, 0x0000_0000_0e10_0000),

@@ -5,13 +5,12 @@ use bare::println;
 use bare::sysreg::HCRX_EL2;
 use syndrome::regs::{hcrx_el2, sctlr};
 
-use crate::probe::{Below, DATA_IPA};
+use crate::probe::{Below, DATA_IPA, PSTATE_EL0};
 
 /// `SETP [x0]!, x1!, x2`
 const SETP: u32 = 0x19c2_0420;
 /// `SETM [x0]!, x1!, x2`
 const SETM: u32 = 0x19c2_4420;
-const PSTATE_EL0: u64 = 0x3c0;
 /// `SETM` is to take this for option B, and QEMU has option A.
 const PSTATE_C: u64 = 1 << 29;
 

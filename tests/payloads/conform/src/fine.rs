@@ -12,7 +12,7 @@ use syndrome::fgt::FineRegister;
 use syndrome::regs::{hcrx_el2, hfgitr_el2};
 use syndrome::sysreg::Row;
 
-use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PROBE_IPA, read_of, write_of};
+use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PROBE_IPA, PSTATE_EL0, read_of, write_of};
 
 const ALL: [FineRegister; 5] = [
     FineRegister::HFGRTR,
@@ -25,7 +25,6 @@ const OF_READS: [FineRegister; 2] = [FineRegister::HFGRTR, FineRegister::HDFGRTR
 const OF_WRITES: [FineRegister; 2] = [FineRegister::HFGWTR, FineRegister::HDFGWTR];
 const OF_INSTRUCTIONS: [FineRegister; 1] = [FineRegister::HFGITR];
 
-const PSTATE_EL0: u64 = 0x3c0;
 const SVC: u32 = 0xd400_0001;
 const ERET: u32 = 0xd69f_03e0;
 

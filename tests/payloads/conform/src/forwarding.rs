@@ -5,10 +5,10 @@ use bare::memory::Frames;
 use bare::println;
 use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
 use syndrome::SysReg;
-use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2};
+use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2, sctlr};
 
 use crate::copies;
-use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of, write_of};
+use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PSTATE_EL0, read_of, write_of};
 
 /// A control register.
 #[derive(Clone, Copy)]
@@ -127,6 +127,31 @@ pub(crate) fn run(frames: &mut Frames) {
     }
     apply(OPEN, &mut guest);
     copies::run(&mut guest);
+    implementation_defined(&mut guest);
+    floating_point(&mut guest);
+}
+
+/// Which modes of floating point there are (FEAT_AFP among them) says the register itself.
+fn floating_point(guest: &mut Below) {
+    guest.execute(write_of(SysReg::FPCR), u64::MAX);
+    let (modes, outcome) = guest.execute(read_of(SysReg::FPCR), 0);
+    println!("P FPCR {modes:#x} {outcome}");
+    guest.execute(write_of(SysReg::FPCR), 0);
+}
+
+/// What is implementation defined is EL1's to trap, too (FEAT_TIDCP1).
+fn implementation_defined(guest: &mut Below) {
+    const ENCODINGS: [u32; 4] = [0xd538_f000, 0xd53b_f000, 0xd50b_f000, 0xd508_b000];
+    let sctlr = guest.l2.sctlr;
+    for tidcp in [0, sctlr::TIDCP] {
+        guest.l2.sctlr = sctlr & !sctlr::TIDCP | tidcp;
+        for word in ENCODINGS {
+            let el1 = guest.execute(word, 0).1;
+            let el0 = guest.execute_at(word, 0, PSTATE_EL0).1;
+            println!("P IMPDEF {} {word:#x} {el1} {el0}", tidcp != 0);
+        }
+    }
+    guest.l2.sctlr = sctlr;
 }
 
 /// Puts the control in force, and nothing else.

@@ -25,6 +25,8 @@ const HVC_OF_VECTORS: u64 = 0x10;
 const HCR_ENABLES: u64 = 1 << 53 | 1 << 41 | 1 << 40;
 /// `MDCR_EL2.HPMN`.
 const MDCR_HPMN: u64 = 0x1f;
+/// EL0, with everything masked.
+pub(crate) const PSTATE_EL0: u64 = 0x3c0;
 /// `HCR_EL2.VM`
 pub(crate) const HCR_VM: u64 = 1;
 
