@@ -3,7 +3,7 @@
 use bare::host::{CNTHCTL_OPEN, CPTR_OPEN, NVHE};
 use bare::memory::Frames;
 use bare::println;
-use bare::sysreg::{CNTHCTL_EL2, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
+use bare::sysreg::{CNTHCTL_EL2, CPACR_EL12, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
 use syndrome::SysReg;
 use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2, sctlr};
 
@@ -133,10 +133,12 @@ pub(crate) fn run(frames: &mut Frames) {
 
 /// Which modes of floating point there are (FEAT_AFP among them) says the register itself.
 fn floating_point(guest: &mut Below) {
+    CPACR_EL12.set(cpacr::FPEN);
     guest.execute(write_of(SysReg::FPCR), u64::MAX);
     let (modes, outcome) = guest.execute(read_of(SysReg::FPCR), 0);
     println!("P FPCR {modes:#x} {outcome}");
     guest.execute(write_of(SysReg::FPCR), 0);
+    CPACR_EL12.set(0);
 }
 
 /// What is implementation defined is EL1's to trap, too (FEAT_TIDCP1).
