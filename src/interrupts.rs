@@ -302,7 +302,9 @@ fn interrupt_l1_if_due(vcpu: &mut VCpu, frame: &mut GuestFrame) {
 pub fn switch_to_nested(vcpu: &mut VCpu) -> Option<Signal> {
     let mut hw = &vcpu.vm.gic;
     let mut vgic = vcpu.vm.vgic.lock();
-    vcpu.is_nested_vif_loaded = vcpu.vncr.get(vncr::HCR_EL2) & (hcr_el2::IMO | hcr_el2::FMO) != 0;
+    // With TGE both of the others count as set.
+    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+    vcpu.is_nested_vif_loaded = hcr & (hcr_el2::IMO | hcr_el2::FMO) != 0 || hcr & hcr_el2::TGE != 0;
     let stays = !vcpu.is_nested_vif_loaded && vgic.is_settled(vcpu.cpu);
     if !stays {
         take_l1_interface(vcpu, &mut vgic, &mut hw);

@@ -22,7 +22,7 @@ use crate::{
     arch::{percpu, sysreg::*},
     exits::{INTERRUPT, Party},
     interrupts,
-    nested::{fine, l2_page, switch, timer},
+    nested::{fine, l2_page, pmu, switch, timer},
     trace, unhandled,
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
@@ -265,7 +265,9 @@ fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     }
     let wants_finely =
         || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read, vcpu.vncr.get(vncr::HCRX_EL2));
-    if !forward::wants(row, access.is_read, &vcpu.l1_controls()) && !wants_finely() {
+    // What EL1 would take, if there were one.
+    let is_of_el0 = || vcpu.is_guest_el0_alone() && !pmu::is_open_to_el0(access);
+    if !forward::wants(row, access.is_read, &vcpu.l1_controls()) && !wants_finely() && !is_of_el0() {
         sysreg::handle_nested(vcpu, frame, access);
         return Party::L2;
     }

@@ -201,6 +201,13 @@ impl VCpu {
         self.vncr.get(offset::HCR_EL2) & hcr_el2::NV != 0
     }
 
+    /// Whether the guest that runs is an EL0 alone, all of whose exceptions are L1's: it was entered with `HCR_EL2.TGE` of an
+    /// L1 without VHE, and the hardware could not return to an EL1. With VHE that would be a host.
+    #[inline(always)]
+    pub fn is_guest_el0_alone(&self) -> bool {
+        self.context == Context::Nested && HCR_EL2.get() & hcr_el2::TGE != 0
+    }
+
     /// The shadow that L1's registers name for its guest.
     pub fn shadow_key(&self) -> ShadowKey {
         ShadowKey::new(

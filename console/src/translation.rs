@@ -120,7 +120,7 @@ impl Translation {
             Which::VirtualEl2 => (Regime::El2And0, &vel2, 0),
             // While L1 is a host, its HCR_EL2 is not what it is for its guest.
             Which::El1 if snapshot.context == Context::Host => (Regime::El1And0, &snapshot.guest, 0),
-            Which::El1 => (Regime::El1And0, &snapshot.guest, hcr & hcr_el2::DC),
+            Which::El1 => (Regime::El1And0, &snapshot.guest, hcr & (hcr_el2::DC | hcr_el2::TGE)),
         };
         let registers = stage1_registers(registers, hcr_stage1);
         Self {

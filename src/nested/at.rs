@@ -157,7 +157,8 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
 /// Makes present in the shadow what the translation of `va` needs, as far as L1's stage 2 has it. If that has not, what L1
 /// finds in `PAR_EL1`.
 fn fill_shadow(vcpu: &VCpu, guest: &El1Registers, sctlr_el2: u64, kind: Kind, va: u64) -> Result<Option<u64>, Fault> {
-    let (found, refused) = walk::of_guest(vcpu, guest, sctlr_el2, va, AccessKind::Read);
+    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+    let (found, refused) = walk::of_guest(vcpu, guest, hcr, sctlr_el2, va, AccessKind::Read);
     if let Some(fault) = refused {
         return Ok(Some(par_el1::stage2_fault(fault.fsc(), true)));
     }

@@ -63,9 +63,14 @@ pub const fn hcr_host(options: &Options) -> u64 {
     HCR_HOST & !nv2 | nv1
 }
 
-/// What of L1's HCR_EL2 counts for its guest. With VHE alone, that cannot be a hypervisor without it.
+/// What of L1's HCR_EL2 counts for its guest. With VHE alone, that cannot be a hypervisor without it, and with `TGE` there is
+/// none.
 pub const fn hcr_of_l1(options: &Options) -> u64 {
-    if options.e2h0 { u64::MAX } else { !hcr_el2::NV1 }
+    if options.e2h0 {
+        u64::MAX
+    } else {
+        !(hcr_el2::NV1 | hcr_el2::TGE)
+    }
 }
 
 /// CNTHCTL_EL2 of the host context.

@@ -141,6 +141,11 @@ pub fn access(vcpu: &mut VCpu, frame: &mut GuestFrame, SysRegTrap { reg, rt, is_
     done.map(|()| frame.skip_instruction()).is_some()
 }
 
+/// Whether `PMUSERENR_EL0` lets EL0 have it, so that a trap of it is gnomon's own.
+pub fn is_open_to_el0(access: SysRegTrap) -> bool {
+    pmu::is_open_to_el0(access, PMUSERENR_EL0.get())
+}
+
 /// The counters of who runs, one bit each.
 fn own(vcpu: &VCpu) -> u64 {
     match vcpu.context {

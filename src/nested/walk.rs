@@ -7,7 +7,6 @@
 use core::cell::Cell;
 
 use shadow::{Access, FaultAction, FaultKind, ShadowFault};
-use syndrome::vncr;
 use vmsa::{
     Fault, GuestVa, Ipa, L2, ReadTable, Unreadable,
     stage1::{AccessKind, Regime, Stage1Config, Stage1Mapping, Stage1Registers, walk},
@@ -33,17 +32,18 @@ pub const fn registers(el1: &El1Registers, hcr: u64) -> Stage1Registers {
     }
 }
 
-/// Walks the stage 1 of L1's guest for `va`. `guest` are its registers, whose shadow `vcpu` uses, and `sctlr_el2` is L1's.
+/// Walks the stage 1 of L1's guest for `va`. `guest` are its registers, whose shadow `vcpu` uses; the others are L1's.
 /// The second value is what L1's stage 2 said to a word that it does not let a walk read.
 #[inline(never)]
 pub fn of_guest(
     vcpu: &VCpu,
     guest: &El1Registers,
+    hcr: u64,
     sctlr_el2: u64,
     va: u64,
     kind: AccessKind,
 ) -> (Result<Stage1Mapping<L2>, Fault>, Option<Stage2Fault>) {
-    let registers = registers(guest, vcpu.vncr.get(vncr::HCR_EL2));
+    let registers = registers(guest, hcr);
     let config = Stage1Config::from_registers(Regime::El1And0, &registers, &features::stage1_limits());
     let tables = FaultIn {
         vcpu,
@@ -67,7 +67,8 @@ pub fn external_abort(vcpu: &VCpu, va: u64, kind: AccessKind) -> Option<Fault> {
             let config = Stage1Config::from_registers(Regime::El2And0, &registers(&loaded, 0), &limits);
             walk(&config, GuestVa::new(va), kind, &GuestRam).err()
         }
-        Context::Nested => match of_guest(vcpu, &loaded, vcpu.vel2.sctlr, va, kind) {
+        // The hardware has walked it, so it is on.
+        Context::Nested => match of_guest(vcpu, &loaded, 0, vcpu.vel2.sctlr, va, kind) {
             (found, None) => found.err(),
             (_, Some(_)) => None,
         },

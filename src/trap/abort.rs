@@ -70,8 +70,7 @@ pub fn vncr_fault(vcpu: &VCpu, exit: &Exit) -> ! {
 pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
     let abort = Abort::decode(exit, frame);
     let Some(kind) = shadow_fault_kind(abort.status) else {
-        unhandled::abort(vcpu, frame, exit);
-        return Party::L2;
+        return other_abort(vcpu, frame, exit);
     };
     let ipa = stage2_ipa(exit, &abort, frame);
     let fault = ShadowFault {
@@ -100,6 +99,17 @@ pub fn from_nested(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Part
             Party::L2
         }
     }
+}
+
+/// One that is none of stage 2. It is stage 1's, where there is no EL1 to take it, or unheard of.
+#[cold]
+fn other_abort(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
+    if vcpu.is_guest_el0_alone() {
+        inject::forward(vcpu, frame, exit);
+        return Party::L2Forwarded;
+    }
+    unhandled::abort(vcpu, frame, exit);
+    Party::L2
 }
 
 /// L1 has let its guest go on after it refused it an access. If that is at the same instruction, L1 has probably mapped what

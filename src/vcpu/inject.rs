@@ -68,16 +68,20 @@ fn enter(vcpu: &VCpu, frame: &mut GuestFrame, target: Target, old_pstate: u64, k
 /// A synchronous exception in the context that runs, to its own EL1 or virtual EL2.
 #[inline]
 fn synchronous(vcpu: &mut VCpu, frame: &mut GuestFrame, esr: Esr, far: Option<u64>) {
-    ESR_EL1.set(esr.0);
-    if let Some(far) = far {
-        FAR_EL1.set(far);
-    }
     match vcpu.context {
         Context::Host => {
+            ESR_EL1.set(esr.0);
             let old = exception::to_virtual(frame.spsr);
             enter(vcpu, frame, Target::Vel2, old, Kind::Sync);
         }
-        Context::Nested => enter(vcpu, frame, Target::El1, frame.spsr, Kind::Sync),
+        Context::Nested if vcpu.is_guest_el0_alone() => to_vel2(vcpu, frame, Kind::Sync, Some(esr)),
+        Context::Nested => {
+            ESR_EL1.set(esr.0);
+            enter(vcpu, frame, Target::El1, frame.spsr, Kind::Sync);
+        }
+    }
+    if let Some(far) = far {
+        FAR_EL1.set(far);
     }
 }
 

@@ -76,7 +76,11 @@ pub fn assign(vcpu: &mut VCpu, frame: &mut GuestFrame, register: Register, value
 
 fn assign_pstate(vcpu: &VCpu, frame: &mut GuestFrame, value: u64) -> Result<(), AssignError> {
     let value = value & PSTATE;
-    let hcr = vcpu.vncr.get(vncr::HCR_EL2);
+    let hcr = match vcpu.context {
+        Context::Host => vcpu.vncr.get(vncr::HCR_EL2),
+        // What its guest was entered with, whatever has been written there since.
+        Context::Nested => HCR_EL2.get(),
+    };
     let target = exception::check_eret(value, hcr, vcpu.vm.is_e2h0).map_err(AssignError::Illegal)?;
     if target.is_host_context() != (vcpu.context == Context::Host) {
         return Err(AssignError::OtherContext);

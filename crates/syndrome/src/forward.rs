@@ -104,10 +104,12 @@ pub fn wants(row: Row, is_read: bool, l1: &L1Controls) -> bool {
 /// Aborts are not decided here: whose they are is found by walking L1's tables,
 /// or by [`wants_external_abort`]. `HVC` always goes to L1, unless
 /// [`hvc_is_undefined`]. `ERET`, `SVC` and memory copies come for L1's sake alone: by its
-/// `HCR_EL2.NV`, `HFGITR_EL2` or `HCRX_EL2.MCE2`. A class L0 alone can have caused is `false`.
+/// `HCR_EL2.NV`, `HFGITR_EL2` or `HCRX_EL2.MCE2`. With `TGE` all that comes from EL0 is
+/// L1's. A class L0 alone can have caused is `false`.
 #[must_use]
 pub const fn wants_exception(esr: Esr, l1: &L1Controls) -> bool {
     match esr.ec() {
+        _ if l1.hcr & hcr_el2::TGE != 0 => true,
         ec::WFX => {
             let trap = if esr.wfx().kind.waits_for_event() {
                 hcr_el2::TWE

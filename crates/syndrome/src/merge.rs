@@ -23,10 +23,14 @@ use crate::regs::{cnthctl_el2, cpacr, cptr_el2, hcr_el2, hcrx_el2, ich_hcr_el2, 
 /// what its guest's own translations and barriers do.
 ///
 /// Left out: the routing and stage 2 bits L0 always sets (`VM`, `IMO`, ..),
-/// `FWB` (it says how L0's tables are read, not L1's), `TGE` and `E2H` (they would
-/// make the guest another level), and the controls of features that are hidden
+/// `FWB` (it says how L0's tables are read, not L1's), `E2H` (it would make the
+/// guest another level, without a stage 2), and the controls of features that are hidden
 /// from L1 (`TWEDEn`, `FIEN`, `ATA`, `DCT`, `TID5`, `AMVOFFEN`, `TME`, `GPF`). `NV`
 /// and `NV1` have a rule of their own.
+///
+/// With `TGE`, which without `E2H` leaves stage 2 in force, the guest is an EL0
+/// alone ([`check_eret`](crate::exception::check_eret)): its stage 1 is off, and
+/// what EL1 would take comes to L0, which gives it to L1.
 pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::PTW
     | hcr_el2::VF
@@ -49,6 +53,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::TPU
     | hcr_el2::TTLB
     | hcr_el2::TVM
+    | hcr_el2::TGE
     | hcr_el2::TDZ
     | hcr_el2::TRVM
     | hcr_el2::CD
@@ -67,7 +72,7 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
 pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
 
 /// Bits of `HCR_EL2` that must never be set while a nested context runs.
-const HCR_NEVER: u64 = hcr_el2::TGE | hcr_el2::E2H | hcr_el2::HCD;
+const HCR_NEVER: u64 = hcr_el2::E2H | hcr_el2::HCD;
 
 /// Traps of `MDCR_EL2` L1 may add for its guest.
 pub const MDCR_FROM_L1: u64 = mdcr_el2::TDE
@@ -290,6 +295,13 @@ mod tests {
         assert_eq!(hcr_for_nested(L0, hcr_el2::FWB) & hcr_el2::FWB, 0);
         let with = hcr_for_nested(L0 | hcr_el2::FWB, 0);
         assert_eq!(with & hcr_el2::FWB, hcr_el2::FWB);
+    }
+
+    #[test]
+    fn l1_may_route_all_of_el0_to_el2_and_never_have_another_regime() {
+        let hcr = hcr_for_nested(L0, hcr_el2::TGE | hcr_el2::E2H);
+        assert_eq!(hcr, L0 & !HCR_ENABLES | hcr_el2::TGE);
+        assert_eq!(hcr & hcr_el2::VM, hcr_el2::VM);
     }
 
     #[test]

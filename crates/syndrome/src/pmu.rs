@@ -4,7 +4,7 @@
 //! is therefore what the hardware is told of EL1 (`P`) while L1 runs, and what L1 says of EL1 is that while its guest
 //! runs. Of L0's own EL2 nothing is ever counted. (DDI 0487, `PMEVTYPER<n>_EL0`, `PMCCFILTR_EL0`.)
 
-use crate::{SysReg, regs::mdcr_el2};
+use crate::{SysReg, esr::SysRegTrap, regs::mdcr_el2, sysreg::Feature};
 
 /// The number of the cycle counter, in masks and in `PMSELR_EL0`.
 pub const CYCLES: u32 = 31;
@@ -97,6 +97,25 @@ pub const fn indexed(reg: SysReg) -> Option<Indexed> {
     })
 }
 
+/// Whether this is a register of the counters that EL0 has by `PMUSERENR_EL0` (DDI 0487, "`PMUSERENR_EL0`").
+#[must_use]
+pub fn is_open_to_el0(SysRegTrap { reg, is_read, .. }: SysRegTrap, userenr: u64) -> bool {
+    const EN: u64 = 1 << 0;
+    const SW: u64 = 1 << 1;
+    const CR: u64 = 1 << 2;
+    const ER: u64 = 1 << 3;
+    let sufficient = match (reg, is_read) {
+        (SysReg::PMUSERENR_EL0, true) => return true,
+        (SysReg::PMSWINC_EL0, false) => EN | SW,
+        (SysReg::PMCCNTR_EL0, true) => EN | CR,
+        (SysReg::PMSELR_EL0, _) | (SysReg::PMXEVCNTR_EL0, true) => EN | ER,
+        (_, true) if matches!(indexed(reg), Some(Indexed::Counter(_))) => EN | ER,
+        _ if reg.row().feature == Feature::Pmu => EN,
+        _ => 0,
+    };
+    userenr & sufficient != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +128,23 @@ mod tests {
         assert_eq!(indexed(SysReg::PMEVTYPER9_EL0), Some(Indexed::Filter(9)));
         assert_eq!(indexed(SysReg::PMCCFILTR_EL0), Some(Indexed::Filter(CYCLES)));
         assert_eq!(indexed(SysReg::PMCR_EL0), None);
+    }
+
+    #[test]
+    fn el0_has_what_a_bit_says_and_nothing_that_is_no_counters() {
+        let open_by = |reg, is_read| {
+            let is_open = |userenr| is_open_to_el0(SysRegTrap { reg, rt: 0, is_read }, userenr);
+            (0..4).fold(0, |bits, bit| bits | u32::from(is_open(1 << bit)) << bit)
+        };
+        assert_eq!(open_by(SysReg::PMCNTENSET_EL0, true), 0b0001);
+        assert_eq!(open_by(SysReg::PMSWINC_EL0, false), 0b0011);
+        assert_eq!(open_by(SysReg::PMCCNTR_EL0, true), 0b0101);
+        assert_eq!(open_by(SysReg::PMCCNTR_EL0, false), 0b0001);
+        assert_eq!(open_by(SysReg::PMSELR_EL0, false), 0b1001);
+        assert_eq!(open_by(SysReg::PMEVCNTR3_EL0, true), 0b1001);
+        assert_eq!(open_by(SysReg::PMEVTYPER3_EL0, true), 0b0001);
+        assert_eq!(open_by(SysReg::PMUSERENR_EL0, true), 0b1111);
+        assert_eq!(open_by(SysReg::CTR_EL0, true), 0);
     }
 
     #[test]

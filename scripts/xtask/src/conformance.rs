@@ -324,6 +324,15 @@ pub const AREAS: [Area; 10] = [
                 Tests(&["conform_without_vhe_exceptions_and_returns"]),
             ),
             (
+                "An EL0 without an EL1 (`HCR_EL2.TGE`): whatever it does, and interrupts",
+                Tests(&[
+                    "conform_without_vhe_exceptions_and_returns",
+                    "with_tge_every_exception_is_l1s",
+                    "l1_may_route_all_of_el0_to_el2_and_never_have_another_regime",
+                    "el0_has_what_a_bit_says_and_nothing_that_is_no_counters",
+                ]),
+            ),
+            (
                 "Each trap control, alone",
                 Tests(&["conform_without_vhe_trap_forwarding"]),
             ),

@@ -54,6 +54,18 @@ fn nothing_is_forwarded_that_l1_did_not_ask_for() {
 }
 
 #[test]
+fn with_tge_every_exception_is_l1s() {
+    for ec in 0..64 {
+        assert!(
+            wants_exception(Esr::new(ec, 0), &with_hcr(hcr_el2::TGE)),
+            "{}",
+            ec::name(ec)
+        );
+    }
+    assert!(wants_external_abort(&with_hcr(hcr_el2::TGE)));
+}
+
+#[test]
 fn tvm_traps_writes_and_trvm_reads_of_the_same_registers() {
     let (reads, writes) = trapped(&with_hcr(hcr_el2::TVM));
     assert!(reads.is_empty());

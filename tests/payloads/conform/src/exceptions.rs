@@ -12,10 +12,11 @@ use bare::sysreg::{
 };
 
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
+use crate::tge;
 use crate::vectors::El2Code;
 use crate::walks;
 
-const NOP: u32 = 0xd503_201f;
+pub(crate) const NOP: u32 = 0xd503_201f;
 /// `LDR x0, [x0]`
 pub(crate) const LOAD: u32 = 0xf940_0000;
 /// `BR x0`
@@ -59,7 +60,9 @@ pub(crate) fn run(frames: &mut Frames) {
     debug(&mut guest);
     walks::run(frames);
     // Without VHE there is no host at EL0.
-    if !NVHE {
+    if NVHE {
+        tge::run(frames);
+    } else {
         host_el0(frames);
     }
 }

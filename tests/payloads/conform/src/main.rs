@@ -34,6 +34,8 @@ mod stage2;
 #[cfg(target_os = "none")]
 mod sweep;
 #[cfg(target_os = "none")]
+mod tge;
+#[cfg(target_os = "none")]
 mod timers;
 #[cfg(target_os = "none")]
 mod tlbi;

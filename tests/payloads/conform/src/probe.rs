@@ -158,6 +158,11 @@ impl Below {
         }
     }
 
+    /// Where the instructions are for the guest.
+    pub(crate) fn place(&self) -> u64 {
+        self.probe
+    }
+
     /// Executes `instructions`, at most three, with `x0`, and comes back by an HVC or an exit.
     pub(crate) fn exit_of(&mut self, instructions: &[u32], x0: u64, pstate: u64) -> Exit {
         let mut words = [HVC; 6];

@@ -88,6 +88,9 @@ system_registers! {
     PAR_EL1 = "S3_0_C7_C4_0";
     TTBR0_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_0");
     TTBR1_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_1");
+    CPACR_EL12 = of_guest!("S3_0_", "S3_5_", "C1_C0_2");
+    CNTKCTL_EL12 = of_guest!("S3_0_", "S3_5_", "C14_C1_0");
+    PMUSERENR_EL0 = "S3_3_C9_C14_0";
     TCR_EL12 = of_guest!("S3_0_", "S3_5_", "C2_C0_2");
     MAIR_EL12 = of_guest!("S3_0_", "S3_5_", "C10_C2_0");
     MDSCR_EL1 = "S2_0_C0_C2_2";
