@@ -95,7 +95,6 @@ system_registers! {
     MAIR_EL12 = of_guest!("S3_0_", "S3_5_", "C10_C2_0");
     MDSCR_EL1 = "S2_0_C0_C2_2";
     SCTLR_EL12 = of_guest!("S3_0_", "S3_5_", "C1_C0_0");
-    CPACR_EL12 = of_guest!("S3_0_", "S3_5_", "C1_C0_2");
     ESR_EL12 = of_guest!("S3_0_", "S3_5_", "C5_C2_0");
     FAR_EL12 = of_guest!("S3_0_", "S3_5_", "C6_C0_0");
     VBAR_EL12 = of_guest!("S3_0_", "S3_5_", "C12_C0_0");
