@@ -107,11 +107,12 @@ fn exchange(vcpu: &mut VCpu, context: Context) {
     }
 }
 
-/// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken.
+/// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken, which it
+/// is only with `AMO`.
 fn save_virtual_serror(page: VncrPage) {
     page.set(vncr::VDISR_EL2, VDISR_EL2.get());
     let hcr = page.get(vncr::HCR_EL2);
-    if hcr & hcr_el2::VSE != 0 && HCR_EL2.get() & hcr_el2::VSE == 0 {
+    if hcr & hcr_el2::VSE != 0 && hcr & hcr_el2::AMO != 0 && HCR_EL2.get() & hcr_el2::VSE == 0 {
         page.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
     }
 }

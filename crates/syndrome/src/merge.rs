@@ -68,6 +68,9 @@ pub const HCR_FROM_L1: u64 = hcr_el2::SWIO
     | hcr_el2::TTLBIS
     | hcr_el2::TTLBOS;
 
+/// What L1 makes pending for its guest, each three bits above what routes its kind.
+const VIRTUAL_INTERRUPTS: u64 = hcr_el2::VF | hcr_el2::VI | hcr_el2::VSE;
+
 /// Bits of `HCR_EL2` that trap when 0.
 pub const HCR_ENABLES: u64 = hcr_el2::API | hcr_el2::APK | hcr_el2::EnSCXT;
 
@@ -92,7 +95,7 @@ const HCRX_FROM_L1: u64 = hcrx_el2::FnXS | hcrx_el2::FGTnXS | hcrx_el2::MCE2;
 pub const HCRX_ENABLES: u64 = hcrx_el2::MSCEn;
 
 /// Traps of `CNTHCTL_EL2` L1 may add for its guest, the same in both layouts.
-const CNTHCTL_FROM_L1: u64 = cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT;
+const CNTHCTL_FROM_L1: u64 = cnthctl_el2::EL1TVT | cnthctl_el2::EL1TVCT | cnthctl_el2::EL1NVPCT | cnthctl_el2::EL1NVVCT;
 
 /// Bits of `ICH_HCR_EL2` that trap.
 pub const ICH_HCR_TRAPS: u64 = ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el2::TALL1 | ich_hcr_el2::TDIR;
@@ -105,7 +108,9 @@ pub const ICH_HCR_TRAPS: u64 = ich_hcr_el2::TC | ich_hcr_el2::TALL0 | ich_hcr_el
 /// `HCD` and answers UNDEFINED.
 #[must_use]
 pub const fn hcr_for_nested(l0: u64, l1: u64) -> u64 {
-    let mut traps = l0 | (l1 & HCR_FROM_L1);
+    // VF, VI and VSE are signalled with FMO, IMO and AMO, which are set for L0's sake.
+    let unrouted = VIRTUAL_INTERRUPTS & !((l1 & (hcr_el2::FMO | hcr_el2::IMO | hcr_el2::AMO)) << 3);
+    let mut traps = l0 | (l1 & HCR_FROM_L1 & !unrouted);
     // L1's guest is a hypervisor. L1 is shown FEAT_NV2 alone, which has no NV without NV2.
     if l1 & hcr_el2::NV != 0 {
         traps |= hcr_el2::NV | hcr_el2::NV2 | l1 & hcr_el2::NV1;
@@ -302,6 +307,35 @@ mod tests {
         let hcr = hcr_for_nested(L0, hcr_el2::TGE | hcr_el2::E2H);
         assert_eq!(hcr, L0 & !HCR_ENABLES | hcr_el2::TGE);
         assert_eq!(hcr & hcr_el2::VM, hcr_el2::VM);
+    }
+
+    #[test]
+    fn a_virtual_interrupt_is_pending_where_l1_takes_its_kind() {
+        for (pending, routed) in [
+            (hcr_el2::VF, hcr_el2::FMO),
+            (hcr_el2::VI, hcr_el2::IMO),
+            (hcr_el2::VSE, hcr_el2::AMO),
+        ] {
+            assert_eq!(
+                hcr_for_nested(L0, VIRTUAL_INTERRUPTS | routed) & VIRTUAL_INTERRUPTS,
+                pending
+            );
+        }
+        assert_eq!(hcr_for_nested(L0, VIRTUAL_INTERRUPTS) & VIRTUAL_INTERRUPTS, 0);
+    }
+
+    #[test]
+    fn broadcasts_that_l1_forces_are_forced() {
+        let l1 = hcr_el2::FB | hcr_el2::BSU;
+        assert_eq!(hcr_for_nested(L0, l1) & l1, l1);
+        assert_eq!(hcr_for_nested(L0, 0) & l1, 0);
+    }
+
+    #[test]
+    fn timers_of_a_guest_of_the_guest_trap_by_their_kind() {
+        for bit in [cnthctl_el2::EL1NVPCT, cnthctl_el2::EL1NVVCT] {
+            assert_eq!(cnthctl_for_nested(0, bit), bit);
+        }
     }
 
     #[test]

@@ -35,23 +35,26 @@ const NO_IPA: u64 = 0x8020_2000;
 
 const HCR_DC: u64 = 1 << 12;
 const HCR_TGE: u64 = 1 << 27;
+const HCR_FWB: u64 = 1 << 46;
 
 const SCTLR_OFF: u64 = 0x30d0_0800;
 const SCTLR_ON: u64 = SCTLR_OFF | 1 << 12 | 1 << 2 | 1;
 /// 39 bits, 4 KiB, write-back inner shareable walks, 40-bit output; nothing above.
 const TCR: u64 = 2 << 32 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
-/// Normal write-back, and Device-nGnRE.
-const MAIR: u64 = 0x04 << 8 | 0xff;
+/// Normal write-back, Device-nGnRE, Normal non-cacheable, and Normal write-through.
+const MAIR: u64 = 0xbb << 24 | 0x44 << 16 | 0x04 << 8 | 0xff;
 
 const AF: u64 = 1 << 10;
 const SHARED: u64 = 3 << 8;
 const EL0: u64 = 1 << 6;
 const READ_ONLY: u64 = 1 << 7;
 const DEVICE: u64 = 1 << 2;
+const NON_CACHEABLE: u64 = 2 << 2;
+const WRITE_THROUGH: u64 = 3 << 2;
 const PAGE: u64 = 3;
 
 /// Pages of the guest's stage 1, from address 0 on.
-const PAGES: [u64; 10] = [
+const PAGES: [u64; 14] = [
     RW_IPA | AF | SHARED | PAGE,
     RW_IPA | AF | SHARED | EL0 | PAGE,
     RW_IPA | AF | SHARED | READ_ONLY | PAGE,
@@ -62,6 +65,10 @@ const PAGES: [u64; 10] = [
     0,
     1 << 44 | AF | SHARED | PAGE,
     RW_IPA | AF | SHARED | 1,
+    RW_IPA | AF | SHARED | CONTIGUOUS | PAGE,
+    RW_IPA | AF | NON_CACHEABLE | PAGE,
+    RW_IPA | AF | WRITE_THROUGH | PAGE,
+    RW_IPA | AF | 2 << 8 | PAGE,
 ];
 
 const CONTIGUOUS: u64 = 1 << 52;
@@ -71,6 +78,13 @@ const RO_TABLE_VA: u64 = 2 << 21;
 const HOLE_TABLE_VA: u64 = 3 << 21;
 const AP_TABLE_VA: u64 = 4 << 21;
 const BLOCK_VA: u64 = 5 << 21;
+/// Where stage 1 has each of its memory types for each one of stage 2, whose pages are these.
+const TYPES_VA: u64 = 6 << 21;
+const TYPES_IPA: u64 = 0x8021_0000;
+/// `MemAttr` of stage 2, without and with `HCR_EL2.FWB`. gnomon's shadows have that set, where there is no write-through, and
+/// are inner shareable at the least. Of devices only those that QEMU 10.0 combines as it should: not `nGRE` and `GRE`.
+const TYPES: [u64; 4] = [0b1111, 0b0101, 0b0000, 0b0001];
+const TYPES_FWB: [u64; 5] = [0b0110, 0b0101, 0b0111, 0b0000, 0b0001];
 /// No RAM and no device.
 const HOLE: u64 = 0x2_0000_0000;
 
@@ -110,6 +124,7 @@ fn make_tables(stage2: &Stage2, frames: &mut Frames) -> [u64; 3] {
         (TABLES_IPA + 0x5000) | 3,
         (TABLES_IPA + 0x2000) | 2 << 61 | 3,
         RW_IPA | AF | SHARED | CONTIGUOUS | 1,
+        (TABLES_IPA + 0x6000) | 3,
     ];
     for (at, desc) in (tables[1]..).step_by(8).zip(second) {
         memory::write(at, desc);
@@ -185,5 +200,35 @@ pub(crate) fn run(frames: &mut Frames) {
         }
         println!("P AT {name} left {:#x}", memory::read(tables[2] + 8 * 4));
     }
+    for (name, hcr, types) in [("", 0, &TYPES[..]), ("-fwb", HCR_FWB, &TYPES_FWB)] {
+        memory_types(&stage2, types, frames);
+        SCTLR_EL12.set(SCTLR_ON);
+        TCR_EL12.set(TCR);
+        HCR_EL2.set(host | HCR_OPEN | HCR_VM | hcr);
+        bare::tlbi::alle1is();
+        for page in 0..4 * types.len() as u64 {
+            let va = TYPES_VA + page * 0x1000;
+            code.execute(&[write_of(SysReg::AT_S12E1R)], va, 4);
+            let par = PAR_EL1.get();
+            println!("P AT types{name} {va:#x} failed {} attr {:#x}", par & 1, par >> 56);
+        }
+    }
     HCR_EL2.set(host);
+}
+
+/// Each of these types of stage 2, for each type of stage 1, in pages in a row.
+fn memory_types(stage2: &Stage2, types: &[u64], frames: &mut Frames) {
+    const TYPE: u64 = 0xf << 2;
+    let table = frames.page();
+    stage2.map(TABLES_IPA + 0x6000, table, 3, Perms::RW, frames);
+    let mut at = table;
+    for (of_stage2, ipa) in types.iter().zip((TYPES_IPA..).step_by(0x1000)) {
+        stage2.map(ipa, table, 3, Perms::RW, frames);
+        let leaf = stage2.entry(ipa, 3, frames);
+        memory::write(leaf, memory::read(leaf) & !TYPE | of_stage2 << 2);
+        for of_stage1 in [0, DEVICE, NON_CACHEABLE, WRITE_THROUGH] {
+            frames.write(at, ipa | AF | of_stage1 | PAGE);
+            at += 8;
+        }
+    }
 }

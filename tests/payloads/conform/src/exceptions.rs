@@ -15,6 +15,7 @@ use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
 use crate::tge;
 use crate::vectors::El2Code;
 use crate::walks;
+use crate::{calls, entries};
 
 pub(crate) const NOP: u32 = 0xd503_201f;
 /// `LDR x0, [x0]`
@@ -27,7 +28,7 @@ const SELECT_SP_EL2: u32 = 0xd500_41bf;
 /// No RAM and no device.
 pub(crate) const HOLE: u64 = 0x2_0000_0000;
 /// Where an L2 sees it.
-const HOLE_IPA: u64 = 0x8040_0000;
+pub(crate) const HOLE_IPA: u64 = 0x8040_0000;
 
 const HCR_TGE: u64 = 1 << 27;
 const DAIF: u64 = 0x3c0;
@@ -37,13 +38,14 @@ const PSTATE_IL: u64 = 1 << 20;
 const PSTATE_D: u64 = 1 << 9;
 
 /// Instructions that are exceptions, with what they find in `x0` and how far behind `ELR_EL2` the next one is.
-const CAUSES: [(&str, u32, u64, u64); 7] = [
+const CAUSES: [(&str, u32, u64, u64); 8] = [
     ("svc", 0xd400_0021, 0, 0),
     ("hvc", 0xd400_0042, 0, 0),
     ("brk", 0xd420_0060, 0, 4),
     ("udf", 0, 0, 4),
     ("undefined-register", 0xd53e_1100, 0, 4),
     ("load-unmapped", LOAD, 1 << 38, 4),
+    ("load-of-nothing", LOAD, HOLE + 0x20, 4),
     ("load-unaligned", LOAD, 0x0900_0001, 4),
 ];
 
@@ -57,6 +59,11 @@ pub(crate) fn run(frames: &mut Frames) {
     returns(&mut guest);
     virtual_interrupts(&mut guest);
     external_aborts(&mut guest);
+    entries::states(&mut guest, NOP, PSTATE_EL1H_MASKED);
+    entries::external_aborts(&mut guest);
+    entries::virtual_serror(&mut guest);
+    entries::aarch32(&mut guest);
+    calls::run(&mut guest);
     debug(&mut guest);
     walks::run(frames);
     // Without VHE there is no host at EL0.
@@ -193,7 +200,7 @@ fn virtual_interrupts(guest: &mut Below) {
             VSESR_EL2.set(0x12_3456);
             guest.l2.controls = HCR_OPEN | HCR_VM | bits;
             let exit = guest.exit_of(&[READ_ISR, NOP], 0, masked | 0x5);
-            let pending = HCR_EL2.get() >> 6 & 7;
+            let pending = exit.hcr >> 6 & 7;
             println!(
                 "P VIRTUAL {name} masked {} isr {:#x} left {pending:#x}",
                 masked != 0,
@@ -287,4 +294,5 @@ fn host_el0(frames: &mut Frames) {
         let exit = user.exit_of(&[word], 0x4820_0000, EL0);
         describe(name, &exit);
     }
+    entries::of_host(&mut user);
 }

@@ -42,8 +42,27 @@ const PHYSICAL_TIMER: Control = if NVHE {
 
 /// Nothing traps.
 const OPEN: Control = ("open", Of::Hcr, 0, true);
+const VECTORS: Control = if NVHE {
+    ("CPTR.TZ", Of::Cptr, 1 << 8, true)
+} else {
+    ("CPTR.ZEN", Of::Cptr, cpacr::ZEN, false)
+};
 
-const CONTROLS: [Control; 42] = [
+/// Controls of what is hidden, and RES0: they trap nothing that is shown. Those of tagging, activity monitors, RAS records,
+/// transactions, granule protection and a delay of WFE; of trace and profiling; of trace, and of SME.
+const HCR_OF_HIDDEN: u64 = hcr_el2::ATA
+    | hcr_el2::DCT
+    | hcr_el2::TID5
+    | hcr_el2::AMVOFFEN
+    | hcr_el2::FIEN
+    | hcr_el2::TME
+    | hcr_el2::GPF
+    | hcr_el2::TWEDEn
+    | hcr_el2::TWEDEL;
+const MDCR_OF_HIDDEN: u64 = mdcr_el2::TTRF | mdcr_el2::TPMS | mdcr_el2::E2PB | mdcr_el2::E2TB;
+const CPTR_OF_HIDDEN: u64 = cpacr::TTA | cpacr::TAM;
+
+const CONTROLS: [Control; 50] = [
     OPEN,
     ("HCR.TID1", Of::Hcr, hcr_el2::TID1, true),
     ("HCR.TID2", Of::Hcr, hcr_el2::TID2, true),
@@ -63,6 +82,7 @@ const CONTROLS: [Control; 42] = [
     ("HCR.TRVM", Of::Hcr, hcr_el2::TRVM, true),
     ("HCR.TDZ", Of::Hcr, hcr_el2::TDZ, true),
     ("HCR.TLOR", Of::Hcr, hcr_el2::TLOR, true),
+    ("HCR.AT", Of::Hcr, hcr_el2::AT, true),
     ("HCR.TERR", Of::Hcr, hcr_el2::TERR, true),
     ("HCR.TSC", Of::Hcr, hcr_el2::TSC, true),
     ("HCR.TWI", Of::Hcr, hcr_el2::TWI, true),
@@ -71,13 +91,20 @@ const CONTROLS: [Control; 42] = [
     ("HCR.API", Of::Hcr, hcr_el2::API, false),
     ("HCR.IMO", Of::Hcr, hcr_el2::IMO, true),
     ("HCR.FMO", Of::Hcr, hcr_el2::FMO, true),
+    ("HCR.FB", Of::Hcr, hcr_el2::FB | hcr_el2::BSU, true),
+    ("HCR of hidden", Of::Hcr, HCR_OF_HIDDEN, true),
     ("MDCR.TDE", Of::Mdcr, mdcr_el2::TDE, true),
     ("MDCR.TDA", Of::Mdcr, mdcr_el2::TDA, true),
     ("MDCR.TDRA", Of::Mdcr, mdcr_el2::TDRA, true),
     ("MDCR.TDOSA", Of::Mdcr, mdcr_el2::TDOSA, true),
     ("MDCR.TDCC", Of::Mdcr, mdcr_el2::TDCC, true),
+    ("MDCR.TPM", Of::Mdcr, mdcr_el2::TPM, true),
+    ("MDCR.TPMCR", Of::Mdcr, mdcr_el2::TPMCR, true),
+    ("MDCR of hidden", Of::Mdcr, MDCR_OF_HIDDEN, true),
     ("CPTR.TCPAC", Of::Cptr, cpacr::TCPAC, true),
+    ("CPTR of hidden", Of::Cptr, CPTR_OF_HIDDEN, true),
     FLOATING_POINT,
+    VECTORS,
     PHYSICAL_COUNTER,
     PHYSICAL_TIMER,
     ("CNTHCTL.EL1TVT", Of::Cnthctl, cnthctl_el2::EL1TVT, true),
@@ -89,15 +116,18 @@ const CONTROLS: [Control; 42] = [
 ];
 
 /// Instructions that trap with a syndrome of their own.
-const INSTRUCTIONS: [(&str, u32); 9] = [
+const INSTRUCTIONS: [(&str, u32); 12] = [
     ("WFI", 0xd503_207f),
     ("WFE", 0xd503_205f),
+    ("WFIT", 0xd503_1020),
+    ("WFET", 0xd503_1000),
     ("SMC", 0xd400_0003),
     ("HVC", 0xd400_0022),
     ("SVC", 0xd400_0001),
     ("BRK", 0xd420_0000),
     ("UDF", 0),
     ("FMOV", 0x9e67_03e0),
+    ("RDVL", 0x04bf_5020),
     ("PACIA", 0xdac1_0020),
 ];
 

@@ -4,7 +4,8 @@ use bare::l2::PSTATE_EL1H_MASKED;
 use bare::memory::Frames;
 use bare::println;
 use bare::sysreg::{
-    ICH_AP1R0_EL2, ICH_EISR_EL2, ICH_ELRSR_EL2, ICH_HCR_EL2, ICH_LR0_EL2, ICH_LR1_EL2, ICH_MISR_EL2, ICH_VMCR_EL2,
+    ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICH_AP1R0_EL2, ICH_EISR_EL2, ICH_ELRSR_EL2, ICH_HCR_EL2,
+    ICH_LR0_EL2, ICH_LR1_EL2, ICH_MISR_EL2, ICH_VMCR_EL2,
 };
 use syndrome::SysReg;
 
@@ -57,7 +58,85 @@ pub(crate) fn run(frames: &mut Frames) {
             step(&mut guest, "bpr1", read_of(SysReg::ICC_BPR1_EL1), 0);
         }
     }
+    of_one_kind(&mut guest);
+    maintenance(&mut guest);
     ICH_HCR_EL2.set(0);
+}
+
+/// Which groups are signalled to a guest whose interrupts EL2 takes of one kind only.
+fn of_one_kind(guest: &mut Below) {
+    const UNMASKED: u64 = PSTATE_EL1H_MASKED & !(3 << 6);
+    for (name, routed) in [("imo", 1 << 4), ("fmo", 1 << 3), ("neither", 0)] {
+        guest.l2.controls = HCR_OPEN | HCR_VM | routed;
+        for (group, bit) in [(0, 0), (1, GROUP1)] {
+            ICH_VMCR_EL2.set(VMCR_GROUP1 | 1);
+            ICH_LR0_EL2.set(PENDING | bit | PRIORITY | 40);
+            ICH_LR1_EL2.set(0);
+            ICH_HCR_EL2.set(EN);
+            let exit = guest.exit_of(&[NOP, NOP], 0, UNMASKED);
+            println!("P GIC routed {name} group {group} hvc {:?}", exit.hvc());
+        }
+    }
+    guest.l2.controls = HCR_OPEN | HCR_VM | HCR_VIRTUAL;
+    ICH_LR0_EL2.set(0);
+}
+
+/// The maintenance interrupt is an interrupt to EL2, which comes while the guest runs and goes with its reason.
+fn maintenance(guest: &mut Below) {
+    const INTID: u32 = 25;
+    physical::enable(INTID);
+    ICC_PMR_EL1.set(0xf0);
+    ICC_IGRPEN1_EL1.set(1);
+    for (name, lr, hcr) in [
+        ("none", PENDING | GROUP1 | PRIORITY | 40, EN),
+        ("underflow", 0, EN | UIE),
+        ("no-pending", 0, EN | NPIE),
+        ("off", 0, UIE),
+    ] {
+        ICH_LR0_EL2.set(lr);
+        ICH_HCR_EL2.set(hcr);
+        let exit = guest.exit_of(&[NOP], 0, PSTATE_EL1H_MASKED);
+        let intid = ICC_IAR1_EL1.get();
+        println!("P GIC maintenance {name}: {:?} intid {intid}", exit.kind);
+        ICH_HCR_EL2.set(0);
+        if intid == u64::from(INTID) {
+            ICC_EOIR1_EL1.set(intid);
+        }
+        let exit = guest.exit_of(&[NOP], 0, PSTATE_EL1H_MASKED);
+        println!("P GIC maintenance over: {:?} intid {}", exit.kind, ICC_IAR1_EL1.get());
+    }
+    ICC_IGRPEN1_EL1.set(0);
+    physical::disable(INTID);
+}
+
+/// As much of the distributor and the redistributor as it takes for one private interrupt.
+mod physical {
+    use core::ptr;
+
+    const GICD_CTLR: u64 = 0x0800_0000;
+    const GICR: u64 = 0x080a_0000;
+    const GICR_WAKER: u64 = GICR + 0x14;
+    const GICR_IGROUPR0: u64 = GICR + 0x1_0080;
+    const GICR_ISENABLER0: u64 = GICR + 0x1_0100;
+    const GICR_ICENABLER0: u64 = GICR + 0x1_0180;
+    /// `GICD_CTLR`: affinity routing, group 1.
+    const ARE_GROUP1: u32 = 1 << 4 | 1 << 1;
+
+    pub(super) fn enable(intid: u32) {
+        write(GICD_CTLR, ARE_GROUP1);
+        write(GICR_WAKER, 0);
+        write(GICR_IGROUPR0, 1 << intid);
+        write(GICR_ISENABLER0, 1 << intid);
+    }
+
+    pub(super) fn disable(intid: u32) {
+        write(GICR_ICENABLER0, 1 << intid);
+    }
+
+    fn write(address: u64, value: u32) {
+        // SAFETY: registers of the machine's GIC, which is mapped as a device and nobody else's.
+        unsafe { ptr::write_volatile(address as *mut u32, value) };
+    }
 }
 
 /// One access of the L2's, and what it leaves.

@@ -18,7 +18,11 @@ mod areas;
 #[cfg(target_os = "none")]
 mod at;
 #[cfg(target_os = "none")]
+mod calls;
+#[cfg(target_os = "none")]
 mod copies;
+#[cfg(target_os = "none")]
+mod entries;
 #[cfg(target_os = "none")]
 mod exceptions;
 #[cfg(target_os = "none")]
@@ -41,6 +45,8 @@ mod timers;
 mod tlbi;
 #[cfg(target_os = "none")]
 mod vectors;
+#[cfg(target_os = "none")]
+mod waits;
 #[cfg(target_os = "none")]
 mod walks;
 

@@ -4,12 +4,12 @@ use core::arch::{asm, global_asm};
 use core::fmt;
 
 use bare::memory::{Frames, put_code};
-use bare::sysreg::VBAR_EL2;
+use bare::sysreg::{TPIDRRO_EL0, VBAR_EL2};
 
 // What a probe has in registers: x11 = bytes to go on behind ELR_EL2. An exception leaves x12 = the state it found itself
 // in, x13 = ELR_EL2, x14 = SPSR_EL2, x15 = the vector, x16 = ESR_EL2, x17 = FAR_EL2.
 //
-// Exceptions from below go where they go otherwise.
+// Exceptions from below go where they go otherwise, and leave the state that they find in TPIDRRO_EL0.
 global_asm!(
     "    .section .text.vectors, \"ax\"",
     "    .balign 2048",
@@ -21,6 +21,22 @@ global_asm!(
     "    .endr",
     "    .irp slot, 8, 9, 10, 11, 12, 13, 14, 15",
     "    .balign 128",
+    "    stp x0, x1, [sp, #-16]!",
+    "    mrs x0, DAIF",
+    "    mrs x1, CurrentEL",
+    "    orr x0, x0, x1",
+    "    mrs x1, SPSel",
+    "    orr x0, x0, x1",
+    "    mrs x1, S3_0_C4_C2_3",
+    "    orr x0, x0, x1",
+    "    mrs x1, S3_0_C4_C2_4",
+    "    orr x0, x0, x1",
+    "    mrs x1, S3_3_C4_C2_5",
+    "    orr x0, x0, x1",
+    "    mrs x1, S3_3_C4_C2_6", // SSBS
+    "    orr x0, x0, x1",
+    "    msr TPIDRRO_EL0, x0",
+    "    ldp x0, x1, [sp], #16",
     "    b exception_vectors + 128 * \\slot",
     "    .endr",
     "    .balign 128",
@@ -35,6 +51,8 @@ global_asm!(
     "    mrs x16, S3_0_C4_C2_4", // UAO
     "    orr x12, x12, x16",
     "    mrs x16, S3_3_C4_C2_5", // DIT
+    "    orr x12, x12, x16",
+    "    mrs x16, S3_3_C4_C2_6", // SSBS
     "    orr x12, x12, x16",
     "    mrs x13, elr_el2",
     "    mrs x14, spsr_el2",
@@ -130,6 +148,15 @@ impl El2Code {
         };
         (value, (esr != NONE).then_some(taken))
     }
+}
+
+/// The processor state in the handler of an exception from below that `exit` ends with.
+pub(crate) fn state_of_entry(exit: impl FnOnce()) -> u64 {
+    let usual = VBAR_EL2.get();
+    VBAR_EL2.set((&raw const probe_vectors) as u64);
+    exit();
+    VBAR_EL2.set(usual);
+    TPIDRRO_EL0.get()
 }
 
 macro_rules! authenticated_return {

@@ -122,5 +122,6 @@ fn last_exit() -> Exit {
         hpfar: 0,
         elr: 0,
         spsr: 0,
+        hcr: 0,
     }
 }

@@ -152,6 +152,8 @@ pub struct Exit {
     pub elr: u64,
     /// `SPSR_EL2`
     pub spsr: u64,
+    /// `HCR_EL2` as it was for the guest, but for a virtual `SError` that was taken.
+    pub hcr: u64,
 }
 
 impl Exit {
@@ -266,6 +268,7 @@ impl L2 {
         // that maps more, or lets the ERET fail, is about exactly that, and keeps to the programs, which write where
         // they are told.
         let kind = unsafe { enter_l2(ptr::from_mut(&mut self.x)) };
+        let hcr = HCR_EL2.get();
         HCR_EL2.set(HCR_HOST);
         let exit = Exit {
             kind: match kind {
@@ -279,6 +282,7 @@ impl L2 {
             hpfar: HPFAR_EL2.get(),
             elr: ELR_EL2.get(),
             spsr: SPSR_EL2.get(),
+            hcr,
         };
         self.pc = exit.elr;
         self.pstate = exit.spsr;

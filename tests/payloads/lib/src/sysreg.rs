@@ -100,6 +100,12 @@ system_registers! {
     VBAR_EL12 = of_guest!("S3_0_", "S3_5_", "C12_C0_0");
     ELR_EL12 = of_guest!("S3_0_", "S3_5_", "C4_C0_1");
     SPSR_EL12 = of_guest!("S3_0_", "S3_5_", "C4_C0_0");
+    TPIDRRO_EL0 = "S3_3_C13_C0_3";
+    MIDR_EL1 = "S3_0_C0_C0_0";
+    MPIDR_EL1 = "S3_0_C0_C0_5";
+    VPIDR_EL2 = "S3_4_C0_C0_0";
+    VMPIDR_EL2 = "S3_4_C0_C0_5";
+    ID_AA64PFR0_EL1 = "S3_0_C0_C4_0";
     ID_AA64MMFR4_EL1 = "S3_0_C0_C7_4";
     ICC_IAR1_EL1 = "S3_0_C12_C12_0";
     ICC_EOIR1_EL1 = "S3_0_C12_C12_1";
