@@ -16,7 +16,7 @@ use shadow::{
     ShadowKey, ShadowPool, SlotId, Tlbi,
 };
 use syndrome::{
-    regs::{hcr_el2, sctlr},
+    regs::{hcr_el2, sctlr, vtcr_el2},
     vncr,
 };
 use vmsa::{
@@ -190,6 +190,21 @@ fn acquire_other(mmu: &Mmu, key: ShadowKey) -> (SlotId, u64) {
     }
 }
 
+/// Loads the VTCR_EL2 that the shadow for `key` is read with, or that of the host context. They differ only if L1 was
+/// offered addresses of more than 48 bits.
+#[cold]
+pub fn load_vtcr(vm: &Vm, key: Option<ShadowKey>) {
+    let usual = vm.vtcr;
+    VTCR_EL2.set(match key.and_then(ShadowKey::wide) {
+        Some(sh) => {
+            let t0sz = 64 - u64::from(Stage2Table::IPA_BITS_WIDE);
+            let start_level = vtcr_el2::DS | vtcr_el2::SL2;
+            usual & !(vtcr_el2::T0SZ | vtcr_el2::SL0 | vtcr_el2::SH0) | start_level | sh.encode() << 12 | t0sz
+        }
+        None => usual,
+    });
+}
+
 /// VTTBR_EL2 for the guest that ran last, if it still has its shadow; takes a reference to that, until [`release`].
 pub fn acquire_last(vcpu: &mut VCpu) -> Option<u64> {
     let (slot, vttbr) = vcpu.vm.mmu.shadows.acquire_existing(vcpu.guest_stage2?)?;
@@ -234,7 +249,8 @@ pub fn read_l2(vcpu: &VCpu, ipa: Ipa<L2>) -> Option<u64> {
     phys::read_guest(Ipa::new(mapping.output.bits())).ok()
 }
 
-/// How L1's stage 2 is to be read: what L1 was shown, and its controls of the moment.
+/// How L1's stage 2 is to be read: its controls of the moment, and what L1 was shown, but for FEAT_LPA2, which shadows
+/// know of by themselves.
 pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
     /// `ID_AA64MMFR0_EL1.PARange` as L1 sees it.
     const PA_BITS: u32 = 48;

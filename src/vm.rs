@@ -37,7 +37,7 @@ pub struct Vm {
     pub power: [CpuPower; CPU_COUNT_MAX],
     /// VTTBR_EL2 of the host context.
     pub host_vttbr: u64,
-    /// VTCR_EL2 of all contexts.
+    /// VTCR_EL2 of all contexts, but for guests with addresses of more than 48 bits.
     pub vtcr: u64,
     /// MIDR_EL1 as L1 sees it.
     pub midr: u64,
@@ -49,6 +49,8 @@ pub struct Vm {
     pub is_plain_nv: bool,
     /// Whether L1 has fine-grained traps.
     pub has_fgt: bool,
+    /// Whether a switch exchanges what few guest hypervisors have two of.
+    pub has_exchanges: bool,
     /// What L1 is shown of the machine's features.
     pub offer: Offer,
     /// `HCR_EL2` of the host context.
@@ -67,9 +69,14 @@ static VM: Once<Vm> = Once::new();
 
 impl Vm {
     /// Puts the machine together, on the boot CPU.
-    pub fn create(machine: Machine, gic: Gic, smmu: Option<Smmu>, mmu: Mmu, options: &Options) -> &'static Self {
+    pub fn create(machine: Machine, gic: Gic, smmu: Option<Smmu>, mut mmu: Mmu, options: &Options) -> &'static Self {
         VM.call_once(|| {
             let lr_count = interrupts::lr_count();
+            let has_fgt = options.fgt && features::has_fgt();
+            let has_lpa2 = options.lpa2 && features::has_lpa2();
+            if has_lpa2 {
+                mmu.shadows.offer_lpa2();
+            }
             let mut mpidr = [0; CPU_COUNT_MAX];
             for (slot, affinity) in mpidr.iter_mut().zip(&machine.cpus) {
                 *slot = *affinity;
@@ -100,10 +107,12 @@ impl Vm {
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
                 is_e2h0: options.e2h0,
                 is_plain_nv: options.plain_nv,
-                has_fgt: options.fgt && features::has_fgt(),
+                has_fgt,
+                has_exchanges: has_fgt || has_lpa2,
                 offer: Offer {
                     e2h0: options.e2h0,
                     fgt: options.fgt,
+                    lpa2: has_lpa2,
                 },
                 hcr_host: controls::hcr_host(options),
                 hcr_of_l1: controls::hcr_of_l1(options),

@@ -12,6 +12,7 @@ use core::{fmt, ops::Range};
 use hyp::{
     mm::{self, phys, stage1},
     shadow_mmu::{self, Shadows},
+    vm::Vm,
 };
 use shadow::{FindError, Shadow, ShadowKey, SlotId, find};
 use syndrome::regs::hcr_el2;
@@ -241,7 +242,13 @@ impl Visited {
 
 /// How the tables that L1 made for the guest of `shadow` are read: as they were at its last fault.
 pub fn guest_limits(shadow: &Shadow) -> Stage2Limits {
-    shadow.limits().copied().unwrap_or_else(|| shadow_mmu::limits(0, 0))
+    shadow.limits().copied().unwrap_or_else(|| limits(0, 0))
+}
+
+/// How L1's tables are read under these registers of it.
+#[inline(never)]
+pub fn limits(hcr_el2: u64, sctlr_el2: u64) -> Stage2Limits {
+    shadow_mmu::limits(hcr_el2, sctlr_el2).with_lpa2(Vm::get().is_some_and(|vm| vm.offer.lpa2))
 }
 
 /// The host stage 2 by the registers that every CPU runs L1 with.

@@ -11,7 +11,6 @@ use hyp::{
     arch::features,
     lock::Spin,
     mm::PAGE_BYTES,
-    shadow_mmu,
     vcpu::{Context, context::El1Registers},
     vm::Vm,
 };
@@ -26,7 +25,7 @@ use vmsa::{
 use super::{
     error::CommandError,
     system::System,
-    tables::{GuestRam, guest_limits},
+    tables::{GuestRam, guest_limits, limits},
 };
 use crate::inspect::Snapshot;
 
@@ -128,7 +127,7 @@ impl Translation {
             registers,
             stage1: Stage1Config::from_registers(regime, &registers, &features::stage1_limits()),
             key: snapshot.guest_stage2,
-            limits: shadow_mmu::limits(hcr, snapshot.vel2.sctlr),
+            limits: limits(hcr, snapshot.vel2.sctlr),
         }
     }
 

@@ -90,6 +90,12 @@ pub fn has_fgt() -> bool {
     field(7, 0, 56) != 0
 }
 
+/// Whether the CPU has addresses of 52 bits (`ID_AA64MMFR0_EL1.PARange`), at both stages with the 4 KiB granule, too
+/// (FEAT_LPA2, `TGran4` and `TGran4_2`).
+pub fn has_lpa2() -> bool {
+    field(7, 0, 0) == 6 && field(7, 0, 28) == 1 && field(7, 0, 40) == 3
+}
+
 /// Checks this CPU. FEAT_NV2 may be there with FEAT_NV (`ID_AA64MMFR2_EL1.NV`), or, as a gnomon below offers it, without
 /// (`ID_AA64MMFR4_EL1.NV_frac`), unless L1 is to run on FEAT_NV alone. FEAT_VHE is not asked for: gnomon's own `E2H` is 0,
 /// and the names that FEAT_VHE brings are L1's, at a virtual EL2.

@@ -114,6 +114,7 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
     let guest = El1Registers::from_vncr(vcpu.vncr);
     guest.load();
     VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
+    shadow_mmu::load_vtcr(vcpu.vm, vcpu.guest_stage2);
     controls::load_nested_translation(vcpu);
     barrier::isb();
     let par = kind.execute(va);
@@ -131,6 +132,7 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
     }
     l1.load();
     controls::load_host(vcpu);
+    shadow_mmu::load_vtcr(vcpu.vm, None);
     barrier::isb();
     shadow_mmu::release(vcpu);
     result
@@ -144,11 +146,13 @@ pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
     l1.save();
     El1Registers::from_vncr(vcpu.vncr).load();
     VTTBR_EL2.set(vttbr);
+    shadow_mmu::load_vtcr(vcpu.vm, vcpu.guest_stage2);
     controls::load_guest_translation();
     barrier::isb();
     let par = at();
     l1.load();
     controls::load_host(vcpu);
+    shadow_mmu::load_vtcr(vcpu.vm, None);
     barrier::isb();
     shadow_mmu::release(vcpu);
     Some(par)

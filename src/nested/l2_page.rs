@@ -12,14 +12,14 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use ::trace::Event;
 use shadow::{Stage1Scope, VncrEntry, VncrTag, access_flag_update};
-use syndrome::{Esr, SysReg, vncr};
+use syndrome::{Esr, SysReg, regs::tcr, vncr};
 use vmsa::{
     Ipa,
     stage1::{Regime, Stage1Config, Stage1Registers},
 };
 
 use crate::{
-    arch::{features, sysreg::VNCR_EL2},
+    arch::{features, sysreg::*},
     layout::CPU_COUNT_MAX,
     lock::Mutex,
     mm::{
@@ -72,7 +72,10 @@ pub fn invalidate(instruction: SysReg, operand: u64) {
 
 #[cold]
 fn invalidate_open(instruction: SysReg, operand: u64) {
-    let scope = Stage1Scope::decode(instruction.crm(), instruction.op2(), operand);
+    // With TCR_ELx.DS the address of a range is in another unit: then it is all.
+    let is_all = instruction.is_range_of_stage1() && TCR_EL1.get() & tcr::DS != 0;
+    let op2 = if is_all { 0 } else { instruction.op2() };
+    let scope = Stage1Scope::decode(instruction.crm(), op2, operand);
     for cpu in 0..CPU_COUNT_MAX {
         close_if(cpu, &|entry| entry.is_covered_by(&scope));
     }

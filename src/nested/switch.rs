@@ -105,6 +105,10 @@ fn exchange(vcpu: &mut VCpu, context: Context) {
     if vcpu.vm.has_fgt {
         fine::exchange(vcpu, context);
     }
+    if vcpu.vm.offer.lpa2 {
+        let guest = (context == Context::Nested).then(|| vcpu.shadow_key());
+        shadow_mmu::load_vtcr(vcpu.vm, guest);
+    }
 }
 
 /// A virtual SError that L1 left pending for its guest (`HCR_EL2.VSE`) is cleared by the hardware once it is taken, which it

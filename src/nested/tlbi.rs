@@ -9,7 +9,7 @@
 
 use ::trace::Event;
 use shadow::{IpaOperand, Origin, RangeOperand, Reach, Tlbi, vmid_of};
-use syndrome::{SysReg, exception, vncr};
+use syndrome::{SysReg, exception, regs::vtcr_el2, vncr};
 
 use crate::{
     arch::{barrier, tlbi},
@@ -89,6 +89,12 @@ fn stage1(vcpu: &VCpu, instruction: SysReg, maintenance: Stage1, operand: u64) {
         stage1_of_l1(instruction, maintenance, operand);
         return;
     }
+    // The unit of a range's address depends on TCR_EL1.DS, and it is L1's own that the hardware has.
+    let maintenance = if vcpu.vm.offer.lpa2 && instruction.is_range_of_stage1() {
+        vmalle1
+    } else {
+        maintenance
+    };
     let vmid = guest_vmid(vcpu);
     let shadows = &vcpu.vm.mmu.shadows;
     let event = shadows.begin_tlbi();
@@ -136,7 +142,10 @@ fn stage2(vcpu: &VCpu, instruction: SysReg, operand: u64) -> bool {
         | SysReg::TLBI_RIPAS2E1OS
         | SysReg::TLBI_RIPAS2LE1
         | SysReg::TLBI_RIPAS2LE1IS
-        | SysReg::TLBI_RIPAS2LE1OS => (Some(vmid), Reach::Range(RangeOperand::decode(operand).range())),
+        | SysReg::TLBI_RIPAS2LE1OS => {
+            let has_ds = vcpu.vm.offer.lpa2 && vcpu.vncr.get(vncr::VTCR_EL2) & vtcr_el2::DS != 0;
+            (Some(vmid), Reach::Range(RangeOperand::decode(operand, has_ds).range()))
+        }
         SysReg::TLBI_VMALLS12E1 | SysReg::TLBI_VMALLS12E1IS | SysReg::TLBI_VMALLS12E1OS => {
             (Some(vmid), Reach::Everything)
         }

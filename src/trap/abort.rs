@@ -26,8 +26,8 @@ use crate::{
     vcpu::{Context, VCpu, context::GuestFrame, inject},
 };
 
-/// PAR_EL1.PA of a successful 48-bit translation.
-const PAR_PA: u64 = 0x0000_ffff_ffff_f000;
+/// PAR_EL1.PA of a successful translation.
+const PAR_PA: u64 = 0x000f_ffff_ffff_f000;
 const PAGE_OFFSET: u64 = 0xfff;
 
 /// The host context touched what the host stage 2 does not map: a device, or nothing. Or it wrote a page whose writes are

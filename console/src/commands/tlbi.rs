@@ -73,7 +73,7 @@ fn print(tlbi: &Tlbi, out: &mut Output) -> fmt::Result {
     let (mut name, mut what) = (Text::<24>::new(), Text::<64>::new());
     write!(name, "{instruction}")?;
     let op = name.as_str();
-    write!(what, "{}", What(instruction, tlbi.origin.operand))?;
+    write!(what, "{}", What(instruction, tlbi))?;
     out.row(&wire::Tlbi {
         ago_us: micros_since(tlbi.origin.time),
         cpu: tlbi.origin.cpu,
@@ -95,20 +95,20 @@ pub fn micros_since(time: u64) -> u64 {
 }
 
 /// What an instruction does with its operand.
-pub struct What(pub SysReg, pub u64);
+struct What<'a>(SysReg, &'a Tlbi);
 
-impl fmt::Display for What {
+impl fmt::Display for What<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(instruction, operand) = *self;
+        let Self(instruction, tlbi) = *self;
+        let operand = tlbi.origin.operand;
         let name = instruction
             .name()
             .and_then(|name| name.strip_prefix("TLBI "))
             .unwrap_or_default();
         if name.starts_with("RIPAS2") {
-            let range = RangeOperand::decode(operand);
-            let addresses = range.range();
-            write!(f, "ipa {:#x}-{:#x}", addresses.start, addresses.end)?;
-            write_level(f, range.ttl)
+            // The unit of the operand's address depends on L1's VTCR_EL2 at that time.
+            write!(f, "ipa {:#x}-{:#x}", tlbi.stats.start, tlbi.stats.end)?;
+            write_level(f, RangeOperand::decode(operand, false).ttl)
         } else if name.starts_with("IPAS2") {
             let operand = IpaOperand::decode(operand);
             write!(f, "ipa {}", operand.ipa)?;

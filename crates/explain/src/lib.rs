@@ -240,7 +240,7 @@ impl Situation {
             kind: EntryKind::Leaf,
             contiguous: leaf.attrs.contiguous,
         };
-        match compare(&entry, &expected) {
+        match compare(&entry, leaf.attrs.sh, &expected) {
             Err(offence) => ShadowState::Stale(offence),
             Ok(()) if leaf.attrs.perms == expected.attrs.perms => ShadowState::Follows,
             Ok(()) => ShadowState::Narrower(leaf.attrs.perms),

@@ -6,7 +6,7 @@ use log::LevelFilter;
 
 /// What there is to choose from.
 const KNOWN: &str =
-    "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, fgt=0|1, dma=allow|refuse, console=uart|none";
+    "log=off|error|warn|info|debug|trace, e2h=0|1, nv=1|2, fgt=0|1, lpa2=0|1, dma=allow|refuse, console=uart|none";
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub plain_nv: bool,
     /// `fgt=1`: L1 is shown fine-grained traps, if the CPU has them.
     pub fgt: bool,
+    /// `lpa2=1`: L1 is shown FEAT_LPA2, if the CPU has it.
+    pub lpa2: bool,
     /// `dma=refuse`: L1 gets no device that masters the bus and that nothing confines.
     pub refuse_dma: bool,
     /// `console=none`: no UART is kept from L1 for a debug console.
@@ -33,6 +35,7 @@ impl Default for Options {
             e2h0: false,
             plain_nv: false,
             fgt: false,
+            lpa2: false,
             refuse_dma: false,
             no_console: false,
         }
@@ -74,6 +77,8 @@ impl Options {
                 Some(("nv", "2")) => options.plain_nv = false,
                 Some(("fgt", "1")) => options.fgt = true,
                 Some(("fgt", "0")) => options.fgt = false,
+                Some(("lpa2", "1")) => options.lpa2 = true,
+                Some(("lpa2", "0")) => options.lpa2 = false,
                 Some(("dma", "refuse")) => options.refuse_dma = true,
                 Some(("dma", "allow")) => options.refuse_dma = false,
                 Some(("console", "none")) => options.no_console = true,
@@ -111,6 +116,8 @@ mod tests {
         assert!(Options::parse("nv=2 nv=1").unwrap().plain_nv);
         assert!(Options::parse("fgt=0 fgt=1").unwrap().fgt);
         assert!(!Options::parse("fgt=1 fgt=0").unwrap().fgt);
+        assert!(Options::parse("lpa2=0 lpa2=1").unwrap().lpa2);
+        assert!(!Options::parse("lpa2=1 lpa2=0").unwrap().lpa2);
         assert!(Options::parse("dma=allow dma=refuse").unwrap().refuse_dma);
         assert!(!Options::parse("dma=refuse dma=allow").unwrap().refuse_dma);
         assert!(Options::parse("console=uart console=none").unwrap().no_console);
@@ -126,7 +133,8 @@ mod tests {
     #[test]
     fn the_message_quotes_the_first_unknown_word() {
         for word in [
-            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "fgt=2", "dma=0", "console=",
+            "log", "log=", "log=loud", "=", "quiet", "LOG=info", "e2h", "e2h=2", "nv=0", "fgt=2", "lpa2=2", "dma=0",
+            "console=",
         ] {
             let line = std::format!("log=debug {word} other");
             let message = Options::parse(&line).unwrap_err().to_string();

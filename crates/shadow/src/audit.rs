@@ -17,7 +17,9 @@ use crate::{
 use core::fmt;
 use vmsa::{
     Entry, EntryKind, Granule, Ipa, L1, L2, Level, Pa, Phys,
-    stage2::{Mapping, Perms, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, walk_steps},
+    stage2::{
+        Mapping, Perms, Shareability, Stage2Attrs, Stage2Config, Stage2Desc, Stage2Entry, Stage2Fault, walk_steps,
+    },
 };
 
 /// What is wrong with a shadow leaf.
@@ -105,7 +107,8 @@ fn check(
     let ipa = Ipa::new(entry.ia);
     let mapping = translate(shadow, ipa, guest, env).map_err(Offence::NotInGuest)?;
     let host = host_walk(mapping.output, log, env).map_err(|fault| Offence::NotInHost(mapping.output, fault))?;
-    compare(entry, &compose_in_few_bytes(ipa, &mapping, &host))
+    let sh = shadow.table.config().attrs_of(entry.raw).sh;
+    compare(entry, sh, &compose_in_few_bytes(ipa, &mapping, &host))
 }
 
 /// The guest stage 2's word on `ipa`, whatever its Access flag says: who clears one need not invalidate what was made of the
@@ -124,18 +127,19 @@ fn translate(
     walk_steps(&config, ipa, &GuestTables(env), &mut |_| {})
 }
 
-/// Whether the leaf at `entry` of a shadow does no more than `should` would.
+/// Whether the leaf at `entry` of a shadow, with the shareability `sh`, does no more than `should` would.
 ///
 /// # Errors
 ///
 /// What it does that `should` does not.
-pub fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
+pub fn compare(entry: &Entry, sh: Shareability, should: &ShadowLeaf) -> Result<(), Offence> {
     let desc = Stage2Desc::from_raw(entry.raw);
     let attrs = desc.attrs(true);
     let output = match desc.decode::<Phys>(entry.level, Granule::K4) {
         Stage2Entry::Block(output) | Stage2Entry::Page(output) => output,
         Stage2Entry::Table(_) | Stage2Entry::Invalid => return Ok(()),
     };
+    // Device memory is Outer Shareable whatever a leaf says (DDI 0487, "Device memory").
     // A piece of a larger composed leaf is as good, at its place in it.
     let expected = Pa::new(should.pa.bits() + (entry.ia - should.ia.bits()));
     if output != expected {
@@ -144,7 +148,7 @@ pub fn compare(entry: &Entry, should: &ShadowLeaf) -> Result<(), Offence> {
         Err(Offence::TooLarge(should.level))
     } else if !should.attrs.perms.contains(attrs.perms) {
         Err(Offence::TooPermissive(should.attrs.perms))
-    } else if attrs.mem > should.attrs.mem || attrs.sh < should.attrs.sh {
+    } else if attrs.mem > should.attrs.mem || sh < should.attrs.sh && !attrs.mem.is_device() {
         Err(Offence::TooRelaxed(should.attrs))
     } else {
         Ok(())

@@ -1,11 +1,15 @@
 //! What identifies a guest stage 2.
 
 use core::fmt;
+use vmsa::stage2::{Shareability, Stage2Attrs, Stage2Table};
 
 const CNP: u64 = 1;
 const VMID_SHIFT: u32 = 48;
 /// `VTCR_EL2.VS`: VMIDs have 16 bits.
 const VTCR_VS: u64 = 1 << 19;
+const VTCR_T0SZ: u64 = 0x3f;
+const VTCR_SH0_SHIFT: u32 = 12;
+const VTCR_DS: u64 = 1 << 32;
 
 /// The identity of a translation context of L1's making.
 ///
@@ -47,6 +51,23 @@ impl ShadowKey {
     #[must_use]
     pub const fn enabled(self) -> bool {
         self.enabled
+    }
+
+    /// The shareability of all of a shadow for addresses of more than 48 bits, which is read with `VTCR_EL2.DS`; `None` if
+    /// the addresses are not as large.
+    ///
+    /// It is as strict as L1's leaves: with `DS` that is `SH0`, but no less than what memory of L1's is in the host stage 2.
+    /// Else each has its own.
+    #[must_use]
+    pub fn wide(self) -> Option<Shareability> {
+        let ipa_bits = 64 - (self.vtcr & VTCR_T0SZ);
+        if !self.enabled || ipa_bits <= u64::from(Stage2Table::IPA_BITS) {
+            None
+        } else if self.vtcr & VTCR_DS != 0 {
+            Some(Shareability::decode(self.vtcr >> VTCR_SH0_SHIFT).max(Stage2Attrs::RAM.sh))
+        } else {
+            Some(Shareability::Outer)
+        }
     }
 
     /// L1's VMID.
@@ -114,6 +135,22 @@ mod tests {
     fn vmid_has_eight_bits_unless_vs_is_set() {
         assert_eq!(vmid_of(VTTBR, 0), 0x23);
         assert_eq!(vmid_of(VTTBR, VTCR_VS), 0x123);
+    }
+
+    #[test]
+    fn more_than_48_bits_have_one_shareability_that_no_leaf_of_l1s_is_stricter_than() {
+        let wide = |vtcr| ShadowKey::new(VTTBR, vtcr, true).wide();
+        assert_eq!(wide(16), None);
+        assert_eq!(wide(16 | VTCR_DS), None);
+        for (sh0, sh) in [
+            (0b00, Shareability::Inner),
+            (0b11, Shareability::Inner),
+            (0b10, Shareability::Outer),
+        ] {
+            assert_eq!(wide(15 | VTCR_DS | sh0 << 12), Some(sh));
+            assert_eq!(wide(12 | sh0 << 12), Some(Shareability::Outer));
+        }
+        assert_eq!(ShadowKey::new(VTTBR, 12, false).wide(), None);
     }
 
     #[test]

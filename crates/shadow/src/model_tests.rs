@@ -3,12 +3,12 @@
 
 use crate::{
     Access, FaultAction, Ttl,
-    testing::{GuestTables, ShadowPool, World, fault},
+    testing::{BLOCK, GuestTables, IPA, K4, ShadowPool, World, fault, guests},
 };
 use proptest::prelude::*;
 use std::vec::Vec;
 use vmsa::{
-    EntryKind, Granule, Ipa, L1, Level, Phys,
+    EntryKind, Granule, Ipa, L1, L2, Level, Phys,
     stage2::{MemType, Perms, Shareability, Stage2Attrs, Stage2Desc, Stage2Fault, visit},
 };
 
@@ -113,20 +113,28 @@ fn attrs() -> impl Strategy<Value = Stage2Attrs> {
         })
 }
 
-fn stage(granules: &'static [Granule]) -> impl Strategy<Value = Stage> {
-    prop::sample::select(granules).prop_flat_map(|granule| {
-        let first = if granule == Granule::K4 { 1i8 } else { 2 };
-        let leaf = (address(), address(), first..=3, attrs()).prop_map(move |(ia, output, level, attrs)| {
-            let level = Level::new(level).unwrap();
-            let size = granule.entry_bytes(level);
-            Leaf {
-                ia: ia & !(size - 1),
-                size,
-                level,
-                output: output & !(size - 1),
-                attrs,
-            }
-        });
+/// A guest stage 2, with addresses of 48 or of 52 bits.
+fn guest() -> impl Strategy<Value = (bool, Stage)> {
+    any::<bool>().prop_flat_map(|is_large| (Just(is_large), stage(ALL_GRANULES, is_large)))
+}
+
+fn stage(granules: &'static [Granule], is_large: bool) -> impl Strategy<Value = Stage> {
+    prop::sample::select(granules).prop_flat_map(move |granule| {
+        let first = if granule == Granule::K4 { 1i8 } else { 2 } - i8::from(is_large);
+        let part = prop::sample::select(&[0u64, 1, 15][..]);
+        let leaf =
+            (address(), part, address(), first..=3, attrs()).prop_map(move |(ia, part, output, level, attrs)| {
+                let ia = ia | (part * u64::from(is_large)) << 48;
+                let level = Level::new(level).unwrap();
+                let size = granule.entry_bytes(level);
+                Leaf {
+                    ia: ia & !(size - 1),
+                    size,
+                    level,
+                    output: output & !(size - 1),
+                    attrs,
+                }
+            });
         prop::collection::vec(leaf, 1..24).prop_map(move |leaves| Stage::new(granule, leaves))
     })
 }
@@ -145,12 +153,13 @@ fn access() -> impl Strategy<Value = Access> {
 const ALL_GRANULES: &[Granule] = &[Granule::K4, Granule::K16, Granule::K64];
 
 /// Builds both stages.
-fn build(guest: &Stage, host: &Stage) -> (World, GuestTables) {
+fn build(guest: &Stage, host: &Stage, is_large: bool) -> (World, GuestTables) {
     let mut world = World::new(1000);
     for leaf in &host.leaves {
         world.map_host_leaf(leaf.ia, leaf.output, leaf.level, &leaf.attrs);
     }
     let mut tables = GuestTables::new(guest.granule, 7, 0x100_0000_0000, &mut world);
+    tables.is_large = is_large;
     for leaf in &guest.leaves {
         // Our encoder makes FWB descriptors of the 4 KiB granule; only the address and bit 1 depend
         // on the level.
@@ -168,18 +177,44 @@ fn address_in(guest: &Stage, any: u64, pick: usize) -> u64 {
     }
 }
 
+#[test]
+fn a_slot_changes_hands_between_guests_of_48_and_of_52_bits() {
+    let mut world = World::with_ram(100);
+    let pool = ShadowPool::<1>::new();
+    let mut guests = guests(2, &mut world);
+    guests[1] = GuestTables::new(K4, 1, 0x2000_0000, &mut world);
+    guests[1].is_large = true;
+    let above = 5 << 48 | IPA;
+    guests[1].map(above, 0x8000_0000, Level::TWO, BLOCK, &mut world);
+    for (guest, ipa, beyond) in [(0, IPA, 1 << 48), (1, above, IPA), (0, IPA, above), (1, above, 6 << 48)] {
+        let slot = pool.acquire(guests[guest].key(), &mut world).unwrap().0;
+        world.note_start(&pool, slot);
+        let mut try_it = |ipa| pool.handle_fault(slot, &fault(ipa, Access::Read), &guests[guest].guest(), &mut world);
+        assert_eq!(try_it(ipa), FaultAction::Retry);
+        assert!(matches!(try_it(beyond), FaultAction::Inject(_)));
+        let leaf = pool.with(slot, |shadow| {
+            shadow.table().translate(Ipa::<L2>::new(ipa), &world.arena)
+        });
+        assert_eq!(leaf.unwrap().unwrap().output.bits() & !0xfff, 0x8000_0000);
+        pool.release(slot);
+    }
+    pool.all().clear(&mut world);
+    assert_eq!(world.arena.used(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn a_shadow_is_the_composition_of_both_stages(
-        guest in stage(ALL_GRANULES),
-        host in stage(&[Granule::K4]),
+        (is_large, guest) in guest(),
+        host in stage(&[Granule::K4], false),
         touches in prop::collection::vec((address(), any::<usize>(), access()), 1..40),
     ) {
-        let (mut world, tables) = build(&guest, &host);
+        let (mut world, tables) = build(&guest, &host, is_large);
         let pool = ShadowPool::<1>::new();
         let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
+        world.note_start(&pool, slot);
         for (any, pick, access) in touches {
             let ipa = address_in(&guest, any, pick);
             let action = pool.handle_fault(slot, &fault(ipa, access), &tables.guest(), &mut world);
@@ -189,7 +224,9 @@ proptest! {
                 Ok((pa, attrs)) => {
                     prop_assert_eq!(action, FaultAction::Retry);
                     let leaf = world.shadow_of(&pool, slot, ipa).unwrap();
-                    prop_assert_eq!((leaf.output.bits(), leaf.attrs), (pa, attrs));
+                    // In large tables one shareability is all there is.
+                    let sh = if is_large { leaf.attrs.sh } else { attrs.sh };
+                    prop_assert_eq!((leaf.output.bits(), leaf.attrs), (pa, Stage2Attrs { sh, ..attrs }));
                 }
                 Err(FaultAction::Inject(Stage2Fault::Translation(_))) => {
                     let is_translation = matches!(action, FaultAction::Inject(Stage2Fault::Translation(_)));
@@ -228,15 +265,16 @@ proptest! {
 
     #[test]
     fn nothing_derived_from_a_leaf_survives_its_invalidation(
-        guest in stage(ALL_GRANULES),
-        host in stage(&[Granule::K4]),
+        (is_large, guest) in guest(),
+        host in stage(&[Granule::K4], false),
         touches in prop::collection::vec((address(), any::<usize>(), access()), 1..60),
         victim in any::<usize>(),
         (at, how) in (any::<u64>(), 0..5),
     ) {
-        let (mut world, mut tables) = build(&guest, &host);
+        let (mut world, mut tables) = build(&guest, &host, is_large);
         let pool = ShadowPool::<2>::new();
         let slot = pool.acquire(tables.key(), &mut world).unwrap().0;
+        world.note_start(&pool, slot);
         for &(any, pick, access) in &touches {
             let ipa = address_in(&guest, any, pick);
             pool.handle_fault(slot, &fault(ipa, access), &tables.guest(), &mut world);

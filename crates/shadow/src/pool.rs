@@ -72,6 +72,8 @@ pub struct ShadowPool<L: Locks, const N: usize> {
     /// The slots that have a shadow, by its VMID.
     pub(crate) vmids: Vmids,
     slots: [Slot<L>; N],
+    /// Whether L1 has `FEAT_LPA2`.
+    has_lpa2: bool,
 }
 
 impl<L: Locks, const N: usize> Default for ShadowPool<L, N> {
@@ -95,7 +97,13 @@ impl<L: Locks, const N: usize> ShadowPool<L, N> {
             assigning: Lock::new((), Rank::Assigning),
             dirty: Lock::new(None, Rank::Log),
             is_logging: AtomicBool::new(false),
+            has_lpa2: false,
         }
+    }
+
+    /// L1's tables may hold addresses of 52 bits.
+    pub fn offer_lpa2(&mut self) {
+        self.has_lpa2 = true;
     }
 
     /// All shadows, and nobody else has any of them, not even one that is in no slot.
@@ -234,7 +242,7 @@ impl<L: Locks, const N: usize> ShadowPool<L, N> {
     /// A new shadow in the vacant `slot`.
     fn create(&self, slot: SlotId, key: ShadowKey, env: &mut impl ShadowEnv) -> Result<(SlotId, u64), AcquireError> {
         let table = Stage2Table::new(env).map_err(|OutOfTables| AcquireError::OutOfTables)?;
-        Ok(self.put(slot, Shadow::new(key, table, FIRST_VMID + slot.number())))
+        Ok(self.put(slot, Shadow::new(key, table, FIRST_VMID + slot.number(), self.has_lpa2)))
     }
 
     /// Gives the shadow in `slot` to `key`, without its contents, if it is unreferenced.

@@ -15,7 +15,7 @@ use core::{
     },
 };
 use vmsa::{
-    Entry, Granule, Level, Phys, ReadTable,
+    Entry, Granule, Level, Phys, ReadTable, TableFormat,
     stage2::{OutOfTables, Stage2Config, Stage2Fault, Stage2Limits, Stage2Table, visit},
 };
 
@@ -56,8 +56,8 @@ pub(crate) struct Reading {
 
 impl Reading {
     #[cold]
-    fn new(key: ShadowKey, word: u64) -> Self {
-        let limits = Stage2Limits::from_word(word);
+    fn new(key: ShadowKey, word: u64, has_lpa2: bool) -> Self {
+        let limits = Stage2Limits::from_word(word).with_lpa2(has_lpa2);
         Self {
             limits,
             word,
@@ -135,6 +135,8 @@ pub struct Shadow {
     pub(crate) last_use: u64,
     pub(crate) faults: u64,
     pub(crate) vmid: u16,
+    /// Whether L1 has `FEAT_LPA2`.
+    has_lpa2: bool,
     /// How L1's tables were to be read at the last fault.
     pub(crate) reading: Option<Reading>,
     /// The first sweep that found it unused since it was used last.
@@ -143,7 +145,8 @@ pub struct Shadow {
 
 impl Shadow {
     /// An empty one, which nobody uses yet.
-    pub(crate) const fn new(key: ShadowKey, table: Stage2Table, vmid: u16) -> Self {
+    pub(crate) fn new(key: ShadowKey, mut table: Stage2Table, vmid: u16, has_lpa2: bool) -> Self {
+        table.make_wide(key.wide());
         Self {
             key,
             guest_vmid: key.vmid(),
@@ -151,14 +154,16 @@ impl Shadow {
             last_use: 0,
             faults: 0,
             vmid,
+            has_lpa2,
             reading: None,
             idle_since: None,
         }
     }
 
-    /// It is another's now.
+    /// It is another's now. It maps nothing.
     pub(crate) fn renew(&mut self, key: ShadowKey) {
         self.key = key;
+        self.table.make_wide(key.wide());
         self.guest_vmid = key.vmid();
         self.faults = 0;
         self.reading = None;
@@ -220,15 +225,18 @@ impl Shadow {
         if self.reading.as_ref().is_some_and(|known| known.word != word) {
             self.reading = None;
         }
-        let key = self.key;
-        &self.reading.get_or_insert_with(|| Reading::new(key, word)).config
+        let (key, has_lpa2) = (self.key, self.has_lpa2);
+        &self
+            .reading
+            .get_or_insert_with(|| Reading::new(key, word, has_lpa2))
+            .config
     }
 
-    /// The granule of the guest's tables, as of the last fault. What is mapped has levels of this granule noted.
-    pub(crate) fn granule(&self) -> Granule {
+    /// The format of the guest's tables, as of the last fault. What is mapped has levels of this format noted.
+    pub(crate) fn guest_format(&self) -> TableFormat {
         match &self.reading {
-            Some(Reading { config: Ok(config), .. }) if self.key.enabled() => config.granule,
-            _ => Granule::K4,
+            Some(Reading { config: Ok(config), .. }) if self.key.enabled() => config.format(),
+            _ => TableFormat::bits48(Granule::K4),
         }
     }
 

@@ -212,6 +212,16 @@ impl World {
     }
 }
 
+impl World {
+    /// Has the memory know at which level the shadow in `slot` starts.
+    pub fn note_start<const N: usize>(&mut self, pool: &ShadowPool<N>, slot: SlotId) {
+        if let Some(config) = pool.with(slot, |shadow| shadow.table().config()) {
+            let is_wide = config.start_level < Level::ZERO;
+            self.arena.set_wide(Pa::new(config.root), is_wide);
+        }
+    }
+}
+
 impl ReadTable<Phys> for World {
     fn read(&self, at: Pa) -> Result<u64, Unreadable> {
         self.arena.read(at)
@@ -290,9 +300,14 @@ pub struct GuestTables {
     next: u64,
     /// More bits of `VTCR_EL2`.
     pub vtcr_bits: u64,
+    /// Whether addresses have 52 bits.
+    pub is_large: bool,
     /// L1's byte order.
     pub big_endian: bool,
 }
+
+/// `VTCR_EL2.DS`
+const DS: u64 = 1 << 32;
 
 impl GuestTables {
     /// Empty ones.
@@ -304,18 +319,31 @@ impl GuestTables {
             root,
             next: root + 0x1_0000,
             vtcr_bits: 0,
+            is_large: false,
             big_endian: false,
         }
     }
 
     fn start_level(self) -> Level {
-        if self.granule == K4 { Level::ZERO } else { Level::ONE }
+        let start = if self.granule == K4 { Level::ZERO } else { Level::ONE };
+        match start.previous() {
+            Some(above) if self.is_large && self.granule != Granule::K64 => above,
+            _ => start,
+        }
     }
 
     /// What L1 has in its registers.
     #[must_use]
     pub fn key(self) -> ShadowKey {
-        let vtcr = vtcr(self.granule, 48, self.start_level().get()) | self.vtcr_bits;
+        const PS: u64 = 0b111 << 16;
+        const PS_52_BITS: u64 = 0b110 << 16;
+        let start = self.start_level().get();
+        let vtcr = if self.is_large {
+            vtcr(self.granule, 52, start) & !PS | PS_52_BITS | DS
+        } else {
+            vtcr(self.granule, 48, start)
+        };
+        let vtcr = vtcr | self.vtcr_bits;
         ShadowKey::new(u64::from(self.vmid) << 48 | self.root, vtcr, true)
     }
 
@@ -324,7 +352,7 @@ impl GuestTables {
     pub fn guest(self) -> GuestStage2 {
         let limits = vmsa::stage2::Stage2Limits {
             big_endian: self.big_endian,
-            ..LIMITS
+            ..LIMITS.with_lpa2(self.is_large)
         };
         GuestStage2 { limits }
     }
@@ -358,6 +386,9 @@ impl GuestTables {
 
     /// Maps the leaf at `level`. `attributes` are those of a block.
     pub fn map(&mut self, ia: u64, output: u64, level: Level, attributes: u64, world: &mut World) {
+        // Where there are bits of an address for it, there is no shareability.
+        let has_sh = !self.is_large || self.granule == Granule::K64;
+        let attributes = if has_sh { attributes } else { attributes & !(0b11 << 8) };
         let entry = self.entry(ia, level, world);
         let kind = if level == Level::THREE { 2 } else { 0 };
         world.l1.set(entry, self.stored(output | attributes | kind));

@@ -16,7 +16,7 @@ use crate::{
     tlbi_operand::Ttl,
 };
 use core::ops::Range;
-use vmsa::{EntryKind, Granule, Ipa, L2, Level, Phys, ReadTable, stage2::Stage2Desc};
+use vmsa::{EntryKind, Granule, Ipa, L2, Level, Phys, ReadTable, TableFormat, stage2::Stage2Desc};
 
 /// What an invalidation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,9 +102,7 @@ impl Reach {
             Self::Leaf(ipa, ttl) => {
                 let size = match ttl {
                     Some(ttl) => ttl.bytes(),
-                    None => {
-                        guest_leaf_bytes(shadow, *ipa, mem).unwrap_or_else(|| shadow.granule().largest_leaf_bytes())
-                    }
+                    None => guest_leaf_bytes(shadow, *ipa, mem).unwrap_or_else(|| largest_leaf_bytes(shadow)),
                 };
                 let start = ipa.align_down(size).bits();
                 start..start.wrapping_add(size)
@@ -253,27 +251,31 @@ impl<L: Locks, const N: usize> ShadowPool<L, N> {
 /// The size of the guest leaf that the shadow's leaf at `ipa` was made from, `None` if there is no
 /// leaf.
 fn guest_leaf_bytes(shadow: &Shadow, ipa: Ipa<L2>, mem: &impl ReadTable<Phys>) -> Option<u64> {
-    bytes_of(shadow.granule(), shadow.table.tag_at(ipa, mem)?)
+    bytes_of(shadow.guest_format(), shadow.table.tag_at(ipa, mem)?)
 }
 
 /// The size of a guest leaf of the level that a shadow leaf has noted.
-fn bytes_of(granule: Granule, tag: u8) -> Option<u64> {
+fn bytes_of(format: TableFormat, tag: u8) -> Option<u64> {
     let level = Level::new(i8::try_from(tag).ok()?)?;
-    granule.has_leaf_at(level).then(|| granule.entry_bytes(level))
+    format.has_leaf_at(level).then(|| format.granule.entry_bytes(level))
+}
+
+/// The size of the largest leaf that a guest's tables can have.
+fn largest_leaf_bytes(shadow: &Shadow) -> u64 {
+    let format = shadow.guest_format();
+    let level = format.block_levels().next().unwrap_or(Level::ONE);
+    format.granule.entry_bytes(level)
 }
 
 /// The size of the guest leaf around `ia`, if the shadow maps any of it. If it does not map `ia`, what else it maps of a
 /// block tells: all of that is from one guest leaf if any of it is.
 fn known_leaf_bytes(shadow: &Shadow, ia: u64, mem: &impl ReadTable<Phys>) -> Option<u64> {
-    let granule = shadow.granule();
+    let format = shadow.guest_format();
     guest_leaf_bytes(shadow, Ipa::new(ia), mem).or_else(|| {
-        let blocks = [Level::ONE, Level::TWO]
-            .into_iter()
-            .filter(|level| granule.has_leaf_at(*level));
-        let mut sizes = blocks.map(|level| granule.entry_bytes(level));
+        let mut sizes = format.block_levels().map(|level| format.granule.entry_bytes(level));
         sizes.find(|size| {
             let tag = first_tag(shadow, ia & !(size - 1), *size, mem);
-            tag.and_then(|tag| bytes_of(granule, tag)) == Some(*size)
+            tag.and_then(|tag| bytes_of(format, tag)) == Some(*size)
         })
     })
 }

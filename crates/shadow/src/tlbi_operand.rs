@@ -47,11 +47,10 @@ pub struct IpaOperand {
 }
 
 impl IpaOperand {
-    /// From the register. Without `FEAT_LPA` the IPA has 48 bits; what is above is RES0 and
-    /// ignored.
+    /// From the register. The IPA has 52 bits; without `FEAT_LPA` those above 48 are RES0.
     #[must_use]
     pub const fn decode(xt: u64) -> Self {
-        let frame = xt & ((1 << 36) - 1);
+        let frame = xt & ((1 << 40) - 1);
         Self {
             ipa: Ipa::new(frame << 12),
             ttl: Ttl::decode(xt >> 44 & 0b1111),
@@ -71,9 +70,10 @@ pub struct RangeOperand {
 }
 
 impl RangeOperand {
-    /// From the register. The reserved granule is taken as 64 KiB, the largest.
+    /// From the register. The reserved granule is taken as 64 KiB, the largest. With the `VTCR_EL2.DS` of the tables in
+    /// question, the address is in units of 64 KiB whatever the granule.
     #[must_use]
-    pub const fn decode(xt: u64) -> Self {
+    pub const fn decode(xt: u64, ds: bool) -> Self {
         let (granule, tg) = match xt >> 46 & 0b11 {
             0b01 => (Granule::K4, 0b01),
             0b10 => (Granule::K16, 0b10),
@@ -87,9 +87,10 @@ impl RangeOperand {
             level => Ttl::decode(tg << 2 | level),
         };
         let base = xt & ((1 << 37) - 1);
+        let base_shift = if ds { Granule::K64.shift() } else { granule.shift() };
         Self {
             // 37 bits of address in pages of at most 64 KiB and 2^21 pages at most: no overflow.
-            base: Ipa::new(base << granule.shift()),
+            base: Ipa::new(base << base_shift),
             size: ((num + 1) << (5 * scale + 1)) << granule.shift(),
             ttl,
         }
@@ -131,13 +132,13 @@ mod tests {
                 level: Level::TWO
             })
         );
-        assert_eq!(IpaOperand::decode(u64::MAX).ipa, Ipa::new(0xffff_ffff_f000));
+        assert_eq!(IpaOperand::decode(u64::MAX).ipa, Ipa::new(0xf_ffff_ffff_f000));
     }
 
     #[test]
     fn range_operand_is_num_plus_one_times_a_power_of_32() {
         let decode = |tg: u64, scale: u64, num: u64, ttl: u64, base: u64| {
-            RangeOperand::decode(tg << 46 | scale << 44 | num << 39 | ttl << 37 | base)
+            RangeOperand::decode(tg << 46 | scale << 44 | num << 39 | ttl << 37 | base, false)
         };
         let operand = decode(0b01, 0, 0, 0, 0x4_0200);
         assert_eq!(
@@ -152,10 +153,20 @@ mod tests {
     }
 
     #[test]
+    fn with_ds_the_base_of_a_range_is_in_units_of_64k_and_its_size_is_not() {
+        let operand = RangeOperand::decode(0b01 << 46 | 1, true);
+        assert_eq!((operand.base, operand.size), (Ipa::new(0x1_0000), 0x2000));
+        let last = RangeOperand::decode(0b01 << 46 | ((1 << 36) - 1), true);
+        assert_eq!(last.base, Ipa::new((1 << 52) - 0x1_0000));
+    }
+
+    #[test]
     fn any_operand_decodes() {
         for operand in [0, u64::MAX, 0x1234_5678_9abc_def0] {
-            let range = RangeOperand::decode(operand).range();
-            assert!(range.start < range.end);
+            for ds in [false, true] {
+                let range = RangeOperand::decode(operand, ds).range();
+                assert!(range.start < range.end);
+            }
             let _ = IpaOperand::decode(operand);
         }
     }

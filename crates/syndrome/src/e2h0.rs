@@ -18,7 +18,7 @@ use crate::{
 type Move = (u32, u32, u32);
 
 /// Fields of `TCR_EL2` and where `TCR_EL1` has them.
-static TCR_FIELDS: [Move; 9] = [
+static TCR_FIELDS: [Move; 10] = [
     // T0SZ; IRGN0, ORGN0, SH0, TG0. EPD0 has no counterpart.
     (0, 0, 6),
     (8, 8, 8),
@@ -35,11 +35,11 @@ static TCR_FIELDS: [Move; 9] = [
     (29, 51, 1),
     // TCMA.
     (30, 57, 1),
+    // DS.
+    (32, 59, 1),
 ];
 
 /// `TCR_EL1` for a `TCR_EL2`: the lower range as it is, and nothing in the upper one.
-///
-/// `DS` is left out, as 52-bit addresses are.
 #[must_use]
 pub fn tcr_el1(tcr_el2: u64) -> u64 {
     tcr::EPD1 | moved(tcr_el2, |(el2, el1, width)| (el2, el1, width))
@@ -221,7 +221,7 @@ mod tests {
         #[test]
         fn upper_range_stays_closed(tcr_el2: u64) {
             let upper = tcr::T1SZ | tcr::A1 | tcr::IRGN1 | tcr::ORGN1 | tcr::SH1 | tcr::TG1 | tcr::TBI1 | tcr::HPD1;
-            prop_assert_eq!(tcr_el1(tcr_el2) & (upper | tcr::AS | tcr::DS | tcr::EPD0), 0);
+            prop_assert_eq!(tcr_el1(tcr_el2) & (upper | tcr::AS | tcr::EPD0), 0);
             prop_assert_eq!(tcr_el1(tcr_el2) & tcr::EPD1, tcr::EPD1);
         }
 
@@ -235,7 +235,7 @@ mod tests {
         #[test]
         fn tcr_comes_back_as_it_was_written(tcr_el2: u64) {
             let read = super::tcr_el2(tcr_el1(tcr_el2));
-            let defined = 0x7f77_ff3f;
+            let defined = 1 << 32 | 0x7f77_ff3f;
             prop_assert_eq!(read & defined, tcr_el2 & defined);
             prop_assert_eq!(read & !defined, 1 << 31 | 1 << 23);
         }

@@ -33,6 +33,8 @@ pub struct Offer {
     pub e2h0: bool,
     /// Whether L1 has fine-grained traps.
     pub fgt: bool,
+    /// Whether L1 has `FEAT_LPA2`, which the machine has.
+    pub lpa2: bool,
 }
 
 /// How much of one field is shown.
@@ -48,9 +50,13 @@ enum Rule {
     IfVhe(u8),
     /// As `Upto`, if L1 has fine-grained traps.
     IfFine(u8),
+    /// As `SignedUpto` the first, or, if L1 has `FEAT_LPA2`, the second. All but `TGran4` are unsigned, of less than 8.
+    Large(i8, i8),
+    /// As `Emulated` the first, or, if L1 has `FEAT_LPA2`, the second.
+    EmulatedLarge(u8, u8),
 }
 
-use Rule::{Emulated, IfFine, IfVhe, SignedUpto, Upto};
+use Rule::{Emulated, EmulatedLarge, IfFine, IfVhe, Large, SignedUpto, Upto};
 
 /// A field: position of its lowest bit, Arm's name, rule. All are four bits.
 type Field = (u8, &'static str, Rule);
@@ -161,18 +167,18 @@ const ISAR2: &[Field] = &[
     (24, "PAC_frac", Upto(1)),
 ];
 
-/// 48-bit addresses, every granule at stage 2. No LPA2, `CNTPOFF_EL2` (`ECV` = 2).
+/// 48-bit addresses, or 52-bit ones with FEAT_LPA and FEAT_LPA2; every granule at stage 2. No `CNTPOFF_EL2` (`ECV` = 2).
 const MMFR0: &[Field] = &[
-    (0, "PARange", Upto(5)),
+    (0, "PARange", Large(5, 6)),
     (4, "ASIDBits", Upto(2)),
     (8, "BigEnd", Upto(1)),
     (16, "BigEndEL0", Upto(1)),
-    (20, "TGran16", Upto(1)),
+    (20, "TGran16", Large(1, 2)),
     (24, "TGran64", SignedUpto(0)),
-    (28, "TGran4", SignedUpto(0)),
-    (32, "TGran16_2", Emulated(2)),
+    (28, "TGran4", Large(0, 1)),
+    (32, "TGran16_2", EmulatedLarge(2, 3)),
     (36, "TGran64_2", Emulated(2)),
-    (40, "TGran4_2", Emulated(2)),
+    (40, "TGran4_2", EmulatedLarge(2, 3)),
     (56, "FGT", IfFine(1)),
     (60, "ECV", Upto(1)),
 ];
@@ -193,12 +199,13 @@ const MMFR1: &[Field] = &[
     (52, "TIDCP1", Upto(1)),
 ];
 
-/// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels, 52-bit VAs.
+/// FEAT_NV is in `ID_AA64MMFR4_EL1`. No small tables, BBM levels; 52-bit VAs with FEAT_LPA2 only.
 const MMFR2: &[Field] = &[
     (0, "CnP", Upto(1)),
     (4, "UAO", Upto(1)),
     (8, "LSM", Upto(1)),
     (12, "IESB", Upto(1)),
+    (16, "VARange", Large(0, 1)),
     (20, "CCIDX", Upto(1)),
     (32, "AT", Upto(1)),
     (36, "IDS", Upto(1)),
@@ -215,8 +222,8 @@ impl Rule {
     /// The most that is ever shown.
     const fn most(self) -> u8 {
         match self {
-            Upto(most) | Emulated(most) | IfVhe(most) | IfFine(most) => most,
-            SignedUpto(most) => most.cast_unsigned() & 0xf,
+            Upto(most) | Emulated(most) | IfVhe(most) | IfFine(most) | EmulatedLarge(_, most) => most,
+            SignedUpto(most) | Large(_, most) => most.cast_unsigned() & 0xf,
         }
     }
 
@@ -224,11 +231,10 @@ impl Rule {
     const fn apply(self, hardware: u8, offer: Offer) -> u8 {
         match self {
             Upto(max) => min(hardware, max),
-            SignedUpto(max) => {
-                let value = sign_extend(hardware);
-                (if value < max { value } else { max }).cast_unsigned() & 0xf
-            }
-            Emulated(value) => value,
+            Large(_, max) if offer.lpa2 => signed_min(hardware, max),
+            SignedUpto(max) | Large(max, _) => signed_min(hardware, max),
+            EmulatedLarge(_, value) if offer.lpa2 => value,
+            Emulated(value) | EmulatedLarge(value, _) => value,
             IfFine(max) if offer.fgt => min(hardware, max),
             IfVhe(value) if !offer.e2h0 => value,
             IfVhe(_) | IfFine(_) => 0,
@@ -239,6 +245,12 @@ impl Rule {
 /// The smaller of two values.
 const fn min(a: u8, b: u8) -> u8 {
     if a < b { a } else { b }
+}
+
+/// The smaller of a signed field and a value.
+const fn signed_min(field: u8, max: i8) -> u8 {
+    let value = sign_extend(field);
+    (if value < max { value } else { max }).cast_unsigned() & 0xf
 }
 
 /// A four-bit field as the signed number it is.
@@ -298,9 +310,11 @@ mod tests {
     const VHE: Offer = Offer {
         e2h0: false,
         fgt: false,
+        lpa2: false,
     };
-    const NVHE: Offer = Offer { e2h0: true, fgt: false };
-    const FINE: Offer = Offer { e2h0: false, fgt: true };
+    const NVHE: Offer = Offer { e2h0: true, ..VHE };
+    const FINE: Offer = Offer { fgt: true, ..VHE };
+    const LARGE: Offer = Offer { lpa2: true, ..VHE };
 
     fn field(reg: SysReg, hardware: u64, shift: u8) -> u64 {
         visible(reg, hardware, VHE) >> shift & 0xf
@@ -358,6 +372,16 @@ mod tests {
     }
 
     #[test]
+    fn lpa2_is_shown_for_both_granules_at_both_stages_or_not_at_all() {
+        let reg = SysReg::ID_AA64MMFR0_EL1;
+        let (_, hardware, without) = MAX[8];
+        assert_eq!(visible(reg, hardware, VHE), without);
+        assert_eq!(visible(reg, hardware, LARGE), 0x1000_0323_1020_0126);
+        // A 16K granule that has none at stage 1 is not promised more.
+        assert_eq!(visible(reg, 0x0010_0000, LARGE) >> 20 & 0xf, 1);
+    }
+
+    #[test]
     fn e2h0_offer_hides_vhe_and_takes_back_the_denial() {
         assert_eq!(visible(SysReg::ID_AA64MMFR1_EL1, 0x100, NVHE), 0);
         assert_eq!(visible(SysReg::ID_AA64MMFR4_EL1, u64::MAX, NVHE), 0x10_0000);
@@ -391,6 +415,7 @@ mod tests {
         assert_eq!(field(SysReg::ID_AA64MMFR0_EL1, 0xff00_0000, 28), 0xf);
         // TGran4 = 1 is LPA2; without it the granule itself stays.
         assert_eq!(field(SysReg::ID_AA64MMFR0_EL1, 0x1000_0000, 28), 0);
+        assert_eq!(visible(SysReg::ID_AA64MMFR0_EL1, 0xff00_0000, LARGE) >> 24 & 0xff, 0xff);
         assert_eq!(field(SysReg::ID_AA64DFR0_EL1, 0xf0_0000_0000, 36), 0xf);
     }
 
@@ -398,16 +423,16 @@ mod tests {
         /// But for what is emulated and the denial, no field is above the hardware's, in the
         /// order of its own sign.
         #[test]
-        fn never_more_than_the_hardware(hardware: u64, e2h0: bool, fgt: bool) {
+        fn never_more_than_the_hardware(hardware: u64, e2h0: bool, fgt: bool, lpa2: bool) {
             for (reg, fields) in SHOWN {
-                let seen = visible(*reg, hardware, Offer { e2h0, fgt });
+                let seen = visible(*reg, hardware, Offer { e2h0, fgt, lpa2 });
                 for &(shift, name, rule) in *fields {
                     let have = (hardware >> shift) as u8 & 0xf;
                     let show = (seen >> shift) as u8 & 0xf;
                     let honest = match rule {
                         Upto(_) | IfFine(_) => show <= have,
-                        SignedUpto(_) => sign_extend(show) <= sign_extend(have),
-                        Emulated(_) | IfVhe(_) => true,
+                        SignedUpto(_) | Large(..) => sign_extend(show) <= sign_extend(have),
+                        Emulated(_) | EmulatedLarge(..) | IfVhe(_) => true,
                     };
                     prop_assert!(honest, "{reg}.{name}: {show} of {have}");
                 }

@@ -211,6 +211,12 @@ impl SysReg {
         self.crn() & !1 == 8
     }
 
+    /// Whether this `TLBI` is one of a range of stage 1.
+    #[must_use]
+    pub const fn is_range_of_stage1(self) -> bool {
+        matches!(self.crm(), 2 | 5 | 6)
+    }
+
     /// Whether this instruction is a `TLBI` with `nXS`.
     #[must_use]
     pub const fn is_nxs(self) -> bool {

@@ -98,6 +98,12 @@ impl TableFormat {
         }
     }
 
+    /// The levels that may have blocks, the one with the largest first.
+    pub fn block_levels(self) -> impl Iterator<Item = Level> {
+        let levels = [Level::ZERO, Level::ONE, Level::TWO];
+        levels.into_iter().filter(move |&level| self.has_leaf_at(level))
+    }
+
     /// What `raw`, a descriptor in the byte order of this CPU, is at `level` of tables with `oa_bits` of output address.
     // Most callers know the granule when they are compiled, and little is left of it then.
     #[must_use]

@@ -142,15 +142,6 @@ impl Granule {
             Self::K16 | Self::K64 => level.get() >= 2,
         }
     }
-
-    /// The size of the largest block, in bytes: 1 GiB, 32 MiB or 512 MiB.
-    #[must_use]
-    pub const fn largest_leaf_bytes(self) -> u64 {
-        match self {
-            Self::K4 => self.entry_bytes(Level::ONE),
-            Self::K16 | Self::K64 => self.entry_bytes(Level::TWO),
-        }
-    }
 }
 
 impl Granule {

@@ -9,7 +9,7 @@
 //!   be passed where an L1 IPA is wanted.
 //! * [`stage2`] reads any stage-2 tables (all granules, concatenated roots, both byte orders, with
 //!   and without `FEAT_S2FWB`, `FEAT_LPA` and `FEAT_LPA2`) and writes our own (4 KiB granule, 48-bit
-//!   IPA, `FEAT_S2FWB` form).
+//!   or 52-bit IPA, `FEAT_S2FWB` form).
 //! * [`stage1`] reads any stage-1 tables of the regimes EL1&0, EL2&0 and EL2.
 //! * [`ptdump`] prints either in Linux's ptdump format, byte for byte.
 //!

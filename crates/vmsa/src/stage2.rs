@@ -18,6 +18,7 @@ mod unmap;
 mod unwalkable;
 mod visit;
 mod walk;
+mod wide;
 mod words;
 
 pub use crate::{Fault as Stage2Fault, Step};

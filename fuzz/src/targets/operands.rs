@@ -12,7 +12,9 @@ use crate::Input;
 pub(super) fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     check_ipa(input.word());
-    check_range(input.word());
+    let word = input.word();
+    check_range(word, false);
+    check_range(word, true);
     check_vncr(&mut input);
 }
 
@@ -21,10 +23,10 @@ fn bits(word: u64, low: u32, high: u32) -> u128 {
     u128::from(word) >> low & ((1 << (high - low + 1)) - 1)
 }
 
-/// `DDI 0487`, "TLBI IPAS2E1": `IPA[47:12]` in bits 35:0, `TTL` in 47:44.
+/// `DDI 0487`, "TLBI IPAS2E1": `IPA[51:12]` in bits 39:0, `TTL` in 47:44.
 fn check_ipa(word: u64) {
     let operand = IpaOperand::decode(word);
-    assert_eq!(u128::from(operand.ipa.bits()), bits(word, 0, 35) << 12);
+    assert_eq!(u128::from(operand.ipa.bits()), bits(word, 0, 39) << 12);
     let size = match (bits(word, 46, 47), bits(word, 44, 45)) {
         (1, 1) => Some(1 << 30),
         (1, 2) => Some(2 << 20),
@@ -38,12 +40,15 @@ fn check_ipa(word: u64) {
     assert_eq!(operand.ttl.map(|ttl| ttl.bytes()), size);
 }
 
-/// `DDI 0487`, "TLBI RIPAS2E1": `BaseADDR` in 36:0, `TTL` in 38:37, `NUM` in 43:39, `SCALE` in 45:44, `TG` in 47:46.
-fn check_range(word: u64) {
-    let operand = RangeOperand::decode(word);
+/// `DDI 0487`, "TLBI RIPAS2E1": `BaseADDR` in 36:0, of 64 KiB with `DS`, `TTL` in 38:37, `NUM` in 43:39, `SCALE` in 45:44, `TG` in 47:46.
+fn check_range(word: u64, ds: bool) {
+    let operand = RangeOperand::decode(word, ds);
     let page_bytes = page_bytes(word);
     let pages = (bits(word, 39, 43) + 1) * 2u128.pow(5 * bits(word, 44, 45) as u32 + 1);
-    assert_eq!(u128::from(operand.base.bits()), bits(word, 0, 36) * page_bytes);
+    assert_eq!(
+        u128::from(operand.base.bits()),
+        bits(word, 0, 36) * if ds { 64 << 10 } else { page_bytes }
+    );
     assert_eq!(u128::from(operand.size), pages * page_bytes);
     let range = operand.range();
     assert!(range.start < range.end);

@@ -279,7 +279,7 @@ impl Machine {
     }
 
     fn tlbi_range(&mut self, number: usize, operand: u64) {
-        let (vmid, operand) = (self.guests[number].tables.vmid, RangeOperand::decode(operand));
+        let (vmid, operand) = (self.guests[number].tables.vmid, RangeOperand::decode(operand, false));
         let range = operand.range();
         self.pool
             .invalidate_range(vmid, operand.base, operand.size, &mut self.world);

@@ -145,6 +145,7 @@ fn check_registers(input: &mut Input<'_>) {
         Offer {
             e2h0: input.bit(),
             fgt: input.bit(),
+            lpa2: input.bit(),
         },
     );
     if reg.is_id_group3() {

@@ -12,6 +12,8 @@ use system_tests::ptdump::{Dump, split_by_name};
 use system_tests::story;
 use xtask::console::Console;
 use xtask::firmware;
+use xtask::machine::Builder;
+use xtask::memory::MemorySize;
 use xtask::process::capture;
 use xtask::project::Project;
 
@@ -31,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         }),
         trial("l2_boots_when_l1_is_protected", when_protected),
         trial("l2_boots_with_fine_grained_traps", with_fine_grained_traps),
+        trial("vms_of_every_size_run_with_large_addresses", with_large_addresses),
         trial("l2_boots_on_plain_nv", |name| {
             judge(&entry::run(name, &["--hyp", "nv=1"])?, 2)
         }),
@@ -62,6 +65,20 @@ fn with_fine_grained_traps(name: &str) -> Result {
         return Err("L1 has found no fine-grained traps".into());
     }
     judge(&run, 2)
+}
+
+/// L1 is shown FEAT_LPA2 and finds it at both stages: its KVM makes tables with `DS`, for guests of up to 52 bits, which
+/// check their memory while it is taken back.
+fn with_large_addresses(name: &str) -> Result {
+    let builder = Builder::new(name).smp(2).memory(MemorySize::from_mib(2048));
+    let mut machine = builder.vmm("stress 2 6")?.hyp("lpa2=1").start()?;
+    machine.set_limit(LIMIT);
+    machine.wait_for("detected: 52-bit Virtual Addressing (LPA2)")?;
+    machine.wait_for("detected: 52-bit Virtual Addressing for KVM (LPA2)")?;
+    machine.wait_for("IPA Size Limit: 52 bits")?;
+    machine.wait_for("vmm: stress")?;
+    machine.wait_for("vmm: OK")?;
+    Ok(())
 }
 
 /// Its KVM keeps what it protects from the rest of its kernel: that kernel is a guest with a stage 2 of its own. A kernel

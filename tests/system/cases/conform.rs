@@ -14,12 +14,13 @@ const PAYLOAD: &str = "conform";
 const RAM_MIB: u64 = 1024;
 
 /// Trials, the areas of the payload, and gnomon's options.
-const AREAS: [(&str, &str, &str); 9] = [
+const AREAS: [(&str, &str, &str); 10] = [
     ("conform_registers_are_as_the_table_says", "sweep", ""),
     ("conform_exceptions_and_returns", "exceptions", ""),
     ("conform_trap_forwarding", "forwarding", ""),
     ("conform_fine_grained_traps", "fine", "fgt=1"),
     ("conform_stage_2_of_every_shape", "stage2", ""),
+    ("conform_large_addresses", "large", "lpa2=1"),
     ("conform_tlbi", "tlbi", ""),
     ("conform_at", "at", ""),
     ("conform_virtual_cpu_interface", "gic", ""),
@@ -83,12 +84,13 @@ const UNHIDEABLE: [(&str, &[&str]); 4] = [
 ];
 
 /// The same with `HCR_EL2.E2H` = 0.
-const AREAS_WITHOUT_VHE: [(&str, &str, &str); 9] = [
+const AREAS_WITHOUT_VHE: [(&str, &str, &str); 10] = [
     ("conform_without_vhe_registers_are_as_the_table_says", "sweep", "e2h=0"),
     ("conform_without_vhe_exceptions_and_returns", "exceptions", "e2h=0"),
     ("conform_without_vhe_trap_forwarding", "forwarding", "e2h=0"),
     ("conform_without_vhe_fine_grained_traps", "fine", "e2h=0 fgt=1"),
     ("conform_without_vhe_stage_2_of_every_shape", "stage2", "e2h=0"),
+    ("conform_without_vhe_large_addresses", "large", "e2h=0 lpa2=1"),
     ("conform_without_vhe_tlbi", "tlbi", "e2h=0"),
     ("conform_without_vhe_at", "at", "e2h=0"),
     ("conform_without_vhe_virtual_cpu_interface", "gic", "e2h=0"),

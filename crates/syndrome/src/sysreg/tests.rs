@@ -52,7 +52,11 @@ fn a_feature_is_hidden_if_its_field_is() {
     for feature in Feature::ALL {
         let (reg, shift, least) = feature.field().expect("a field");
         assert!(reg.is_id_group3() && reg.name().is_some());
-        let most = Offer { e2h0: false, fgt: true };
+        let most = Offer {
+            e2h0: false,
+            fgt: true,
+            lpa2: true,
+        };
         let shown = idreg::visible(reg, u64::MAX, most) >> shift & 0xf;
         assert_eq!(feature.is_hidden(), shown < u64::from(least), "{feature:?}");
     }

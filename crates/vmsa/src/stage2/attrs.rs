@@ -197,7 +197,9 @@ pub enum Shareability {
 }
 
 impl Shareability {
-    pub(crate) const fn decode(sh: u64) -> Self {
+    /// From `SH[1:0]`, bits above which are ignored.
+    #[must_use]
+    pub const fn decode(sh: u64) -> Self {
         match sh & 0b11 {
             0b00 => Self::Non,
             0b11 => Self::Inner,
@@ -205,7 +207,9 @@ impl Shareability {
         }
     }
 
-    pub(super) const fn encode(self) -> u64 {
+    /// To `SH[1:0]`.
+    #[must_use]
+    pub const fn encode(self) -> u64 {
         match self {
             Self::Non => 0b00,
             Self::Outer => 0b10,

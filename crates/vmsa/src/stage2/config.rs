@@ -90,6 +90,20 @@ impl Stage2Limits {
         word
     }
 
+    /// The same machine, with addresses of 52 bits in all formats if `has_lpa2`.
+    #[must_use]
+    pub const fn with_lpa2(self, has_lpa2: bool) -> Self {
+        if has_lpa2 {
+            Self {
+                has_lpa2,
+                pa_bits: PA_BITS_MAX,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
     /// The inverse of [`word`](Self::word).
     #[must_use]
     pub const fn from_word(word: u64) -> Self {

@@ -1,7 +1,7 @@
 //! Stage-2 tables of our own: the host stage 2 and the shadows.
 //!
 //! Always 4 KiB granule, 48-bit IPA, start at level 0 with one root page, descriptors in the
-//! `FEAT_S2FWB` form. A table page belongs to exactly one [`Stage2Table`], which counts its pages
+//! `FEAT_S2FWB` form; unless it is [wide](Stage2Table::make_wide). A table page belongs to exactly one [`Stage2Table`], which counts its pages
 //! and the bytes it maps at each level.
 //!
 //! The value owns its pages but holds no reference to memory: every operation is given the memory
@@ -41,6 +41,9 @@ pub struct Stage2Table {
     pub(super) mapped: [u64; 4],
     /// Changes of what is mapped so far.
     pub(super) generation: u64,
+    /// Whether it is wide, and the shareability of all that it maps then.
+    pub(super) is_wide: bool,
+    pub(super) sh: Shareability,
 }
 
 /// Who holds the descriptor of a table, with its occupancy.
@@ -53,8 +56,8 @@ pub(super) enum Holder {
 impl Stage2Table {
     /// The input address size, in bits: `VTCR_EL2.T0SZ` = 16.
     pub const IPA_BITS: u32 = 48;
-    /// The level of the root: `VTCR_EL2.SL0` = 2.
-    pub const START_LEVEL: Level = Level::ZERO;
+    /// The same of one that is wide: `VTCR_EL2.T0SZ` = 12.
+    pub const IPA_BITS_WIDE: u32 = 52;
 
     /// An empty table.
     ///
@@ -68,6 +71,8 @@ impl Stage2Table {
             table_pages: 1,
             mapped: [0; 4],
             generation: 0,
+            is_wide: false,
+            sh: Shareability::Non,
         })
     }
 
@@ -82,12 +87,16 @@ impl Stage2Table {
     pub fn config(&self) -> Stage2Config {
         Stage2Config {
             granule: Granule::K4,
-            field: AddressField::Bits48,
-            ipa_bits: Self::IPA_BITS,
-            start_level: Self::START_LEVEL,
+            field: if self.is_wide() {
+                AddressField::Lpa2
+            } else {
+                AddressField::Bits48
+            },
+            ipa_bits: self.ipa_bits(),
+            start_level: self.start_level(),
             root: self.root().bits(),
             oa_bits: 48,
-            sh: Shareability::Non,
+            sh: self.sh,
             hardware_af: false,
             big_endian: false,
             fwb: true,
@@ -154,13 +163,18 @@ impl Stage2Table {
         new: Stage2Desc,
         env: &mut impl Stage2Env,
     ) -> Result<(), OutOfTables> {
-        debug_assert!(level > Level::ZERO && ia >> Self::IPA_BITS == 0);
+        debug_assert!(level > Level::ZERO && ia >> self.ipa_bits() == 0);
+        let new = if self.is_wide() {
+            new.with_sh(Shareability::Non)
+        } else {
+            new
+        };
         let (holder, table) = self.table_for(ia, level, env)?;
         let place = Place::of(table.page(), ia, level);
         match place.read(env) {
             Slot::Vacant(slot) => {
                 slot.fill(new, env);
-                self.store(holder, table.with_added(index_of(ia, level)), env);
+                self.store(holder, self.added(table, index_of(ia, level)), env);
                 self.mapped[level.index()] += place.size();
             }
             Slot::Leaf(slot) if slot.desc == new => return Ok(()),
@@ -181,6 +195,9 @@ impl Stage2Table {
     /// nothing, and says so, if that is not how things are.
     #[inline(always)]
     pub fn fill_page(&mut self, ia: u64, new: Stage2Desc, env: &mut impl Stage2Env) -> bool {
+        if self.is_wide() {
+            return false;
+        }
         let (mut holder, mut table) = (Holder::Root, self.root_ref());
         for level in [Level::ZERO, Level::ONE, Level::TWO] {
             let Slot::Table(slot, _) = Place::of(table.page(), ia, level).read(env) else {
@@ -238,7 +255,7 @@ impl Stage2Table {
     /// `OutOfTables`; larger blocks may have been split into smaller ones that still reach across.
     pub fn split_at(&mut self, ia: u64, env: &mut impl Stage2Env) -> Result<(), OutOfTables> {
         let mut table = self.root();
-        let mut level = Self::START_LEVEL;
+        let mut level = self.start_level();
         while let Some(next_level) = level.next() {
             table = match Place::of(table, ia, level).read(env) {
                 Slot::Vacant(_) => break,
@@ -255,7 +272,7 @@ impl Stage2Table {
     /// there is a bug.
     #[must_use]
     pub fn count_table_pages(&self, mem: &impl ReadTable<Phys>) -> u64 {
-        count_tables(self.root_ref(), Self::START_LEVEL, mem)
+        count_tables(self.root_ref(), self.start_level(), mem)
     }
 
     /// Frees all pages, the root included, after invalidating the TLBs.
@@ -278,6 +295,9 @@ impl Stage2Table {
         env: &mut impl Stage2Env,
     ) -> Result<(Holder, TableRef), OutOfTables> {
         let mut found = (Holder::Root, self.root_ref());
+        if self.is_wide() {
+            found = self.table_below(found, Level::MINUS_ONE, ia, level, env)?;
+        }
         found = self.table_below(found, Level::ZERO, ia, level, env)?;
         if level > Level::ONE {
             found = self.table_below(found, Level::ONE, ia, level, env)?;
@@ -327,7 +347,7 @@ impl Stage2Table {
             Slot::Vacant(slot) => {
                 let chain = self.new_chain(ia, top, bottom, env)?;
                 slot.fill(chain.desc(), env);
-                self.store(holder, table.with_added(index_of(ia, place.level)), env);
+                self.store(holder, self.added(table, index_of(ia, place.level)), env);
                 Ok(chain)
             }
         }
@@ -345,13 +365,13 @@ impl Stage2Table {
         let page = env.alloc_table().ok_or(OutOfTables)?;
         let mut table = TableRef::empty(page);
         if let Some(next_level) = top.next().filter(|_| top < bottom) {
-            // Two more calls at most.
+            // Three more calls at most.
             let Ok(next) = self.new_chain(ia, next_level, bottom, env) else {
                 env.free_table(page);
                 return Err(OutOfTables);
             };
             env.write(Place::of(page, ia, top).at, next.desc().raw());
-            table = table.with_added(index_of(ia, top));
+            table = self.added(table, index_of(ia, top));
         }
         self.table_pages += 1;
         Ok(table)
@@ -390,7 +410,7 @@ impl Stage2Table {
     pub(super) fn free_subtree(&mut self, table: TableRef, level: Level, mem: &mut impl TableMemory) -> u64 {
         let bytes = match level.next() {
             Some(below) => self.free_entries(table, level, below, mem),
-            None => self.forget_pages(table),
+            None => self.forget_pages(table, mem),
         };
         mem.free_table(table.page());
         self.table_pages = self.table_pages.wrapping_sub(1);
@@ -404,7 +424,7 @@ impl Stage2Table {
         while let Some((index, desc)) = entries.next(mem) {
             let place = Place::of(table.page(), index << Granule::K4.entry_shift(level), level);
             match place.classify(desc) {
-                // Two more calls at most.
+                // Three more calls at most.
                 Slot::Table(slot, _) => {
                     bytes = bytes.wrapping_add(self.free_subtree(TableRef::from_desc(slot.desc), below, mem));
                 }
@@ -422,12 +442,17 @@ impl Stage2Table {
 
     /// The entries of a table of level 3 are no more. They are all leaves, and their number is known. Returns the bytes
     /// they mapped.
-    fn forget_pages(&mut self, table: TableRef) -> u64 {
-        let bytes = table.count() * Granule::K4.bytes();
+    fn forget_pages(&mut self, table: TableRef, mem: &impl ReadTable<Phys>) -> u64 {
+        let count = if self.is_wide() {
+            Self::counted(table, mem)
+        } else {
+            table.count()
+        };
+        let bytes = count * Granule::K4.bytes();
         let mapped = &mut self.mapped[Level::THREE.index()];
         // What is counted is there.
         *mapped = mapped.wrapping_sub(bytes);
-        self.generation = self.generation.wrapping_add(table.count());
+        self.generation = self.generation.wrapping_add(count);
         bytes
     }
 }
@@ -438,7 +463,7 @@ fn count_tables(table: TableRef, level: Level, mem: &impl ReadTable<Phys>) -> u6
     let below = (0..ENTRIES).map(|index| {
         let ia = index << Granule::K4.entry_shift(level);
         match Place::of(table.page(), ia, level).read(mem) {
-            // Three more calls at most.
+            // Four more calls at most.
             Slot::Table(slot, _) => count_tables(TableRef::from_desc(slot.desc), next, mem),
             _ => 0,
         }

@@ -1,6 +1,6 @@
 //! [`Stage2Table`] against a naive model: a set of leaves.
 
-use super::{MemType, Perms, Stage2Attrs, Stage2Desc, Stage2Table, Stage2Tlb, TableMemory, visit, walk};
+use super::{MemType, Perms, Shareability, Stage2Attrs, Stage2Desc, Stage2Table, Stage2Tlb, TableMemory, visit, walk};
 use crate::{
     EntryKind, Granule, Ipa, L1, Level, Pa, Phys, ReadTable, Unreadable,
     testing::{Arena, Tlb},
@@ -121,10 +121,10 @@ impl Model {
     }
 
     /// The tables there must be, the root included.
-    fn table_pages(&self) -> u64 {
+    fn table_pages(&self, start: Level) -> u64 {
         let mut tables = BTreeSet::new();
         for (&ia, &(level, _)) in &self.0 {
-            for upper in 0..level.get() {
+            for upper in start.get()..level.get() {
                 tables.insert((upper, ia >> K4.entry_shift(Level::new(upper).unwrap())));
             }
         }
@@ -164,10 +164,16 @@ impl Op {
     }
 }
 
-/// Addresses at the corners of tables.
+/// Addresses at the corners of tables of 48 bits.
 fn address() -> impl Strategy<Value = u64> {
     let corner = || prop::sample::select(&[0u64, 1, 511][..]);
     (corner(), corner(), corner(), corner()).prop_map(|(a, b, c, d)| a << 39 | b << 30 | c << 21 | d << 12)
+}
+
+/// Of 52 bits, if that is what is asked for.
+fn input(is_wide: bool) -> impl Strategy<Value = u64> {
+    (address(), prop::sample::select(&[0u64, 1, 15][..]))
+        .prop_map(move |(ia, part)| ia | (part * u64::from(is_wide)) << 48)
 }
 
 fn size() -> impl Strategy<Value = u64> {
@@ -185,19 +191,23 @@ fn size() -> impl Strategy<Value = u64> {
     )
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op(is_wide: bool) -> impl Strategy<Value = Op> {
     prop_oneof![
-        8 => (address(), address(), 1i8..=3, any::<bool>(), prop::bool::weighted(0.2), 0u8..4).prop_map(
+        8 => (input(is_wide), address(), 1i8..=3, any::<bool>(), prop::bool::weighted(0.2), 0u8..4).prop_map(
             |(ia, pa, level, read_only, nc, tag)| {
                 let level = Level::new(level).unwrap();
                 let size = K4.entry_bytes(level);
                 Op::Map { ia: ia & !(size - 1), pa: pa & !(size - 1), level, read_only, nc, tag }
             }
         ),
-        3 => (address(), size()).prop_map(|(ia, size)| Op::UnmapLeaves { ia, size }),
-        2 => (address(), size()).prop_map(|(ia, size)| Op::UnmapRange { ia, size }),
+        3 => (input(is_wide), size()).prop_map(|(ia, size)| Op::UnmapLeaves { ia, size }),
+        2 => (input(is_wide), size()).prop_map(|(ia, size)| Op::UnmapRange { ia, size }),
         1 => Just(Op::UnmapAll),
     ]
+}
+
+fn ops(is_wide: bool) -> impl Strategy<Value = (bool, Vec<Op>)> {
+    (Just(is_wide), prop::collection::vec(op(is_wide), 1..24))
 }
 
 fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Model) {
@@ -221,16 +231,21 @@ fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Mo
             };
             // Half of the pages by the short way, which is open where a table has no such page.
             let desc = Stage2Desc::leaf(level, Pa::new(pa), &attrs, tag);
+            let own = if table.is_wide() {
+                desc.with_sh(Shareability::Non)
+            } else {
+                desc
+            };
             let is_filled = level == Level::THREE && tag & 1 != 0 && {
                 let has_table = model.has_page_near(ia);
-                let is_open = has_table && output(table, ia, machine).is_none();
+                let is_open = !table.is_wide() && has_table && output(table, ia, machine).is_none();
                 assert_eq!(table.fill_page(ia, desc, machine), is_open);
                 is_open
             };
             if !is_filled {
                 table.map_leaf(ia, Pa::new(pa), level, &attrs, tag, machine).unwrap();
             }
-            model.map(ia, level, Stage2Desc::leaf(level, Pa::new(pa), &attrs, tag));
+            model.map(ia, level, own);
         }
         Op::UnmapLeaves { ia, size } => {
             assert_eq!(table.unmap_leaves(ia, size, machine), model.unmap(ia, size));
@@ -242,7 +257,7 @@ fn apply(op: &Op, table: &mut Stage2Table, machine: &mut Machine, model: &mut Mo
             assert_eq!(table.unmap_range(ia, size, machine).unwrap(), model.unmap(ia, size));
         }
         Op::UnmapAll => {
-            assert_eq!(table.unmap_all(machine), model.unmap(0, 1 << 48));
+            assert_eq!(table.unmap_all(machine), model.unmap(0, 1 << 52));
         }
     }
 }
@@ -251,16 +266,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn table_is_the_set_of_leaves_that_the_operations_say(ops in prop::collection::vec(op(), 1..24)) {
+    fn table_is_the_set_of_leaves_that_the_operations_say((is_wide, ops) in prop_oneof![ops(false), ops(true)]) {
         let mut machine = Machine::new(usize::MAX);
         let mut table = Stage2Table::new(&mut machine).unwrap();
+        if is_wide {
+            table.make_wide(Some(Shareability::Outer));
+            machine.arena.set_wide(table.root(), true);
+        }
+        let start = table.start_level();
         let mut model = Model::default();
         for op in &ops {
             apply(op, &mut table, &mut machine, &mut model);
             machine.tlb.assert_fresh(&table.config(), &machine);
             machine.tlb.fill(&table.config(), &machine.arena);
             prop_assert_eq!(table.mapped_bytes(), model.bytes());
-            prop_assert_eq!(table.table_pages(), model.table_pages());
+            prop_assert_eq!(table.table_pages(), model.table_pages(start));
             prop_assert_eq!(machine.arena.used() as u64, table.table_pages());
             prop_assert_eq!(table.count_table_pages(&machine), table.table_pages());
             for ia in op.addresses() {
@@ -282,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn out_of_tables_changes_no_translation(ops in prop::collection::vec(op(), 1..16), pages in 1usize..8) {
+    fn out_of_tables_changes_no_translation(ops in prop::collection::vec(op(false), 1..16), pages in 1usize..8) {
         let mut machine = Machine::new(pages);
         let mut table = Stage2Table::new(&mut machine).unwrap();
         for op in &ops {
@@ -293,7 +313,7 @@ proptest! {
                 prop_assert_eq!(before, after);
             }
             prop_assert_eq!(machine.arena.used() as u64, table.table_pages());
-            prop_assert_eq!(table.table_pages(), Model::of(&table, &machine).table_pages());
+            prop_assert_eq!(table.table_pages(), Model::of(&table, &machine).table_pages(Level::ZERO));
         }
     }
 }

@@ -32,14 +32,7 @@ impl Translator {
     #[inline(always)]
     pub fn translate_to_leaf<I>(self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<RawLeaf<Phys>, Fault> {
         let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
-        let (level, size) = (leaf.place.level, leaf.place.size());
-        Ok(RawLeaf {
-            output: Addr::new(leaf.desc.output(level) | ia.offset_in(size)),
-            level,
-            size,
-            desc_at: leaf.place.at,
-            raw: leaf.desc.raw(),
-        })
+        Ok(leaf.translate(ia))
     }
 
     /// The leaf that maps `ia`, or the level that has none.
@@ -62,7 +55,7 @@ impl Translator {
 }
 
 impl Stage2Table {
-    /// For who does not have the table at hand.
+    /// For who does not have the table at hand. It is not wide.
     #[must_use]
     #[inline(always)]
     pub fn translator(&self) -> Translator {
@@ -76,7 +69,11 @@ impl Stage2Table {
     /// A translation fault at the level of the hole.
     #[inline(always)]
     pub fn translate<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<Mapping<Phys>, Fault> {
-        self.translate_to_leaf(ia, mem).map(|leaf| leaf.our_mapping())
+        let mut mapping = self.translate_to_leaf(ia, mem)?.our_mapping();
+        if self.is_wide() {
+            mapping.attrs.sh = self.sh;
+        }
+        Ok(mapping)
     }
 
     /// [`translate`](Self::translate), with the attributes left in the descriptor.
@@ -86,11 +83,34 @@ impl Stage2Table {
     /// As [`translate`](Self::translate).
     #[inline(always)]
     pub fn translate_to_leaf<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Result<RawLeaf<Phys>, Fault> {
-        self.translator().translate_to_leaf(ia, mem)
+        let leaf = self.leaf_at(ia.bits(), mem).map_err(Fault::Translation)?;
+        Ok(leaf.translate(ia))
     }
 
     /// The [tag](super::Stage2Desc::tag) of the leaf that maps `ia`, `None` if there is no leaf.
     pub fn tag_at<I>(&self, ia: Addr<I>, mem: &impl ReadTable<Phys>) -> Option<u8> {
-        Some(self.translator().leaf_at(ia.bits(), mem).ok()?.desc.tag())
+        Some(self.leaf_at(ia.bits(), mem).ok()?.desc.tag())
+    }
+
+    /// The leaf that maps `ia`, or the level that has none.
+    #[inline(always)]
+    fn leaf_at(&self, ia: u64, mem: &impl ReadTable<Phys>) -> Result<Valid, Level> {
+        let (root, ia) = self.part_of(ia, mem)?;
+        Translator { root }.leaf_at(ia, mem)
+    }
+}
+
+impl Valid {
+    /// Where this leaf leads `ia` to.
+    #[inline(always)]
+    fn translate<I>(&self, ia: Addr<I>) -> RawLeaf<Phys> {
+        let (level, size) = (self.place.level, self.place.size());
+        RawLeaf {
+            output: Addr::new(self.desc.output(level) | ia.offset_in(size)),
+            level,
+            size,
+            desc_at: self.place.at,
+            raw: self.desc.raw(),
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     slot::{Place, Slot, Stage2Env, Valid, index_of},
     table::{Holder, OutOfTables, Stage2Table},
 };
-use crate::{Granule, Level, Phys, ReadTable};
+use crate::{Granule, Level, Pa, Phys, ReadTable};
 use core::ops::Range;
 
 /// Pages of a table that is small enough to be removed at once: about as many as map 1 GiB.
@@ -27,7 +27,7 @@ impl Stage2Table {
     ///
     /// This is what a shadow needs: an invalidation of part of a translation ends the translation.
     pub fn unmap_leaves(&mut self, ia: u64, size: u64, env: &mut impl Stage2Env) -> u64 {
-        let limit = 1 << Self::IPA_BITS;
+        let limit = 1 << self.ipa_bits();
         let range = ia..ia.saturating_add(size).min(limit);
         if range.is_empty() {
             return 0;
@@ -35,7 +35,7 @@ impl Stage2Table {
         if let Some(bytes) = self.unmap_one(&range, env) {
             return bytes;
         }
-        let (root, bytes) = self.remove(self.root_ref(), Self::START_LEVEL, 0, &range, env);
+        let (root, bytes) = self.remove(self.root_ref(), self.start_level(), 0, &range, env);
         self.root = root.desc();
         bytes
     }
@@ -75,22 +75,30 @@ impl Stage2Table {
     }
 
     /// The first GiB that has entries, from the one around `ia` on. Tables below the root are not empty, so that is found
-    /// with three tables read at most.
+    /// with three tables read at most, and one more for each level 0 that is wide.
     fn first_gib(&self, ia: u64, mem: &impl ReadTable<Phys>) -> Option<u64> {
-        if ia >> Self::IPA_BITS != 0 {
+        if ia >> self.ipa_bits() != 0 {
             return None;
         }
-        let around = index_of(ia, Level::ZERO);
-        for index in around..ENTRIES {
-            let Slot::Table(slot, page) = root_entry(self.root_ref(), index).read(mem) else {
-                continue;
-            };
-            let first = if index == around { index_of(ia, Level::ONE) } else { 0 };
-            for gib in first..ENTRIES {
-                let place = Place::of(page, slot.place.ia + gib * PIECE_BYTES, Level::ONE);
-                if !matches!(place.read(mem), Slot::Vacant(_)) {
-                    return Some(place.ia);
+        self.first_gib_below(self.root(), self.start_level(), 0, ia, mem)
+    }
+
+    /// The same in `table`, a table of `level` whose first entry is for `base`.
+    fn first_gib_below(&self, table: Pa, level: Level, base: u64, ia: u64, mem: &impl ReadTable<Phys>) -> Option<u64> {
+        let size = Granule::K4.entry_bytes(level);
+        let first = if ia > base { index_of(ia, level) } else { 0 };
+        for index in first..ENTRIES {
+            let place = Place::of(table, base + index * size, level);
+            let found = match place.read(mem) {
+                Slot::Vacant(_) => None,
+                // Two more calls at most.
+                Slot::Table(_, next) if level < Level::ONE => {
+                    self.first_gib_below(next, level.next().unwrap_or(Level::ONE), place.ia, ia, mem)
                 }
+                _ => Some(place.ia),
+            };
+            if found.is_some() {
+                return found;
             }
         }
         None
@@ -105,7 +113,7 @@ impl Stage2Table {
     pub fn unmap_range(&mut self, ia: u64, size: u64, env: &mut impl Stage2Env) -> Result<u64, OutOfTables> {
         let end = ia.saturating_add(size);
         self.split_at(ia, env)?;
-        if end >> Self::IPA_BITS == 0 {
+        if end >> self.ipa_bits() == 0 {
             self.split_at(end, env)?;
         }
         Ok(self.unmap_leaves(ia, size, env))
@@ -121,6 +129,9 @@ impl Stage2Table {
     /// [`unmap_all`](Self::unmap_all) where it is hot.
     #[inline(always)]
     pub fn unmap_all_in_line(&mut self, env: &mut impl Stage2Env) -> u64 {
+        if self.is_wide() {
+            return self.unmap_all_parts(env);
+        }
         let root = self.root_ref();
         // Unlink the subtrees, but remember where they are until no walker can be in them.
         let mut first = None;
@@ -150,6 +161,9 @@ impl Stage2Table {
     /// [`unmap_leaves`](Self::unmap_leaves) where `range` lies within one entry, vacant or a leaf whose table keeps
     /// others: what most invalidations of a page or a block are. Else `None`, and nothing is done.
     fn unmap_one(&mut self, range: &Range<u64>, env: &mut impl Stage2Env) -> Option<u64> {
+        if self.is_wide() {
+            return None;
+        }
         let mut holder = Holder::Root;
         let mut table = self.root_ref();
         for level in [Level::ZERO, Level::ONE, Level::TWO, Level::THREE] {
@@ -217,6 +231,9 @@ impl Stage2Table {
             }
         }
         leaves.invalidate(level, env);
+        if self.is_wide() {
+            after = Self::recounted(table, env);
+        }
         (after, bytes)
     }
 
@@ -244,7 +261,7 @@ impl Stage2Table {
 }
 
 fn root_entry(root: TableRef, index: u64) -> Place {
-    let level = Stage2Table::START_LEVEL;
+    let level = Level::ZERO;
     Place::of(root.page(), index << Granule::K4.entry_shift(level), level)
 }
 

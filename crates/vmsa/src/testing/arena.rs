@@ -23,6 +23,8 @@ pub struct Arena {
     available: usize,
     /// The entry that points to a table page.
     holders: BTreeMap<u64, u64>,
+    /// The roots of tables that start at level −1.
+    wide: BTreeSet<u64>,
     /// Entries that were valid and that TLBs may still know.
     unsynced: BTreeSet<u64>,
     /// The invalidations, as (first address, bytes, level).
@@ -38,8 +40,18 @@ impl Arena {
             next: 0x8_0000_0000,
             available,
             holders: BTreeMap::new(),
+            wide: BTreeSet::new(),
             unsynced: BTreeSet::new(),
             invalidations: Vec::new(),
+        }
+    }
+
+    /// Whether the table at `root` starts at level −1.
+    pub fn set_wide(&mut self, root: Pa, is_wide: bool) {
+        if is_wide {
+            self.wide.insert(root.bits());
+        } else {
+            self.wide.remove(&root.bits());
         }
     }
 
@@ -94,6 +106,7 @@ impl Arena {
 
     fn locate_table(&self, page: u64) -> (u64, u64, Level) {
         match self.holders.get(&page) {
+            None if self.wide.contains(&page) => (page, 0, Level::MINUS_ONE),
             None => (page, 0, Level::ZERO),
             Some(&holder) => {
                 let (root, ia, _, level) = self.locate(holder);
@@ -178,6 +191,7 @@ impl TableMemory for Arena {
         assert!(inside.is_none(), "freed while its leaves may be cached: {page:#x}");
         self.pages.remove(&page);
         self.holders.remove(&page);
+        self.wide.remove(&page);
         self.available += 1;
     }
 }

@@ -9,17 +9,25 @@ use crate::{at, exceptions, fine, forwarding, gic, stage2, sweep, timers, tlbi};
 /// A part of the architecture: its name, and what tries it.
 type Area = (&'static str, fn(&mut Frames));
 
-const AREAS: [Area; 9] = [
+const AREAS: [Area; 10] = [
     ("sweep", sweep::run),
     ("forwarding", forwarding::run),
     ("fine", fine::run),
     ("exceptions", exceptions::run),
     ("stage2", stage2::run),
+    ("large", run_large),
     ("tlbi", tlbi::run),
     ("at", at::run),
     ("gic", gic::run),
     ("timers", timers::run),
 ];
+
+/// What `FEAT_LPA2` adds, at each stage.
+fn run_large(frames: &mut Frames) {
+    stage2::run_large(frames);
+    tlbi::run_large(frames);
+    at::run_large(frames);
+}
 
 /// The payload's main function.
 pub(crate) fn main(options: Options<'_>) -> ! {

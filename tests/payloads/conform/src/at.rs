@@ -4,7 +4,7 @@ use bare::host::NVHE;
 use bare::l2::L2;
 use bare::memory::{self, Frames};
 use bare::println;
-use bare::stage2::{Format, Perms, Stage2, TableMemory};
+use bare::stage2::{Format, Perms, Stage2, TableMemory, VTCR_DS};
 use bare::sysreg::{HCR_EL2, MAIR_EL12, PAR_EL1, SCTLR_EL12, TCR_EL12, TTBR0_EL12, VTCR_EL2, VTTBR_EL2};
 use syndrome::SysReg;
 
@@ -28,6 +28,9 @@ const KINDS: [SysReg; 12] = [
 
 /// Where the guest has its tables, by their order.
 const TABLES_IPA: u64 = 0x9000_0000;
+/// Where it has those of two levels more.
+const TOP_IPA: u64 = TABLES_IPA + 0x6000;
+const UPPER_IPA: u64 = TABLES_IPA + 0x7000;
 /// Pages that stage 2 maps for reading and writing, for reading, and not at all.
 const RW_IPA: u64 = 0x8020_0000;
 const RO_IPA: u64 = 0x8020_1000;
@@ -92,6 +95,10 @@ const TCR_EPD0: u64 = 1 << 7;
 const TCR_TBI0: u64 = 1 << 37;
 const TCR_HA: u64 = 1 << 39;
 const TCR_HPD0: u64 = 1 << 41;
+const TCR_DS: u64 = 1 << 59;
+/// `IPS`, of which 40 bits are there already.
+const IPS_52_BITS: u64 = 4 << 32;
+const T0SZ: u64 = 0x3f;
 const TCR_E0PD0: u64 = 1 << 55;
 const SCTLR_EE: u64 = 1 << 25;
 const SCTLR_WXN: u64 = 1 << 19;
@@ -129,31 +136,49 @@ fn make_tables(stage2: &Stage2, frames: &mut Frames) -> [u64; 3] {
     for (at, desc) in (tables[1]..).step_by(8).zip(second) {
         memory::write(at, desc);
     }
-    write_pages(&tables, frames);
+    write_pages(&tables, 0, frames);
     tables
 }
 
-/// As they were at first: the Access flag may have been set.
-fn write_pages(tables: &[u64; 3], frames: &mut Frames) {
-    for (at, page) in (tables[2]..).step_by(8).zip(PAGES) {
-        frames.write(at, page);
+/// Two levels more, for addresses of 52 bits.
+fn make_upper_tables(stage2: &Stage2, frames: &mut Frames) {
+    for (ipa, next) in [(TOP_IPA, UPPER_IPA), (UPPER_IPA, TABLES_IPA)] {
+        let table = frames.page();
+        stage2.map(ipa, table, 3, Perms::RW, frames);
+        memory::write(table, next | 3);
     }
 }
 
-pub(crate) fn run(frames: &mut Frames) {
-    const PAN_ON: u32 = 0xd500_419f;
-    const PAN_OFF: u32 = 0xd500_409f;
-    let code = El2Code::new(frames);
-    let stage2 = Stage2::new(Format::USUAL, 9, frames);
-    let tables = make_tables(&stage2, frames);
-    let mut l2 = L2::new(stage2, CODE_IPA, frames);
-    l2.run(bare::l2::Program::Idle, &[]);
+/// As they were at first, but for the bits `without`: the Access flag may have been set.
+fn write_pages(tables: &[u64; 3], without: u64, frames: &mut Frames) {
+    for (at, page) in (tables[2]..).step_by(8).zip(PAGES) {
+        frames.write(at, page & !without);
+    }
+}
 
-    VTCR_EL2.set(stage2.vtcr());
-    VTTBR_EL2.set(stage2.vttbr());
-    TTBR0_EL12.set(TABLES_IPA);
-    MAIR_EL12.set(MAIR);
-    let host = HCR_EL2.get();
+const PAN_ON: u32 = 0xd500_419f;
+const PAN_OFF: u32 = 0xd500_409f;
+
+/// Its name, `SCTLR_EL1`, `TCR_EL1`, more of `HCR_EL2`, and the instruction that sets `PSTATE.PAN`.
+type State = (&'static str, u64, u64, u64, u32);
+
+/// With addresses of 52 bits at both stages: descriptors whose shareability would be bits of an address, and without.
+pub(crate) fn run_large(frames: &mut Frames) {
+    let states = [
+        ("ds", SCTLR_ON, TCR | IPS_52_BITS | TCR_DS, HCR_VM, PAN_OFF),
+        ("ds-far", SCTLR_ON, TCR | IPS_52_BITS | TCR_DS, HCR_VM, PAN_OFF),
+        (
+            "ds-52",
+            SCTLR_ON,
+            TCR & !T0SZ | 12 | IPS_52_BITS | TCR_DS,
+            HCR_VM,
+            PAN_OFF,
+        ),
+    ];
+    run_states(&states, VTCR_DS, frames);
+}
+
+pub(crate) fn run(frames: &mut Frames) {
     let states = [
         ("on", SCTLR_ON, TCR, HCR_VM, PAN_OFF),
         ("off", SCTLR_OFF, TCR, HCR_VM, PAN_OFF),
@@ -170,9 +195,32 @@ pub(crate) fn run(frames: &mut Frames) {
         ("tbi", SCTLR_ON, TCR | TCR_TBI0, HCR_VM, PAN_OFF),
         ("ha", SCTLR_ON, TCR | TCR_HA, HCR_VM, PAN_OFF),
     ];
+    run_states(&states, 0, frames);
+}
+
+/// Tries all in each of the `states`, with `more` bits of `VTCR_EL2`.
+fn run_states(states: &[State], more: u64, frames: &mut Frames) {
+    let code = El2Code::new(frames);
+    let stage2 = Stage2::new(Format::USUAL, 9, frames);
+    let stage2 = stage2.with_vtcr(stage2.vtcr() | more);
+    let tables = make_tables(&stage2, frames);
+    make_upper_tables(&stage2, frames);
+    let mut l2 = L2::new(stage2, CODE_IPA, frames);
+    l2.run(bare::l2::Program::Idle, &[]);
+
+    VTCR_EL2.set(stage2.vtcr());
+    VTTBR_EL2.set(stage2.vttbr());
+    MAIR_EL12.set(MAIR);
+    let host = HCR_EL2.get();
     // Without VHE there is no host.
-    for (name, sctlr, tcr, hcr, pan) in states.into_iter().filter(|state| !NVHE || state.3 != HCR_TGE) {
-        write_pages(&tables, frames);
+    for (name, sctlr, tcr, hcr, pan) in states.iter().filter(|state| !NVHE || state.3 != HCR_TGE).copied() {
+        let without = if name == "ds-far" || tcr & TCR_DS == 0 {
+            0
+        } else {
+            SHARED
+        };
+        write_pages(&tables, without, frames);
+        TTBR0_EL12.set(if tcr & T0SZ == 12 { TOP_IPA } else { TABLES_IPA });
         SCTLR_EL12.set(sctlr);
         TCR_EL12.set(tcr);
         HCR_EL2.set(host | HCR_OPEN | hcr);
@@ -184,6 +232,7 @@ pub(crate) fn run(frames: &mut Frames) {
             1 << 21,
             1 << 30,
             1 << 40,
+            1 << 51,
             RW_IPA,
             RO_IPA,
             NO_IPA,

@@ -3,7 +3,7 @@
 use bare::l2::{L2, PSTATE_EL1H_MASKED, programs};
 use bare::memory::{self, Frames, put_code};
 use bare::println;
-use bare::stage2::{Format, Stage2, TableMemory};
+use bare::stage2::{Format, Stage2, TableMemory, VTCR_DS};
 use bare::sysreg::{ESR_EL12, FAR_EL12};
 
 use crate::probe::{HCR_OPEN, HCR_VM};
@@ -24,57 +24,98 @@ const HOLE: u64 = 0x2_0000_0000;
 /// More than 40 bits.
 const FAR_AWAY: u64 = 1 << 44;
 
-/// Granule, bits of an input address, level of the first lookup.
+/// Granule, bits of an input address, level of the first lookup, and more bits of `VTCR_EL2`.
 #[derive(Clone, Copy)]
-struct Shape(u32, u32, u32);
+struct Shape(u32, u32, i32, u64);
 
 const SHAPES: [Shape; 25] = [
-    Shape(12, 48, 0),
-    Shape(12, 44, 0),
-    Shape(12, 40, 0),
-    Shape(12, 39, 1),
-    Shape(12, 40, 1),
-    Shape(12, 43, 1),
-    Shape(12, 32, 1),
-    Shape(12, 30, 2),
-    Shape(12, 33, 2),
-    Shape(12, 34, 2),
-    Shape(14, 47, 1),
-    Shape(14, 40, 1),
-    Shape(14, 36, 2),
-    Shape(14, 40, 2),
-    Shape(14, 29, 3),
-    Shape(16, 48, 1),
-    Shape(16, 42, 2),
-    Shape(16, 45, 2),
-    Shape(16, 32, 3),
+    Shape(12, 48, 0, 0),
+    Shape(12, 44, 0, 0),
+    Shape(12, 40, 0, 0),
+    Shape(12, 39, 1, 0),
+    Shape(12, 40, 1, 0),
+    Shape(12, 43, 1, 0),
+    Shape(12, 32, 1, 0),
+    Shape(12, 30, 2, 0),
+    Shape(12, 33, 2, 0),
+    Shape(12, 34, 2, 0),
+    Shape(14, 47, 1, 0),
+    Shape(14, 40, 1, 0),
+    Shape(14, 36, 2, 0),
+    Shape(14, 40, 2, 0),
+    Shape(14, 29, 3, 0),
+    Shape(16, 48, 1, 0),
+    Shape(16, 42, 2, 0),
+    Shape(16, 45, 2, 0),
+    Shape(16, 32, 3, 0),
     // Contradictions: the first lookup would need more than 16 tables, or less than one.
-    Shape(12, 44, 1),
-    Shape(12, 40, 2),
-    Shape(12, 36, 0),
-    Shape(14, 44, 2),
-    Shape(16, 40, 3),
-    Shape(12, 40, 3),
+    Shape(12, 44, 1, 0),
+    Shape(12, 40, 2, 0),
+    Shape(12, 36, 0, 0),
+    Shape(14, 44, 2, 0),
+    Shape(16, 40, 3, 0),
+    Shape(12, 40, 3, 0),
+];
+
+const DS: u64 = VTCR_DS;
+/// `PS`, of which 40 bits are there already.
+const PS_52_BITS: u64 = 4 << 16;
+const SL2: u64 = 1 << 33;
+
+/// Those that hold addresses of 52 bits.
+const LARGE: [Shape; 22] = [
+    Shape(12, 48, 0, DS),
+    Shape(12, 42, 0, DS),
+    Shape(12, 40, 1, DS),
+    Shape(12, 43, 1, DS | PS_52_BITS),
+    Shape(12, 34, 2, DS),
+    Shape(12, 49, 0, DS | PS_52_BITS),
+    Shape(12, 52, 0, DS | PS_52_BITS),
+    Shape(12, 52, -1, DS | PS_52_BITS),
+    Shape(12, 50, -1, DS),
+    Shape(14, 48, 1, DS),
+    Shape(14, 51, 1, DS | PS_52_BITS),
+    Shape(14, 40, 2, DS | PS_52_BITS),
+    Shape(14, 29, 3, DS),
+    Shape(14, 52, 0, DS | PS_52_BITS),
+    Shape(14, 49, 0, DS),
+    // DS means nothing here.
+    Shape(16, 45, 2, DS),
+    Shape(16, 52, 1, PS_52_BITS),
+    // Contradictions.
+    Shape(12, 44, 1, DS),
+    Shape(12, 48, -1, DS),
+    Shape(12, 52, 0, PS_52_BITS),
+    Shape(14, 44, 2, DS),
+    Shape(12, 40, 3, DS),
 ];
 
 impl Shape {
-    fn shift(self, level: u32) -> u32 {
-        self.0 + (self.0 - 3) * (3 - level)
+    fn shift(self, level: i32) -> u32 {
+        self.0 + (self.0 - 3) * (3 - level).unsigned_abs()
     }
 
     /// `VTCR_EL2` with 40-bit output.
     fn vtcr(self) -> u64 {
-        let Self(granule, bits, start) = self;
+        let Self(granule, bits, start, more) = self;
         let usual = Format {
             ipa_bits: bits,
             start_level: 0,
         };
-        let (tg0, sl0) = match granule {
-            12 => (0, 2_u32.checked_sub(start).unwrap_or(3)),
-            14 => (2, 3 - start),
+        let (tg0, sl0) = match (granule, start) {
+            (12, -1) => (0, 0),
+            (12, 3) => (0, 3),
+            (12, _) => (0, 2 - start),
+            (14, _) => (2, 3 - start),
             _ => (1, 3 - start),
         };
-        usual.vtcr() & !(3 << 6) | tg0 << 14 | u64::from(sl0) << 6
+        let sl2 = if start < 0 { SL2 } else { 0 };
+        usual.vtcr() & !(3 << 6) | tg0 << 14 | u64::from(sl0.unsigned_abs()) << 6 | sl2 | more
+    }
+
+    /// Whether bits 9:8 of a descriptor are bits of an address.
+    fn has_wide_descriptors(self) -> bool {
+        self.0 != 16 && self.3 & VTCR_DS != 0
     }
 
     fn table_pages(self) -> u64 {
@@ -87,7 +128,7 @@ impl Shape {
     }
 
     /// The entry of `level` for `ipa` below `root`. Tables on the way are made.
-    fn entry(self, root: u64, ipa: u64, level: u32, frames: &mut Frames) -> u64 {
+    fn entry(self, root: u64, ipa: u64, level: i32, frames: &mut Frames) -> u64 {
         let mut table = root;
         let mut index = ipa >> self.shift(self.2);
         for above in self.2..level {
@@ -105,6 +146,7 @@ impl Shape {
 
 /// Normal write-back, inner shareable, Access flag, read and write.
 const RW: u64 = 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2;
+const SHAREABILITY: u64 = 3 << 8;
 const READ: u64 = 1 << 6;
 const WRITE: u64 = 2 << 6;
 const AF: u64 = 1 << 10;
@@ -123,12 +165,22 @@ struct Guest {
 }
 
 pub(crate) fn run(frames: &mut Frames) {
+    run_shapes(&SHAPES, frames);
+}
+
+/// Of FEAT_LPA2.
+pub(crate) fn run_large(frames: &mut Frames) {
+    run_shapes(&LARGE, frames);
+}
+
+fn run_shapes(shapes: &[Shape], frames: &mut Frames) {
     let data = frames.alloc(512);
     memory::write(data, 0x1111_2222);
-    for shape in SHAPES {
+    for &shape in shapes {
         let mut guest = Guest::new(shape, data, frames);
         guest.accesses(frames);
         guest.levels(frames);
+        guest.above(frames);
         guest.flags(frames);
         guest.execution(frames);
     }
@@ -139,7 +191,7 @@ impl Guest {
         let root = frames.alloc(shape.root_pages());
         let format = Format {
             ipa_bits: shape.1,
-            start_level: shape.2,
+            start_level: 0,
         };
         let stage2 = Stage2::at(root, format, 3).with_vtcr(shape.vtcr());
         let in_page = programs() & ((1 << shape.0) - 1);
@@ -158,16 +210,18 @@ impl Guest {
     }
 
     /// Puts `desc` where it decides about `ipa`, and forgets what was there.
-    fn map(&mut self, ipa: u64, level: u32, desc: u64, frames: &mut Frames) -> u64 {
+    fn map(&mut self, ipa: u64, level: i32, desc: u64, frames: &mut Frames) -> u64 {
         let at = self.shape.entry(self.root, ipa, level.max(self.shape.2), frames);
-        frames.write(at, desc);
+        let is_wide = self.shape.has_wide_descriptors();
+        frames.write(at, if is_wide { desc & !SHAREABILITY } else { desc });
         bare::tlbi::alle1is();
         at
     }
 
     /// Executes `word` with `x1`, and prints what comes of it.
     fn try_it(&mut self, what: &str, word: u32, x1: u64, pstate: u64) {
-        let Shape(granule, bits, start) = self.shape;
+        let Shape(granule, bits, start, more) = self.shape;
+        let area = if more == 0 { "S2" } else { "S2-DS" };
         put_code(self.probe, &[word, HVC]);
         bare::tlbi::alle1is();
         [self.l2.x[0], self.l2.x[1]] = [0x3333, x1];
@@ -175,13 +229,13 @@ impl Guest {
         self.l2.pstate = pstate;
         let exit = self.l2.resume();
         if exit.hvc() == Some(0) {
-            println!("P S2 {granule}/{bits}/{start} {what} ok {:#x}", self.l2.x[0]);
+            println!("P {area} {granule}/{bits}/{start} {what} ok {:#x}", self.l2.x[0]);
         } else if exit.hvc().is_some() {
             let (esr, far) = (ESR_EL12.get(), FAR_EL12.get());
-            println!("P S2 {granule}/{bits}/{start} {what} own esr {esr:#x} far {far:#x}");
+            println!("P {area} {granule}/{bits}/{start} {what} own esr {esr:#x} far {far:#x}");
         } else {
             println!(
-                "P S2 {granule}/{bits}/{start} {what} esr {:#x} far {:#x} ipa {:#x}",
+                "P {area} {granule}/{bits}/{start} {what} esr {:#x} far {:#x} ipa {:#x}",
                 exit.esr,
                 exit.far,
                 exit.ipa()
@@ -220,8 +274,8 @@ impl Guest {
             }
             self.map(ipa, level, 0, frames);
             self.load("empty", ipa + 0x18);
-            // With 52-bit addresses, which are hidden, this one would be a block.
-            if self.shape.0 == 16 && level == 1 {
+            // With 52-bit addresses, which may be hidden, this one would be a block.
+            if self.shape.0 == 16 && level == 1 && self.shape.3 == 0 {
                 continue;
             }
             let size = 1 << self.shape.shift(level);
@@ -241,8 +295,49 @@ impl Guest {
         self.load("page-too-far", DATA);
         self.map(DATA, 3, HOLE | RW | PAGE, frames);
         self.load("page-of-nothing", DATA);
+        // QEMU 10.0 looks at these bits of an address with an output of 52 bits only.
+        if self.shape.has_wide_descriptors() && self.shape.3 & PS_52_BITS != 0 {
+            for bits in 1..4 {
+                let at = self.map(DATA, 3, 0, frames);
+                frames.write(at, self.data | RW & !SHAREABILITY | bits << 8 | PAGE);
+                bare::tlbi::alle1is();
+                self.load("page-beyond-50", DATA);
+            }
+            self.map(DATA, 3, 1 << 48 | self.data | RW | PAGE, frames);
+            self.load("page-beyond-48", DATA);
+        }
         self.load("beyond", 1 << self.shape.1);
         self.load("beyond-48", 1 << 48);
+    }
+
+    /// Pages and blocks at the same place in each 256 TiB: none is taken for another, and each goes by itself.
+    fn above(&mut self, frames: &mut Frames) {
+        if self.shape.1 <= 48 {
+            return;
+        }
+        let parts = [0, 1, 1 << (self.shape.1 - 49)].map(|part| DATA | part << 48);
+        for (ipa, page) in parts.into_iter().zip(0..) {
+            let page = self.data + page * 0x1_0000;
+            memory::write(page, page);
+            self.map(ipa, 3, page | RW | PAGE, frames);
+        }
+        for changed in parts {
+            for ipa in parts {
+                self.load("above", ipa);
+            }
+            let at = self.shape.entry(self.root, changed, 3, frames);
+            frames.write(at, 0);
+            bare::tlbi::ipas2e1is(changed);
+            self.load("above-gone", changed);
+        }
+        let size = 1 << self.shape.shift(2);
+        let block = parts[2] + size;
+        self.map(block, 2, self.data & !(size - 1) | RW | BLOCK, frames);
+        self.load("above-block", block + (self.data & (size - 1)));
+        self.store("above-block", block + (self.data & (size - 1)));
+        self.load("above-empty", block + size + 0x18);
+        self.map(block, 2, 0, frames);
+        memory::write(self.data, 0x1111_2222);
     }
 
     /// The Access flag, with and without its management by hardware, and the contiguous hint.

@@ -3,7 +3,7 @@
 use bare::l2::{L2, Program};
 use bare::memory::{self, Frames};
 use bare::println;
-use bare::stage2::{Format, Perms, Stage2};
+use bare::stage2::{Format, Perms, Stage2, VTCR_DS};
 use bare::sysreg::{HCR_EL2, VTCR_EL2, VTTBR_EL2};
 use syndrome::SysReg;
 
@@ -19,6 +19,15 @@ const DSB: u32 = 0xd503_3b9f;
 const ISB: u32 = 0xd503_3fdf;
 
 pub(crate) fn run(frames: &mut Frames) {
+    run_with(0, frames);
+}
+
+/// With tables that hold addresses of 52 bits, and ranges whose address is in units of 64 KiB then.
+pub(crate) fn run_large(frames: &mut Frames) {
+    run_with(VTCR_DS, frames);
+}
+
+fn run_with(more: u64, frames: &mut Frames) {
     let code = El2Code::new(frames);
     let pages = [frames.page(), frames.page()];
     for (value, page) in (1..).zip(pages) {
@@ -27,6 +36,7 @@ pub(crate) fn run(frames: &mut Frames) {
     // Two sets of tables under one VMID, and one under another.
     let mut guests = [7, 7, 8].map(|vmid| {
         let stage2 = Stage2::new(Format::USUAL, vmid, frames);
+        let stage2 = stage2.with_vtcr(stage2.vtcr() | more);
         L2::new(stage2, CODE_IPA, frames)
     });
     for (row, name) in SysReg::rows().filter(|(row, _)| concerns_stage2(row.reg)) {
@@ -44,7 +54,7 @@ pub(crate) fn run(frames: &mut Frames) {
         let hcr = HCR_EL2.get();
         VTCR_EL2.set(guests[0].stage2.vtcr());
         VTTBR_EL2.set(guests[0].stage2.vttbr());
-        code.execute(&[write_of(row.reg), DSB, ISB], operand(name), 4);
+        code.execute(&[write_of(row.reg), DSB, ISB], operand(name, more), 4);
         HCR_EL2.set(hcr);
         for (guest, loaded) in guests.iter_mut().zip(&mut loaded) {
             if guest.stage2.vttbr() >> 48 != 7 {
@@ -70,9 +80,10 @@ fn concerns_stage2(reg: SysReg) -> bool {
             .any(|kind| name.starts_with(kind))
 }
 
-fn operand(name: &str) -> u64 {
+fn operand(name: &str, vtcr: u64) -> u64 {
     let page = DATA_IPA >> 12;
     match name {
+        _ if name.starts_with("TLBI RIPAS2") && vtcr & VTCR_DS != 0 => RANGE_4K | page >> 4,
         _ if name.starts_with("TLBI RIPAS2") => RANGE_4K | page,
         _ if name.contains("LE1") => TTL_LEVEL_3 | page,
         _ => page,

@@ -181,7 +181,7 @@ impl Exit {
     /// The IPA that `HPFAR_EL2` reports.
     #[must_use]
     pub fn ipa(&self) -> u64 {
-        (self.hpfar & 0xf_ffff_fff0) << 8
+        (self.hpfar & 0xfff_ffff_fff0) << 8
     }
 }
 

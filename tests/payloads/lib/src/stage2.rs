@@ -6,6 +6,9 @@
 /// Bytes of a page and of a table.
 pub const PAGE_BYTES: u64 = 4096;
 
+/// `VTCR_EL2.DS`: descriptors hold addresses of 52 bits.
+pub const VTCR_DS: u64 = 1 << 32;
+
 /// Memory that tables are in.
 pub trait TableMemory {
     /// The address of `count` zeroed pages in a row, aligned to their size if `count` is a power of two.
@@ -115,7 +118,8 @@ pub mod desc {
     const NORMAL_WRITE_BACK: u64 = 0b1111 << 2;
     const READ: u64 = 1 << 6;
     const WRITE: u64 = 1 << 7;
-    const INNER_SHAREABLE: u64 = 3 << 8;
+    /// What the memory is without `VTCR_EL2.DS`.
+    pub const INNER_SHAREABLE: u64 = 3 << 8;
     const EXECUTE_NEVER: u64 = 1 << 54;
 
     /// The leaf of `level` that maps to `output`, cut to the size of the leaf.
@@ -221,7 +225,14 @@ impl Stage2 {
     /// Maps one leaf of `level` at `ipa`.
     pub fn map(&self, ipa: u64, output: u64, level: u32, perms: Perms, memory: &mut impl TableMemory) {
         let at = self.entry(ipa, level, memory);
-        memory.write(at, desc::leaf(output, level, perms));
+        let desc = desc::leaf(output, level, perms);
+        // With DS the shareability is the register's, and its bits are bits of the address.
+        let address = if self.vtcr & VTCR_DS != 0 {
+            desc::INNER_SHAREABLE
+        } else {
+            0
+        };
+        memory.write(at, desc & !address);
     }
 }
 

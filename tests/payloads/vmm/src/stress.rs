@@ -31,7 +31,7 @@ const SMALL_PAGES: usize = 64;
 const KILL_INTERVAL: u64 = 8;
 
 /// Sizes of address spaces, in turn: each has another start level or number of root tables.
-const IPA_BITS: [u32; 6] = [32, 36, 40, 42, 44, 48];
+const IPA_BITS: [u32; 7] = [32, 36, 40, 42, 44, 48, 52];
 
 /// What the workers and their parent share.
 struct Shared(Mapping);
