@@ -2,8 +2,9 @@
  * EL2's exception vectors.
  *
  * gnomon runs with interrupts masked from the first instruction to the last, so an exception from EL2 itself is a
- * defect and goes to the fault handler, with all registers as a `Fault` on a stack of its own. An exception from a guest saves the general-purpose
- * registers, ELR_EL2 and SPSR_EL2 as a `GuestFrame` on the CPU's stack, which is empty while the guest runs.
+ * defect and goes to the fault handler, with all registers as a `Fault` on a stack of its own. An exception from a
+ * guest saves the general-purpose registers, ELR_EL2 and SPSR_EL2 as a `GuestFrame` on the CPU's stack, which is empty
+ * while the guest runs.
  */
 
     .macro save_guest

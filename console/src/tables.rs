@@ -1,8 +1,8 @@
 //! Page tables by name, and how each is read.
 //!
-//! `host` is what L1 runs on, `el2` gnomon's own stage 1, `dma` what devices use; `shadow/<name>` and `guest/<name>` are the table that an L2
-//! runs on and the one that L1 made for it. `<name>` is KVM's for the same context, a unique beginning of it, or the
-//! number that `shadow` lists.
+//! `host` is what L1 runs on, `el2` gnomon's own stage 1, `dma` what devices use; `shadow/<name>` and `guest/<name>`
+//! are the table that an L2 runs on and the one that L1 made for it. `<name>` is KVM's for the same context, a unique
+//! beginning of it, or the number that `shadow` lists.
 //!
 //! Every word is read with a check of its address. gnomon's tables lie in the carve-out, whatever a descriptor says;
 //! L1's tables are data of L1, and lead wherever they lead.

@@ -19,8 +19,8 @@ pub struct L2Memory<'a, G, L> {
 }
 
 impl<'a, G, L> L2Memory<'a, G, L> {
-    /// Memory that is `l1`'s as far as `look`, which walks the tables for an IPA if it can, says so. `last` gets the situation of
-    /// each read: after a walk that ended with an external abort, of the one that failed.
+    /// Memory that is `l1`'s as far as `look`, which walks the tables for an IPA if it can, says so. `last` gets the
+    /// situation of each read: after a walk that ended with an external abort, of the one that failed.
     pub fn new(l1: &'a G, look: L, last: &'a Cell<Option<Situation>>) -> Self {
         Self { l1, look, last }
     }

@@ -1,11 +1,12 @@
 //! What L1 invalidated, and when shadow leaves were made: short memories, to judge by.
 //!
-//! A shadow leaf that no longer agrees with L1's tables is legal until L1 invalidates it. Whether one that is found so is
-//! L1's mistake, ours, or nobody's, depends on the order of two events: the leaf was made, and a TLBI covered it. So the
-//! last of each are kept in two rings, with the numbers of the pool's events. A TLBI has its number from before its first
-//! shadow was locked, a leaf from while its shadow was: a leaf with a lower number was there when the TLBI came to that
-//! shadow. Noting either is a few stores. Memory is the caller's ([`ShadowPool::keep_history`](crate::ShadowPool::keep_history)); without any,
-//! nothing is kept and [`Past::Unknown`] is the answer to everything.
+//! A shadow leaf that no longer agrees with L1's tables is legal until L1 invalidates it. Whether one that is found so
+//! is L1's mistake, ours, or nobody's, depends on the order of two events: the leaf was made, and a TLBI covered it. So
+//! the last of each are kept in two rings, with the numbers of the pool's events. A TLBI has its number from before its
+//! first shadow was locked, a leaf from while its shadow was: a leaf with a lower number was there when the TLBI came
+//! to that shadow. Noting either is a few stores. Memory is the caller's
+//! ([`ShadowPool::keep_history`](crate::ShadowPool::keep_history)); without any, nothing is kept and [`Past::Unknown`]
+//! is the answer to everything.
 
 use crate::{
     compose::NewLeaf,

@@ -16,12 +16,11 @@
 //! * [`VncrEntry`] is where an L2 that is itself a hypervisor has its EL2 registers.
 //! * [`ShadowPool::audit`] checks every shadow leaf against the two tables it was composed from.
 //!
-//! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one
-//! trait, [`ShadowEnv`]; what its locks are is another, [`Locks`]. Each shadow has a lock. It orders L1's TLBIs against faults on other CPUs, and
-//! makes invariant I4 ("after a TLBI by L1 retires, no CPU uses a shadow translation it covered")
-//! hold: a fault handler reads the guest stage 2 and fills the shadow within one critical section.
-//! What concerns several shadows is done with [all](AllShadows) of them locked. The host stage 2 must
-//! not change while any is.
+//! What the image supplies (table memory, L1's memory, the host stage 2, TLB instructions) is one trait, [`ShadowEnv`];
+//! what its locks are is another, [`Locks`]. Each shadow has a lock. It orders L1's TLBIs against faults on other CPUs,
+//! and makes invariant I4 ("after a TLBI by L1 retires, no CPU uses a shadow translation it covered") hold: a fault
+//! handler reads the guest stage 2 and fills the shadow within one critical section. What concerns several shadows is
+//! done with [all](AllShadows) of them locked. The host stage 2 must not change while any is.
 //!
 //! Nothing here allocates but through [`ShadowEnv`]'s table memory, and nothing is unbounded in
 //! what L1 controls: a walk is four reads, an invalidation costs what is mapped.

@@ -102,7 +102,8 @@ impl<L: Locks, const N: usize> AllShadows<'_, L, N> {
     }
 
     /// Makes the leaves of `slot` that map a part of `range` follow a change of the host's, going over at most `budget`
-    /// entries from `from` on: what [`Cut`] says is taken from them. Blocks are dropped, to come back as pages. Other leaves are left alone. Returns the address to go on from, `None` at the end.
+    /// entries from `from` on: what [`Cut`] says is taken from them. Blocks are dropped, to come back as pages. Other
+    /// leaves are left alone. Returns the address to go on from, `None` at the end.
     pub fn cut(
         &mut self,
         slot: SlotId,

@@ -427,7 +427,8 @@ fn a_slot_given_up_without_the_lock_would_show_another_guests_memory() {
     );
 }
 
-/// Why a fault holds its lock from the walk to the fill: L1's descriptor is read, L1 invalidates, and then what was read is mapped.
+/// Why a fault holds its lock from the walk to the fill: L1's descriptor is read, L1 invalidates, and then what was
+/// read is mapped.
 #[test]
 #[should_panic(expected = "used after its TLBI")]
 fn a_descriptor_read_without_the_lock_would_outlive_its_tlbi() {

@@ -75,7 +75,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_has_the_slots_of_its_vmids_and_no_others(moves in prop::collection::vec((0..SLOTS as u16, prop::option::of(0..200u16)), 0..100)) {
+        fn a_set_has_the_slots_of_its_vmids_and_no_others(
+            moves in prop::collection::vec((0..SLOTS as u16, prop::option::of(0..200u16)), 0..100)
+        ) {
             let vmids = Vmids::new();
             let mut model = [None::<u16>; SLOTS];
             for (slot, vmid) in moves {

@@ -40,7 +40,8 @@ fn check_ipa(word: u64) {
     assert_eq!(operand.ttl.map(|ttl| ttl.bytes()), size);
 }
 
-/// `DDI 0487`, "TLBI RIPAS2E1": `BaseADDR` in 36:0, of 64 KiB with `DS`, `TTL` in 38:37, `NUM` in 43:39, `SCALE` in 45:44, `TG` in 47:46.
+/// `DDI 0487`, "TLBI RIPAS2E1": `BaseADDR` in 36:0, of 64 KiB with `DS`, `TTL` in 38:37, `NUM` in 43:39, `SCALE` in
+/// 45:44, `TG` in 47:46.
 fn check_range(word: u64, ds: bool) {
     let operand = RangeOperand::decode(word, ds);
     let page_bytes = page_bytes(word);

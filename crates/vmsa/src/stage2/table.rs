@@ -1,7 +1,7 @@
 //! Stage-2 tables of our own: the host stage 2 and the shadows.
 //!
-//! Always 4 KiB granule, 48-bit IPA, start at level 0 with one root page, descriptors in the
-//! `FEAT_S2FWB` form; unless it is [wide](Stage2Table::make_wide). A table page belongs to exactly one [`Stage2Table`], which counts its pages
+//! Always 4 KiB granule, 48-bit IPA, start at level 0 with one root page, descriptors in the `FEAT_S2FWB` form; unless
+//! it is [wide](Stage2Table::make_wide). A table page belongs to exactly one [`Stage2Table`], which counts its pages
 //! and the bytes it maps at each level.
 //!
 //! The value owns its pages but holds no reference to memory: every operation is given the memory

@@ -322,9 +322,9 @@ impl Builder {
         Ok(self)
     }
 
-    /// The small VMM on a 7.x kernel whose KVM runs hypervisors, with that kernel and the small VMM once more for it to boot, and
-    /// so on for as many guests within guests as `depth` says: `arguments` are what it is told to do. What [`Self::append`] adds
-    /// must come before.
+    /// The small VMM on a 7.x kernel whose KVM runs hypervisors, with that kernel and the small VMM once more for it to
+    /// boot, and so on for as many guests within guests as `depth` says: `arguments` are what it is told to do. What
+    /// [`Self::append`] adds must come before.
     ///
     /// # Errors
     ///
