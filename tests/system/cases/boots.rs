@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use system_tests::compose;
+use system_tests::listing;
 use system_tests::ptdump::{Dump, split_by_name};
 use system_tests::story;
 use xtask::console::Console;
@@ -78,6 +80,39 @@ fn with_large_addresses(name: &str) -> Result {
     machine.wait_for("IPA Size Limit: 52 bits")?;
     machine.wait_for("vmm: stress")?;
     machine.wait_for("vmm: OK")?;
+    Ok(dump_of_52_bits(name)?)
+}
+
+/// Where a machine's RAM begins, and how much that of [`dump_of_52_bits`] has.
+const RAM_BASE: u64 = 1 << 30;
+
+/// A guest of 52 bits has tables as others have: the console prints both, they agree, and nothing is found wrong.
+fn dump_of_52_bits(name: &str) -> anyhow::Result<()> {
+    let builder = Builder::new(&format!("{name}-dump"))
+        .smp(1)
+        .memory(MemorySize::from_mib(1024));
+    let mut machine = builder.vmm("faults 1 100000")?.hyp("lpa2=1").interactive().start()?;
+    machine.set_limit(LIMIT);
+    machine.wait_for(" s, 1 VMs, ")?;
+    let mut console = machine.debug_console()?;
+    console.command("stop")?;
+    let rows = listing::parse_shadows(&console.command("shadow")?)?;
+    let row = rows.iter().find(|row| row.name.ipa_bits() == 52 && row.mapped[0] > 0);
+    let number = row.with_context(|| format!("no shadow of 52 bits in {rows:?}"))?.number;
+    let mut say = |command: &str| console.command(&command.replace('#', &format!("/{number}")));
+    ensure!(say("ipa_range shadow#")? == ["52"] && say("levels shadow#")? == ["5"]);
+    ensure!(say("ipa_range guest#")? == ["52"] && say("levels guest#")? == ["4"]);
+    let [shadow, guest, host] = [say("ptdump shadow#")?, say("ptdump guest#")?, say("ptdump host")?];
+    let [shadow, guest, host] = [Dump::parse(&shadow)?, Dump::parse(&guest)?, Dump::parse(&host)?];
+    ensure!(shadow.mapped().count() > 0, "nothing is mapped");
+    let host_ram = host
+        .mapped()
+        .filter(|(range, _)| range.start >= RAM_BASE && range.end <= RAM_BASE * 2);
+    let host_level = host_ram.map(|(range, _)| range.level).max().unwrap_or(3);
+    let found = compose::disagreements(&shadow, &guest, host_level);
+    ensure!(found.is_empty(), "{found:?}");
+    let audit = say("audit shadow#")?;
+    ensure!(audit.iter().any(|line| line.contains("0 findings")), "{audit:?}");
     Ok(())
 }
 
