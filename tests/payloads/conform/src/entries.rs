@@ -6,15 +6,13 @@ use bare::sysreg::{ESR_EL12, ID_AA64PFR0_EL1, SCTLR_EL2, VSESR_EL2};
 use syndrome::regs::{hcr_el2, pstate, sctlr};
 
 use crate::exceptions::{HOLE_IPA, LOAD, describe};
-use crate::probe::{Below, HCR_OPEN, HCR_VM};
+use crate::probe::{Below, HCR_OPEN, HCR_VM, PSTATE_EL0};
 use crate::vectors::state_of_entry;
 
 const NOP: u32 = 0xd503_201f;
 const SVC: u32 = 0xd400_0021;
 /// `BR x0`
 const BRANCH: u32 = 0xd61f_0000;
-/// EL0, all masked.
-const EL0: u64 = 0x3c0;
 
 /// The state of an entry, by `SCTLR_EL2.{SPAN,DSSBS}` and by the state that is left.
 pub(crate) fn states(guest: &mut Below, instruction: u32, mode: u64) {
@@ -106,5 +104,5 @@ pub(crate) fn aarch32(guest: &mut Below) {
 
 /// EL0 of a host is below EL2, too.
 pub(crate) fn of_host(user: &mut Below) {
-    states(user, SVC, EL0);
+    states(user, SVC, PSTATE_EL0);
 }

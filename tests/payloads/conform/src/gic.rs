@@ -1,5 +1,6 @@
 //! The virtual CPU interface: an interrupt's way through a list register.
 
+use bare::gic;
 use bare::l2::PSTATE_EL1H_MASKED;
 use bare::memory::Frames;
 use bare::println;
@@ -84,7 +85,7 @@ fn of_one_kind(guest: &mut Below) {
 /// The maintenance interrupt is an interrupt to EL2, which comes while the guest runs and goes with its reason.
 fn maintenance(guest: &mut Below) {
     const INTID: u32 = 25;
-    physical::enable(INTID);
+    gic::enable(INTID);
     ICC_PMR_EL1.set(0xf0);
     ICC_IGRPEN1_EL1.set(1);
     for (name, lr, hcr) in [
@@ -106,37 +107,7 @@ fn maintenance(guest: &mut Below) {
         println!("P GIC maintenance over: {:?} intid {}", exit.kind, ICC_IAR1_EL1.get());
     }
     ICC_IGRPEN1_EL1.set(0);
-    physical::disable(INTID);
-}
-
-/// As much of the distributor and the redistributor as it takes for one private interrupt.
-mod physical {
-    use core::ptr;
-
-    const GICD_CTLR: u64 = 0x0800_0000;
-    const GICR: u64 = 0x080a_0000;
-    const GICR_WAKER: u64 = GICR + 0x14;
-    const GICR_IGROUPR0: u64 = GICR + 0x1_0080;
-    const GICR_ISENABLER0: u64 = GICR + 0x1_0100;
-    const GICR_ICENABLER0: u64 = GICR + 0x1_0180;
-    /// `GICD_CTLR`: affinity routing, group 1.
-    const ARE_GROUP1: u32 = 1 << 4 | 1 << 1;
-
-    pub(super) fn enable(intid: u32) {
-        write(GICD_CTLR, ARE_GROUP1);
-        write(GICR_WAKER, 0);
-        write(GICR_IGROUPR0, 1 << intid);
-        write(GICR_ISENABLER0, 1 << intid);
-    }
-
-    pub(super) fn disable(intid: u32) {
-        write(GICR_ICENABLER0, 1 << intid);
-    }
-
-    fn write(address: u64, value: u32) {
-        // SAFETY: registers of the machine's GIC, which is mapped as a device and nobody else's.
-        unsafe { ptr::write_volatile(address as *mut u32, value) };
-    }
+    gic::disable(INTID);
 }
 
 /// One access of the L2's, and what it leaves.

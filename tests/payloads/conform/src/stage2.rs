@@ -6,14 +6,13 @@ use bare::println;
 use bare::stage2::{Format, Stage2, TableMemory, VTCR_DS};
 use bare::sysreg::{ESR_EL12, FAR_EL12};
 
-use crate::probe::{HCR_OPEN, HCR_VM};
+use crate::probe::{HCR_OPEN, HCR_VM, PSTATE_EL0};
 
 /// `LDR x0, [x1]`, `STR x0, [x1]`, `BR x1`, `HVC #0`
 const LOAD: u32 = 0xf940_0020;
 const STORE: u32 = 0xf900_0020;
 const BRANCH: u32 = 0xd61f_0020;
 const HVC: u32 = 0xd400_0002;
-const EL0T_MASKED: u64 = 0x3c0;
 
 /// Where an L2 has its programs, its instruction and its data: pages of 64 KiB.
 const CODE: u64 = 0x1_0000;
@@ -375,7 +374,7 @@ impl Guest {
                 DATA + 0x200,
                 PSTATE_EL1H_MASKED,
             );
-            self.try_it(["u0", "u1", "u2", "u3"][xn as usize], BRANCH, DATA + 0x200, EL0T_MASKED);
+            self.try_it(["u0", "u1", "u2", "u3"][xn as usize], BRANCH, DATA + 0x200, PSTATE_EL0);
         }
     }
 }

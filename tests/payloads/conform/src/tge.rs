@@ -14,14 +14,12 @@ use bare::sysreg::{
 use syndrome::SysReg;
 
 use crate::exceptions::{BRANCH, HOLE, LOAD, NOP, describe};
-use crate::probe::{Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA, read_of, write_of};
+use crate::probe::{Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA, PSTATE_EL0, read_of, write_of};
 
 const HCR_TGE: u64 = 1 << 27;
 const HCR_DC: u64 = 1 << 12;
 /// `HCR_EL2.{VI,VF,VSE}`
 const HCR_VIRTUAL: u64 = 7 << 6;
-/// EL0 with everything masked.
-const EL0: u64 = 0x3c0;
 const PSTATE_IL: u64 = 1 << 20;
 const PSTATE_SS: u64 = 1 << 21;
 const PSTATE_D: u64 = 1 << 9;
@@ -93,7 +91,7 @@ pub(crate) fn run(frames: &mut Frames) {
     monitors(&mut guest);
     read_only_page(&mut guest, frames);
     guest.l2.controls = HCR_OPEN | HCR_TGE | HCR_VM | HCR_VIRTUAL;
-    describe("TGE virtual", &guest.exit_of(&[NOP, NOP], 0, EL0 & !0x1c0));
+    describe("TGE virtual", &guest.exit_of(&[NOP, NOP], 0, PSTATE_EL0 & !0x1c0));
     println!("P TGE virtual left {:#x}", HCR_EL2.get() & HCR_VIRTUAL);
     guest.l2.controls = HCR_OPEN | HCR_TGE | HCR_VM;
     interrupt(&mut guest);
@@ -113,10 +111,10 @@ fn everything(who: &str, user: &mut Below, code: u64, data: u64) {
         CNTKCTL_EL12.set(others & 0x303);
         registers(user, &READ, &WRITTEN);
         for (name, word) in WORDS {
-            describe(name, &user.exit_of(&[word], 0, EL0));
+            describe(name, &user.exit_of(&[word], 0, PSTATE_EL0));
         }
         if sctlr == SCTLR_CLOSED {
-            describe("wfi", &user.exit_of(&[WAIT], 0, EL0));
+            describe("wfi", &user.exit_of(&[WAIT], 0, PSTATE_EL0));
         }
         memory(user, code, data);
         stepped(user);
@@ -126,11 +124,11 @@ fn everything(who: &str, user: &mut Below, code: u64, data: u64) {
 
 fn registers(user: &mut Below, read: &[SysReg], written: &[SysReg]) {
     for reg in read {
-        let exit = user.exit_of(&[read_of(*reg)], 0, EL0);
+        let exit = user.exit_of(&[read_of(*reg)], 0, PSTATE_EL0);
         println!("P TGE read {reg} esr {:#x} elr {:#x}", exit.esr, exit.elr);
     }
     for reg in written {
-        let exit = user.exit_of(&[write_of(*reg)], 0, EL0);
+        let exit = user.exit_of(&[write_of(*reg)], 0, PSTATE_EL0);
         println!("P TGE write {reg} esr {:#x} elr {:#x}", exit.esr, exit.elr);
     }
 }
@@ -162,7 +160,7 @@ fn memory(user: &mut Below, code: u64, data: u64) {
     ];
     for (name, word) in words {
         for at in [data + 8, unaligned, HOLE, 1 << 38] {
-            let exit = user.exit_of(&[word], at, EL0);
+            let exit = user.exit_of(&[word], at, PSTATE_EL0);
             println!(
                 "P TGE at {:#x} hpfar {:#x}",
                 if at < 1 << 33 { at & 0xfff } else { at },
@@ -171,13 +169,13 @@ fn memory(user: &mut Below, code: u64, data: u64) {
             describe(name, &exit);
         }
     }
-    describe("fetch-unaligned", &user.exit_of(&[BRANCH], code + 2, EL0));
+    describe("fetch-unaligned", &user.exit_of(&[BRANCH], code + 2, PSTATE_EL0));
     // MOV SP, x0; LDR x1, [SP]
     describe(
         "sp-unaligned",
-        &user.exit_of(&[0x9100_001f, 0xf940_03e1], data + 8, EL0),
+        &user.exit_of(&[0x9100_001f, 0xf940_03e1], data + 8, PSTATE_EL0),
     );
-    describe("illegal", &user.exit_of(&[NOP], 0, EL0 | PSTATE_IL));
+    describe("illegal", &user.exit_of(&[NOP], 0, PSTATE_EL0 | PSTATE_IL));
 }
 
 /// `HPFAR_EL2`, of a fault of stage 2.
@@ -194,7 +192,7 @@ fn read_only_page(guest: &mut Below, frames: &mut Frames) {
     let page = frames.page();
     guest.l2.stage2.map(AT, page, 3, Perms::RO, frames);
     for word in [LOAD, STORE] {
-        let exit = guest.exit_of(&[word], AT, EL0);
+        let exit = guest.exit_of(&[word], AT, PSTATE_EL0);
         println!("P TGE read-only hpfar {:#x}", hpfar_of(&exit));
         describe("read-only", &exit);
     }
@@ -205,7 +203,7 @@ fn stepped(user: &mut Below) {
     const MDSCR_SS: u64 = 1;
     MDSCR_EL1.set(MDSCR_SS);
     for ss in [PSTATE_SS, 0] {
-        describe("STEP", &user.exit_of(&[NOP, NOP], 0, EL0 & !PSTATE_D | ss));
+        describe("STEP", &user.exit_of(&[NOP, NOP], 0, PSTATE_EL0 & !PSTATE_D | ss));
     }
     MDSCR_EL1.set(0);
 }
@@ -231,7 +229,7 @@ fn interrupt(user: &mut Below) {
     ICC_PMR_EL1.set(0xff);
     ICC_IGRPEN1_EL1.set(1);
     ICC_SGI1R_EL1.set(SGI);
-    let exit = user.exit_of(&[SPIN], 0, EL0);
+    let exit = user.exit_of(&[SPIN], 0, PSTATE_EL0);
     println!(
         "P TGE interrupt {} elr {:#x} spsr {:#x}",
         exit.kind == Kind::Irq,

@@ -12,7 +12,7 @@ use bare::tlbi;
 use syndrome::SysReg;
 
 use crate::exceptions::{BRANCH, HOLE, LOAD, describe};
-use crate::probe::{Below, CODE_IPA, HCR_OPEN, HCR_VM, write_of};
+use crate::probe::{Below, CODE_IPA, HCR_OPEN, HCR_VM, PSTATE_EL0, write_of};
 use crate::vectors::El2Code;
 
 /// `STR x0, [x0]`
@@ -69,7 +69,6 @@ fn fill(tables: &[u64; 2], at: u64, nowhere: u64, frames: &mut Frames) {
 /// From EL1 and EL0 of a guest.
 fn below(who: &str, guest: &mut Below, table: u64, nowhere: u64) {
     const EL1H: u64 = 0x3c5;
-    const EL0: u64 = 0x3c0;
     guest.l2.sctlr = SCTLR_ON;
     TCR_EL12.set(TCR);
     MAIR_EL12.set(MAIR);
@@ -87,7 +86,7 @@ fn below(who: &str, guest: &mut Below, table: u64, nowhere: u64) {
     ];
     for va in [LEVEL2_VA, LEVEL3_VA, LEVEL0_VA] {
         for (name, word) in causes {
-            for state in [EL1H, EL0] {
+            for state in [EL1H, PSTATE_EL0] {
                 ESR_EL12.set(0);
                 FAR_EL12.set(0);
                 let exit = guest.exit_of(&[word], va, state);

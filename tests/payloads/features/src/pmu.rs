@@ -2,7 +2,7 @@
 
 use core::hint;
 
-use bare::println;
+use bare::{gic, println};
 
 use crate::guest::{Guest, Program};
 use crate::registers::{
@@ -119,29 +119,3 @@ fn interrupt() {
 }
 
 const SPURIOUS: u64 = 1023;
-
-/// As much of a GICv3 as it takes for one private interrupt.
-mod gic {
-    use core::ptr;
-
-    const GICD_CTLR: u64 = 0x0800_0000;
-    const GICR: u64 = 0x080a_0000;
-    const GICR_WAKER: u64 = GICR + 0x14;
-    const GICR_IGROUPR0: u64 = GICR + 0x1_0080;
-    const GICR_ISENABLER0: u64 = GICR + 0x1_0100;
-    /// `GICD_CTLR`: affinity routing, group 1.
-    const ARE_GROUP1: u32 = 1 << 4 | 1 << 1;
-
-    pub(super) fn enable(intid: u32) {
-        let writes = [
-            (GICD_CTLR, ARE_GROUP1),
-            (GICR_WAKER, 0),
-            (GICR_IGROUPR0, 1 << intid),
-            (GICR_ISENABLER0, 1 << intid),
-        ];
-        for (address, value) in writes {
-            // SAFETY: registers of the machine's GIC, which is mapped as a device and nobody else's.
-            unsafe { ptr::write_volatile(address as *mut u32, value) };
-        }
-    }
-}

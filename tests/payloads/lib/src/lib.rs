@@ -25,6 +25,8 @@ pub mod stage2;
 #[cfg(target_os = "none")]
 pub mod boot;
 #[cfg(target_os = "none")]
+pub mod gic;
+#[cfg(target_os = "none")]
 pub mod host;
 #[cfg(target_os = "none")]
 pub mod l2;
