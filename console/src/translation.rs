@@ -7,13 +7,7 @@
 use core::{cell::Cell, fmt};
 
 use explain::NestedStage2;
-use hyp::{
-    arch::features,
-    lock::Spin,
-    mm::PAGE_BYTES,
-    vcpu::{Context, context::El1Registers},
-    vm::Vm,
-};
+use hyp::{arch::features, lock::Spin, mm::PAGE_BYTES, nested::walk, vcpu::Context, vm::Vm};
 use shadow::{Held, ShadowKey};
 use syndrome::{e2h0, regs::hcr_el2, vncr};
 use vmsa::{
@@ -121,7 +115,7 @@ impl Translation {
             Which::El1 if snapshot.context == Context::Host => (Regime::El1And0, &snapshot.guest, 0),
             Which::El1 => (Regime::El1And0, &snapshot.guest, hcr & (hcr_el2::DC | hcr_el2::TGE)),
         };
-        let registers = stage1_registers(registers, hcr_stage1);
+        let registers = walk::registers(registers, hcr_stage1);
         Self {
             which,
             registers,
@@ -168,17 +162,6 @@ impl Translation {
             last: Cell::new(None),
             _held: nested.and_then(|nested| nested.held),
         })
-    }
-}
-
-const fn stage1_registers(of: &El1Registers, hcr: u64) -> Stage1Registers {
-    Stage1Registers {
-        tcr: of.tcr,
-        ttbr0: of.ttbr0,
-        ttbr1: of.ttbr1,
-        mair: of.mair,
-        sctlr: of.sctlr,
-        hcr,
     }
 }
 
