@@ -264,7 +264,7 @@ fn l2_sysreg(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) -> Party {
         return Party::L2;
     }
     let wants_finely =
-        || vcpu.vm.has_fgt && fine::of_l1(vcpu).wants(row, access.is_read, vcpu.vncr.get(vncr::HCRX_EL2));
+        || vcpu.vm.offer.fgt && fine::of_l1(vcpu).wants(row, access.is_read, vcpu.vncr.get(vncr::HCRX_EL2));
     // What EL1 would take, if there were one.
     let is_of_el0 = || vcpu.is_guest_el0_alone() && !pmu::is_open_to_el0(access);
     if !forward::wants(row, access.is_read, &vcpu.l1_controls()) && !wants_finely() && !is_of_el0() {

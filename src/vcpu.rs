@@ -159,7 +159,7 @@ impl VCpu {
             is_maintenance_active: false,
             is_sve_nested: false,
             monitors: Monitors::default(),
-            has_exchanges: vm.has_exchanges,
+            has_exchanges: vm.offer.has_exchanges(),
             fine: LastFine::default(),
             nested_controls: LastMerged::new(&controls::NESTED),
             timers: Timers::default(),

@@ -47,10 +47,6 @@ pub struct Vm {
     pub is_e2h0: bool,
     /// Whether L1 runs on FEAT_NV alone.
     pub is_plain_nv: bool,
-    /// Whether L1 has fine-grained traps.
-    pub has_fgt: bool,
-    /// Whether a switch exchanges what few guest hypervisors have two of.
-    pub has_exchanges: bool,
     /// What L1 is shown of the machine's features.
     pub offer: Offer,
     /// `HCR_EL2` of the host context.
@@ -72,9 +68,12 @@ impl Vm {
     pub fn create(machine: Machine, gic: Gic, smmu: Option<Smmu>, mut mmu: Mmu, options: &Options) -> &'static Self {
         VM.call_once(|| {
             let lr_count = interrupts::lr_count();
-            let has_fgt = options.fgt && features::has_fgt();
-            let has_lpa2 = options.lpa2 && features::has_lpa2();
-            if has_lpa2 {
+            let offer = Offer {
+                e2h0: options.e2h0,
+                fgt: options.fgt && features::has_fgt(),
+                lpa2: options.lpa2 && features::has_lpa2(),
+            };
+            if offer.lpa2 {
                 mmu.shadows.offer_lpa2();
             }
             let mut mpidr = [0; CPU_COUNT_MAX];
@@ -107,13 +106,7 @@ impl Vm {
                 mdcr_hpmn: MDCR_EL2.get() & 0x1f,
                 is_e2h0: options.e2h0,
                 is_plain_nv: options.plain_nv,
-                has_fgt,
-                has_exchanges: has_fgt || has_lpa2,
-                offer: Offer {
-                    e2h0: options.e2h0,
-                    fgt: options.fgt,
-                    lpa2: has_lpa2,
-                },
+                offer,
                 hcr_host: controls::hcr_host(options),
                 hcr_of_l1: controls::hcr_of_l1(options),
                 cptr_host: controls::cptr_host(options.e2h0),

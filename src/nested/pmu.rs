@@ -94,7 +94,7 @@ fn refresh(vcpu: &mut VCpu) {
     let enabled = PMCNTENSET_EL0.get() as u32;
     let differs = |number: &u32| filter(vcpu, *number, Context::Host) != filter(vcpu, *number, Context::Nested);
     vcpu.monitors.exchanged = bits(enabled).filter(differs).fold(0, |mask, number| mask | 1 << number);
-    vcpu.has_exchanges = vcpu.vm.has_exchanges || vcpu.monitors.exchanged != 0;
+    vcpu.has_exchanges = vcpu.vm.offer.has_exchanges() || vcpu.monitors.exchanged != 0;
     load(vcpu, enabled, vcpu.context);
 }
 

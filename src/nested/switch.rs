@@ -102,7 +102,7 @@ fn exchange(vcpu: &mut VCpu, context: Context) {
     if vcpu.monitors.exchanged != 0 {
         pmu::exchange(vcpu, context);
     }
-    if vcpu.vm.has_fgt {
+    if vcpu.vm.offer.fgt {
         fine::exchange(vcpu, context);
     }
     if vcpu.vm.offer.lpa2 {

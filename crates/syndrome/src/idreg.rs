@@ -31,10 +31,18 @@ pub struct Offer {
     /// Whether L1's `HCR_EL2.E2H` is fixed to 0 (an nVHE or protected kernel)
     /// instead of to 1.
     pub e2h0: bool,
-    /// Whether L1 has fine-grained traps.
+    /// Whether L1 has fine-grained traps, which the machine has.
     pub fgt: bool,
     /// Whether L1 has `FEAT_LPA2`, which the machine has.
     pub lpa2: bool,
+}
+
+impl Offer {
+    /// Whether a switch to L1's guest exchanges more than every switch does, for something that is offered.
+    #[must_use]
+    pub const fn has_exchanges(self) -> bool {
+        self.fgt || self.lpa2
+    }
 }
 
 /// How much of one field is shown.
