@@ -190,19 +190,19 @@ fn acquire_other(mmu: &Mmu, key: ShadowKey) -> (SlotId, u64) {
     }
 }
 
-/// Loads the VTCR_EL2 that the shadow for `key` is read with, or that of the host context. They differ only if L1 was
-/// offered addresses of more than 48 bits.
+/// The VTCR_EL2 that the shadow for `key` is read with, or that of the host context. They differ only if L1 was offered
+/// addresses of more than 48 bits.
 #[cold]
-pub fn load_vtcr(vm: &Vm, key: Option<ShadowKey>) {
+pub fn vtcr(vm: &Vm, key: Option<ShadowKey>) -> u64 {
     let usual = vm.vtcr;
-    VTCR_EL2.set(match key.and_then(ShadowKey::wide) {
+    match key.and_then(ShadowKey::wide) {
         Some(sh) => {
             let t0sz = 64 - u64::from(Stage2Table::IPA_BITS_WIDE);
             let start_level = vtcr_el2::DS | vtcr_el2::SL2;
             usual & !(vtcr_el2::T0SZ | vtcr_el2::SL0 | vtcr_el2::SH0) | start_level | sh.encode() << 12 | t0sz
         }
         None => usual,
-    });
+    }
 }
 
 /// VTTBR_EL2 for the guest that ran last, if it still has its shadow; takes a reference to that, until [`release`].

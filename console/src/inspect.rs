@@ -70,7 +70,7 @@ pub enum Answer {
     Off,
     /// To [`Request::Snapshot`].
     Snapshot(Snapshot),
-    /// To [`Request::At`]: `PAR_EL1`; nothing if the context cannot be had at the moment.
+    /// To [`Request::At`]: `PAR_EL1`; nothing if the guest never ran, or has lost its shadow.
     Translation(Option<u64>),
     /// To [`Request::Assign`].
     Assigned(Result<(), AssignError>),

@@ -25,7 +25,7 @@ use crate::{
     arch::{at, barrier, sysreg::*},
     nested::{controls, walk},
     shadow_mmu,
-    vcpu::{VCpu, context::El1Registers},
+    vcpu::{Context, VCpu, context::El1Registers},
 };
 
 /// An AT of the EL1&0 regime.
@@ -109,17 +109,13 @@ const fn is_stage2_fault(par: u64) -> bool {
 fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
     let before = PAR_EL1.get();
     let mut result = Ok(());
-    let mut l1 = El1Registers::default();
-    l1.save();
-    let guest = El1Registers::from_vncr(vcpu.vncr);
+    let vttbr = shadow_mmu::acquire(vcpu);
+    let guest = Regime::of_guest(vcpu, vttbr, controls::nested_translation(vcpu));
+    let l1 = Regime::loaded();
     guest.load();
-    VTTBR_EL2.set(shadow_mmu::acquire(vcpu));
-    shadow_mmu::load_vtcr(vcpu.vm, vcpu.guest_stage2);
-    controls::load_nested_translation(vcpu);
-    barrier::isb();
     let par = kind.execute(va);
     if is_stage2_fault(par) {
-        match fill_shadow(vcpu, &guest, l1.sctlr, kind, va) {
+        match fill_shadow(vcpu, &guest.registers, l1.registers.sctlr, kind, va) {
             Ok(Some(answer)) => PAR_EL1.set(answer),
             Ok(None) => {
                 kind.execute(va);
@@ -131,31 +127,76 @@ fn in_guest_regime(vcpu: &mut VCpu, kind: Kind, va: u64) -> Result<(), Fault> {
         }
     }
     l1.load();
-    controls::load_host(vcpu);
-    shadow_mmu::load_vtcr(vcpu.vm, None);
-    barrier::isb();
     shadow_mmu::release(vcpu);
     result
 }
 
-/// What `at` gives in the regime of the guest that ran last, whose registers and shadow are loaded for it, while L1 runs;
-/// `None` if there was none, or its shadow is gone. Nothing is filled in.
-pub fn in_last_guest(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
-    let vttbr = shadow_mmu::acquire_last(vcpu)?;
-    let mut l1 = El1Registers::default();
-    l1.save();
-    El1Registers::from_vncr(vcpu.vncr).load();
-    VTTBR_EL2.set(vttbr);
-    shadow_mmu::load_vtcr(vcpu.vm, vcpu.guest_stage2);
-    controls::load_guest_translation();
-    barrier::isb();
+/// What `at` gives in the regime of the context that is not loaded: that of L1 while its guest runs, or that of the guest that
+/// ran last while L1 does. Its registers and its stage 2 are loaded for that; nothing is filled in. `None` if there was no
+/// such guest, or its shadow is gone.
+pub fn in_other_context(vcpu: &mut VCpu, at: impl FnOnce() -> u64) -> Option<u64> {
+    let other = match vcpu.context {
+        Context::Host => {
+            let vttbr = shadow_mmu::acquire_last(vcpu)?;
+            Regime::of_guest(vcpu, vttbr, controls::guest_translation())
+        }
+        Context::Nested => Regime {
+            vttbr: vcpu.vm.host_vttbr,
+            vtcr: shadow_mmu::vtcr(vcpu.vm, None),
+            hcr: vcpu.vm.hcr_host,
+            registers: vcpu.vel2,
+        },
+    };
+    let loaded = Regime::loaded();
+    other.load();
     let par = at();
-    l1.load();
-    controls::load_host(vcpu);
-    shadow_mmu::load_vtcr(vcpu.vm, None);
-    barrier::isb();
-    shadow_mmu::release(vcpu);
+    loaded.load();
+    if vcpu.context == Context::Host {
+        shadow_mmu::release(vcpu);
+    }
     Some(par)
+}
+
+/// What an EL1&0 regime of the hardware goes by.
+struct Regime {
+    registers: El1Registers,
+    hcr: u64,
+    vttbr: u64,
+    vtcr: u64,
+}
+
+impl Regime {
+    /// That of L1's guest, on the shadow that it has by `vttbr`.
+    fn of_guest(vcpu: &VCpu, vttbr: u64, hcr: u64) -> Self {
+        Self {
+            registers: El1Registers::from_vncr(vcpu.vncr),
+            hcr,
+            vttbr,
+            vtcr: shadow_mmu::vtcr(vcpu.vm, vcpu.guest_stage2),
+        }
+    }
+
+    /// The one in force.
+    fn loaded() -> Self {
+        let mut registers = El1Registers::default();
+        registers.save();
+        Self {
+            registers,
+            hcr: HCR_EL2.get(),
+            vttbr: VTTBR_EL2.get(),
+            vtcr: VTCR_EL2.get(),
+        }
+    }
+
+    /// Puts it in force.
+    #[inline(never)]
+    fn load(&self) {
+        self.registers.load();
+        HCR_EL2.set(self.hcr);
+        VTTBR_EL2.set(self.vttbr);
+        VTCR_EL2.set(self.vtcr);
+        barrier::isb();
+    }
 }
 
 /// Makes present in the shadow what the translation of `va` needs, as far as L1's stage 2 has it. If that has not, what L1

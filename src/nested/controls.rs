@@ -148,14 +148,14 @@ pub fn cptr_host(e2h0: bool) -> u64 {
     CPTR_BASE | cptr_el2::TZ & !sve::untrapped() | if e2h0 || does_keep { 0 } else { cptr_el2::TCPAC }
 }
 
-/// Loads what governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's HCR_EL2 is
-/// its own then.
-pub fn load_guest_translation() {
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr_el2::VM));
+/// The HCR_EL2 that governs translation for a guest of L1's that does not run, for an AT on the console's behalf: L1's
+/// HCR_EL2 is its own then.
+pub const fn guest_translation() -> u64 {
+    merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr_el2::VM)
 }
 
-/// Loads what of the nested context's controls governs translation, for an AT on L1's behalf.
-pub fn load_nested_translation(vcpu: &VCpu) {
+/// The HCR_EL2 that governs translation for L1's guest as L1 has set it up, for an AT on L1's behalf.
+pub fn nested_translation(vcpu: &VCpu) -> u64 {
     let hcr = vcpu.vncr.get(vncr::HCR_EL2) & vcpu.vm.hcr_of_l1;
-    HCR_EL2.set(merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr));
+    merge::hcr_for_nested(HCR_BASE | HCR_ENABLES, hcr)
 }

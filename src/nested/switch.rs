@@ -107,7 +107,7 @@ fn exchange(vcpu: &mut VCpu, context: Context) {
     }
     if vcpu.vm.offer.lpa2 {
         let guest = (context == Context::Nested).then(|| vcpu.shadow_key());
-        shadow_mmu::load_vtcr(vcpu.vm, guest);
+        VTCR_EL2.set(shadow_mmu::vtcr(vcpu.vm, guest));
     }
 }
 

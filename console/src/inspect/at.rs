@@ -11,7 +11,7 @@ use hyp::{
 };
 
 /// Executes `instruction` in `context`, and returns its `PAR_EL1`; the guest's own is kept. `None` where that context cannot
-/// be had now: L1's while its guest runs, or that of a guest that never ran or has lost its shadow.
+/// be had: that of a guest that never ran or has lost its shadow.
 ///
 /// In the host context stage 1 is L1's own EL2&0 regime. What the shadow lacks is a fault here; nothing is filled in.
 pub fn execute(instruction: Stage12, vcpu: &mut VCpu, context: Context, va: u64) -> Option<u64> {
@@ -21,10 +21,10 @@ pub fn execute(instruction: Stage12, vcpu: &mut VCpu, context: Context, va: u64)
         at::stage12(instruction, va)
     };
     let guests = PAR_EL1.get();
-    let par = match (vcpu.context, context) {
-        (Context::Host, Context::Nested) => nested::at::in_last_guest(vcpu, run),
-        (Context::Nested, Context::Host) => None,
-        _ => Some(run()),
+    let par = if vcpu.context == context {
+        Some(run())
+    } else {
+        nested::at::in_other_context(vcpu, run)
     };
     PAR_EL1.set(guests);
     par

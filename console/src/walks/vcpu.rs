@@ -33,8 +33,6 @@ use crate::{
 
 /// How often a difference between the hardware and the tables is looked at before it is believed.
 const LOOKS: u32 = 4;
-/// How often L1 is waited for while its guest runs.
-const WAITS: u32 = 2000;
 
 /// An explanation in progress.
 pub struct VcpuWalk {
@@ -52,7 +50,6 @@ pub struct VcpuWalk {
     /// What `AT` found.
     par: u64,
     looks_left: u32,
-    waits_left: u32,
 }
 
 /// What comes next.
@@ -83,7 +80,6 @@ impl VcpuWalk {
             view: None,
             par: 0,
             looks_left: LOOKS,
-            waits_left: WAITS,
         }
     }
 
@@ -333,20 +329,9 @@ impl VcpuWalk {
                 self.par = par;
                 Ok(self.ask(Request::Snapshot, Phase::After))
             }
-            Some(None) => self.wait(out),
-        }
-    }
-
-    /// Looks again, or gives up.
-    fn wait(&mut self, out: &mut Output) -> Result<Progress, CommandError<'static>> {
-        match (self.view, self.waits_left.checked_sub(1)) {
-            (Some(view), Some(left)) => {
-                self.waits_left = left;
-                Ok(self.ask_at(&view))
-            }
-            _ => {
+            Some(None) => {
                 out.row(&wire::Note {
-                    text: "AT was not executed: the vCPU does not come to that regime, or its guest has lost its shadow",
+                    text: "AT was not executed: the vCPU has had no guest, or that has lost its shadow",
                 })?;
                 Ok(Progress::Done)
             }

@@ -1,11 +1,11 @@
 //! What the console says of single addresses, and of stage 1: `explain` and `ptdump s1/..`.
 //!
-//! All trials are about one machine, whose L2 prints without pause. [`Scene::play`] gathers while everything is stopped, so
-//! that all answers are about the same tables; each trial judges one statement.
+//! All trials are about one machine, whose L2 prints and computes without pause. [`Scene::play`] gathers while everything is
+//! stopped, so that all answers are about the same tables; each trial judges one statement.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result as AnyResult, ensure};
+use anyhow::{Context, Result as AnyResult, bail, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use xtask::console::{Console, JsonConsole};
@@ -23,6 +23,12 @@ const LOOKS: u64 = 24;
 const AT_LOOKS: usize = 12;
 /// The distributor, which gnomon emulates for L1 and L1 for its guest.
 const GICD: u64 = 0x800_0000;
+/// A shell loop that lets its CPU leave L2 seldom, in the background.
+const BUSY: &str = "while :; do :; done &\n";
+/// How often the machine is stopped before its L2 must have been running.
+const STOPS: usize = 200;
+/// Questions to a vCPU between two stops.
+const CATCH_UP: usize = 20;
 const PAGE_BYTES: u64 = 0x1000;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -55,9 +61,10 @@ impl Play for Scene {
         let mut machine = scene::l1_with_a_shell("console_walks")?;
         scene::start_l2(&mut machine)?;
         scene::start_ticks(&mut machine)?;
+        machine.send(BUSY)?;
 
         let mut console = machine.debug_console()?;
-        console.command("stop")?;
+        stop_in_l2(&mut console)?;
         let dumps = stage1_dumps(&mut console)?;
         let mut console = JsonConsole::begin(console)?;
         let shadow = shadow_of_l2(&mut console)?;
@@ -90,6 +97,27 @@ impl Play for Scene {
     fn log_dir(&self) -> &Path {
         &self.log_dir
     }
+}
+
+/// Stops where one vCPU runs L2 and the other L1: each regime is then asked about where it is in force, and where it is not.
+fn stop_in_l2(console: &mut Console) -> AnyResult<()> {
+    for _ in 0..STOPS {
+        // What has come due while everything was stopped is done before L2 goes on.
+        for _ in 0..CATCH_UP {
+            runs_l2(console, 0)?;
+        }
+        console.command("stop")?;
+        if runs_l2(console, 0)? != runs_l2(console, 1)? {
+            return Ok(());
+        }
+        console.command("cont")?;
+    }
+    bail!("none of {STOPS} stops found one vCPU in L2 and the other in L1")
+}
+
+fn runs_l2(console: &mut Console, vcpu: usize) -> AnyResult<bool> {
+    let state = console.command(&format!("regs {vcpu}"))?;
+    Ok(state.first().is_some_and(|line| line.contains(" runs L2 ")))
 }
 
 fn stage1_dumps(console: &mut Console) -> AnyResult<Vec<Vec<String>>> {
