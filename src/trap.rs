@@ -201,6 +201,7 @@ fn from_l1(vcpu: &mut VCpu, frame: &mut GuestFrame, exit: &Exit) {
         ec::DABT_LOW | ec::IABT_LOW => abort::from_host(vcpu, frame, exit),
         ec::DABT_CUR => abort::vncr_fault(vcpu, exit),
         ec::SMC64 => smc::handle(vcpu, frame, exit),
+        ec::HVC64 if forward::hvc_is_undefined(vcpu.vncr.get(vncr::HCR_EL2)) => inject::hvc_undefined(vcpu, frame),
         ec::HVC64 => inject::within_vel2(vcpu, frame, exit.esr),
         _ => unhandled::exception(vcpu, frame, exit),
     }

@@ -133,10 +133,11 @@ fn selected<T>(number: u32, f: impl FnOnce() -> T) -> T {
 
 /// An access that nobody else wants. Returns whether it is done.
 pub fn access(vcpu: &mut VCpu, frame: &mut GuestFrame, SysRegTrap { reg, rt, is_read }: SysRegTrap) -> bool {
+    let which = indexed(vcpu, reg);
     let done = if is_read {
-        read(vcpu, reg).map(|value| frame.set(rt, value))
+        read(vcpu, reg, which).map(|value| frame.set(rt, value))
     } else {
-        write(vcpu, frame, reg, frame.get(rt))
+        write(vcpu, frame, reg, which, frame.get(rt))
     };
     done.map(|()| frame.skip_instruction()).is_some()
 }
@@ -165,22 +166,23 @@ fn indexed(vcpu: &VCpu, reg: SysReg) -> Option<pmu::Indexed> {
     (own(vcpu) >> number & 1 != 0).then_some(which)
 }
 
-fn read(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
-    if let Some(which) = indexed(vcpu, reg) {
+fn read(vcpu: &VCpu, reg: SysReg, which: Option<pmu::Indexed>) -> Option<u64> {
+    if let Some(which) = which {
         return Some(match which {
             pmu::Indexed::Filter(number) => vcpu.monitors.filters[number as usize & 31],
             pmu::Indexed::Counter(number) => selected(number, || PMXEVCNTR_EL0.get()),
         });
     }
+    let own = own(vcpu);
     Some(match reg {
         SysReg::PMCR_EL0 if vcpu.context == Context::Nested => {
             let hpmn = vcpu.monitors.mdcr & mdcr_el2::HPMN;
             PMCR_EL0.get() & !PMCR_N | hpmn << PMCR_N_SHIFT
         }
         SysReg::PMCR_EL0 => PMCR_EL0.get(),
-        SysReg::PMCNTENSET_EL0 | SysReg::PMCNTENCLR_EL0 => PMCNTENSET_EL0.get() & own(vcpu),
-        SysReg::PMINTENSET_EL1 | SysReg::PMINTENCLR_EL1 => PMINTENSET_EL1.get() & own(vcpu),
-        SysReg::PMOVSSET_EL0 | SysReg::PMOVSCLR_EL0 => PMOVSSET_EL0.get() & own(vcpu),
+        SysReg::PMCNTENSET_EL0 | SysReg::PMCNTENCLR_EL0 => PMCNTENSET_EL0.get() & own,
+        SysReg::PMINTENSET_EL1 | SysReg::PMINTENCLR_EL1 => PMINTENSET_EL1.get() & own,
+        SysReg::PMOVSSET_EL0 | SysReg::PMOVSCLR_EL0 => PMOVSSET_EL0.get() & own,
         SysReg::PMSELR_EL0 => PMSELR_EL0.get(),
         SysReg::PMCEID0_EL0 => PMCEID0_EL0.get(),
         SysReg::PMCEID1_EL0 => PMCEID1_EL0.get(),
@@ -191,8 +193,8 @@ fn read(vcpu: &VCpu, reg: SysReg) -> Option<u64> {
     })
 }
 
-fn write(vcpu: &mut VCpu, frame: &GuestFrame, reg: SysReg, value: u64) -> Option<()> {
-    if let Some(which) = indexed(vcpu, reg) {
+fn write(vcpu: &mut VCpu, frame: &GuestFrame, reg: SysReg, which: Option<pmu::Indexed>, value: u64) -> Option<()> {
+    if let Some(which) = which {
         match which {
             pmu::Indexed::Filter(number) => {
                 vcpu.monitors.filters[number as usize & 31] = pmu::kept(value);

@@ -115,6 +115,8 @@ fn exchange(vcpu: &mut VCpu, context: Context) {
 /// is only with `AMO`.
 fn save_virtual_serror(page: VncrPage) {
     page.set(vncr::VDISR_EL2, VDISR_EL2.get());
+    // At the hardware's EL1 this is DISR_EL1, L1's own.
+    VDISR_EL2.set(0);
     let hcr = page.get(vncr::HCR_EL2);
     if hcr & hcr_el2::VSE != 0 && hcr & hcr_el2::AMO != 0 && HCR_EL2.get() & hcr_el2::VSE == 0 {
         page.set(vncr::HCR_EL2, hcr & !hcr_el2::VSE);
