@@ -171,6 +171,13 @@ mod tests {
     }
 
     #[test]
+    fn all_of_sctlr_counts_and_ttbr_has_no_asid() {
+        assert_eq!(sctlr_el1(!sctlr::SPAN), u64::MAX);
+        assert_eq!(sctlr_el1(SCTLR_RESET), SCTLR_RESET | sctlr::SPAN);
+        assert_eq!(ttbr0_el1(u64::MAX), u64::MAX >> 16);
+    }
+
+    #[test]
     fn classic_traps_become_enables() {
         let open = cpacr::FPEN | cpacr::ZEN | cpacr::SMEN;
         assert_eq!(cptr_as_vhe(cptr_el2::RES1), open);

@@ -332,6 +332,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_guests_own_translations_and_aborts_do_is_l1s() {
+        for bit in [hcr_el2::DC, hcr_el2::PTW, hcr_el2::SWIO, hcr_el2::TEA] {
+            assert_eq!(hcr_for_nested(L0, bit) & bit, bit);
+            assert_eq!(hcr_for_nested(L0, 0) & bit, 0);
+        }
+    }
+
+    #[test]
     fn timers_of_a_guest_of_the_guest_trap_by_their_kind() {
         for bit in [cnthctl_el2::EL1NVPCT, cnthctl_el2::EL1NVVCT] {
             assert_eq!(cnthctl_for_nested(0, bit), bit);

@@ -172,6 +172,13 @@ mod tests {
         assert_eq!(guest_counters(31), u64::from(u32::MAX));
     }
 
+    #[test]
+    fn l1s_own_counters_run_and_are_long_as_it_says() {
+        for bit in [mdcr_el2::HPME, mdcr_el2::HLP] {
+            assert_eq!(hardware_mdcr(bit | 3, 6), bit | 3);
+        }
+    }
+
     proptest! {
         /// Whatever L1 writes, its counters never count L0, and L0's traps are not its to change.
         #[test]

@@ -189,7 +189,7 @@ fn the_guests_progress_comes_back_and_the_rest_of_the_page_stays() {
     let mut after = before.clone();
     after.hcr |= 2 << hcr::EOICOUNT_SHIFT;
     after.vmcr |= 0xf0 << vmcr::VPMR_SHIFT;
-    after.ap1r0 = 1;
+    (after.ap0r0, after.ap1r0) = (4, 1);
     after.lr[0] = ListRegister(after.lr[0]).with_state(vgic::lr::State::Active).0;
     after.lr[1] &= !(3 << 62);
     after.lr[2] &= !(3 << 62);
@@ -200,7 +200,7 @@ fn the_guests_progress_comes_back_and_the_rest_of_the_page_stays() {
         [ACTIVE | EOI | 7, HW | 27 << 32 | 8, HW | 99 << 32 | 9, EOI | 10]
     );
     assert_eq!(page.hcr, hcr::EN | hcr::UIE | 2 << hcr::EOICOUNT_SHIFT);
-    assert_eq!((page.vmcr, page.ap1r0), (after.vmcr, 1));
+    assert_eq!((page.vmcr, page.ap0r0, page.ap1r0), (after.vmcr, 4, 1));
     let end = |intid, in_hardware| Ended { intid, in_hardware };
     assert_eq!(ended, [end(27, true), end(99, false)]);
 }

@@ -132,9 +132,11 @@ fn the_largest_block_is_that_of_l1s_granule() {
 
 #[test]
 fn every_shadow_with_the_vmid_is_hit_and_no_other() {
+    // In the same set of the index.
+    const OTHER: u16 = 7 + 64;
     let mut world = World::with_ram(100);
     let pool = ShadowPool::<4>::new();
-    let keys = [(7, ROOT), (7, ROOT + 0x100_0000), (8, ROOT + 0x200_0000)].map(|(vmid, root)| {
+    let keys = [(7, ROOT), (7, ROOT + 0x100_0000), (OTHER, ROOT + 0x200_0000)].map(|(vmid, root)| {
         let mut tables = GuestTables::new(K4, vmid, root, &mut world);
         tables.map(BASE, 0x8000_0000, Level::TWO, BLOCK, &mut world);
         tables.key()
@@ -165,7 +167,7 @@ fn every_shadow_with_the_vmid_is_hit_and_no_other() {
 
     world.vmid_invalidations.clear();
     assert_eq!(
-        pool.invalidate_vmid(8, &mut world),
+        pool.invalidate_vmid(OTHER, &mut world),
         InvalidationStats {
             shadows: 1,
             slots: 0b100,

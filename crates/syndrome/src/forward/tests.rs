@@ -3,7 +3,7 @@
 extern crate std;
 use super::{wants as wants_row, *};
 use crate::{
-    SysReg,
+    SysReg, merge,
     regs::{cnthctl_el2, cptr_el2, ich_hcr_el2},
 };
 use std::vec::Vec;
@@ -336,4 +336,35 @@ fn hvc_goes_to_l1_or_is_undefined() {
 fn controls_of_what_l1_does_not_have_trap_nothing() {
     let l1 = L1Controls { hstr: u64::MAX, ..OPEN };
     assert_eq!(trapped(&l1), (Vec::new(), Vec::new()));
+}
+
+/// A trap that L1 may ask for and the hardware is not told of would never come.
+#[test]
+fn what_the_table_forwards_is_asked_of_the_hardware() {
+    const L0: u64 = merge::HCR_ENABLES | hcr_el2::IMO | hcr_el2::FMO;
+    for (row, name) in SysReg::rows().filter(|(row, _)| !row.is_hidden()) {
+        for control in row.trap.controls() {
+            let mask = control.mask;
+            let asked = match control.source {
+                Source::Hcr if control.traps_when_set => merge::hcr_for_nested(L0, mask),
+                Source::Hcr => !merge::hcr_for_nested(L0, !mask),
+                Source::Mdcr => merge::mdcr_for_nested(0, mask),
+                Source::Cptr => cptr_of(mask),
+                Source::Cnthctl if control.traps_when_set => merge::cnthctl_for_nested(0, mask),
+                Source::Cnthctl => {
+                    !(merge::cnthctl_for_nested(cnthctl_el2::NVHE_EL1PCTEN, !mask)
+                        | merge::cnthctl_for_nested(cnthctl_el2::NVHE_EL1PCEN, !mask))
+                        << 10
+                }
+                Source::IchHcr => merge::ICH_HCR_TRAPS,
+            };
+            assert_eq!(asked & mask, mask, "{name} by {control:?}");
+        }
+    }
+}
+
+/// The traps of `CPTR_EL2` that registers have are at the same place in both layouts, but for that of trace registers, which
+/// are hidden.
+fn cptr_of(mask: u64) -> u64 {
+    merge::cptr_for_nested(0, mask | OPEN.cptr)
 }

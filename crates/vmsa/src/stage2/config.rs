@@ -421,6 +421,25 @@ mod tests {
     }
 
     #[test]
+    fn bits_that_mean_nothing_change_no_table() {
+        // Those of T0SZ, SL0, IRGN0, ORGN0, SH0, TG0, PS and HA; of the latter what walks are made of.
+        const MEAN: u64 = 0x7_ffff | 1 << 21;
+        let usual = vtcr(Granule::K4, 40, 1);
+        let decoded = |vtcr, vttbr| Stage2Config::from_registers(vtcr, vttbr, &LIMITS);
+        for bit in (0..64).map(|bit| 1 << bit).filter(|bit| bit & MEAN == 0) {
+            assert_eq!(
+                decoded(usual | bit, 0x4000_0000),
+                decoded(usual & !bit, 0x4000_0000),
+                "{bit:#x}"
+            );
+        }
+        // CnP, and the VMID.
+        for bit in [1, 1 << 48, 1 << 63] {
+            assert_eq!(decoded(usual, 0x4000_0000 | bit), decoded(usual, 0x4000_0000));
+        }
+    }
+
+    #[test]
     fn any_register_value_is_a_config_or_a_fault() {
         for seed in 0..20_000u64 {
             let value = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
