@@ -31,15 +31,19 @@ fn run_large(frames: &mut Frames) {
 
 /// The payload's main function.
 pub(crate) fn main(options: Options<'_>) -> ! {
-    let name = options.value("area").unwrap_or("sweep");
-    println!("P UP {name}");
-    match AREAS.iter().find(|(known, _)| *known == name) {
-        Some((_, run)) => {
-            run(&mut Frames::all());
-            println!("P OK");
+    let mut frames = Frames::all();
+    let names = options.value("area").unwrap_or("sweep");
+    for name in names.split(',') {
+        println!("P UP {name}");
+        match AREAS.iter().find(|(known, _)| *known == name) {
+            Some((_, run)) => run(&mut frames),
+            None => {
+                println!("P FAIL no such area");
+                psci::power_off()
+            }
         }
-        None => println!("P FAIL no such area"),
     }
+    println!("P OK");
     psci::power_off()
 }
 

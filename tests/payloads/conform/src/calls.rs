@@ -1,11 +1,15 @@
 //! SMC: what the firmware answers to EL2, to its guest, and to its guest if EL2 traps it.
 
-use bare::l2::PSTATE_EL1H_MASKED;
+use bare::l2::{L2, PSTATE_EL1H_MASKED, VECTORS_OFFSET};
+use bare::memory::{Frames, put_code};
 use bare::println;
 use bare::psci::{self, AFFINITY_INFO, CPU_ON};
+use bare::stage2::{Format, Perms, Stage2};
+use bare::sysreg::{ELR_EL12, ESR_EL12, HCR_EL2};
 use syndrome::regs::hcr_el2;
 
-use crate::probe::{Below, HCR_OPEN, HCR_VM, PROBE_IPA};
+use crate::probe::{Below, CODE_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
+use crate::vectors::El2Code;
 
 const SMC: u32 = 0xd400_0003;
 /// With an immediate, which no convention has a use for.
@@ -57,5 +61,37 @@ pub(crate) fn run(guest: &mut Below) {
     guest.exit_of(&[SMC_1], PSCI_VERSION, PSTATE_EL1H_MASKED);
     if guest.l2.x[0] != NOT_SUPPORTED {
         println!("P WRONG a call with an immediate gives {:#x}", guest.l2.x[0]);
+    }
+}
+
+/// `HCR_EL2.HCD`: HVC is undefined, at EL2 and in its guest, whose vectors are calls that trap.
+pub(crate) fn disabled(code: &El2Code, frames: &mut Frames) {
+    const HVC: u32 = 0xd400_0042;
+    /// Of the current level, with its own stack pointer.
+    const SYNC: u64 = 0x200;
+    let host = HCR_EL2.get();
+    HCR_EL2.set(host | hcr_el2::HCD);
+    let (_, taken) = code.execute(&[HVC], 0, 4);
+    HCR_EL2.set(host);
+    println!("P HCD el2 esr {:#x}", taken.map_or(0, |taken| taken.esr));
+    let stage2 = Stage2::new(Format::USUAL, 4, frames);
+    let page = frames.page();
+    stage2.map(CODE_IPA, page, 3, Perms::RX, frames);
+    put_code(page, &[HVC, SMC]);
+    put_code(page + VECTORS_OFFSET + SYNC, &[SMC, SMC]);
+    let mut guest = L2::on(stage2, CODE_IPA);
+    for disabled in [0, hcr_el2::HCD] {
+        guest.controls = HCR_OPEN | HCR_VM | hcr_el2::TSC | disabled;
+        guest.pc = CODE_IPA;
+        guest.pstate = PSTATE_EL1H_MASKED;
+        let exit = guest.resume();
+        println!(
+            "P HCD {} esr {:#x} elr +{:#x} el1 esr {:#x} elr {:#x}",
+            disabled != 0,
+            exit.esr,
+            exit.elr - CODE_IPA,
+            ESR_EL12.get(),
+            ELR_EL12.get()
+        );
     }
 }

@@ -1,21 +1,17 @@
 //! Exceptions to EL2 from everywhere, and returns from them.
 
-use core::arch::asm;
-
 use bare::host::NVHE;
 use bare::l2::{Exit, PSTATE_EL1H_MASKED, Program};
 use bare::memory::Frames;
 use bare::println;
 use bare::stage2::Perms;
-use bare::sysreg::{
-    ESR_EL12, FAR_EL12, HCR_EL2, ID_AA64MMFR4_EL1, MDCR_EL2, MDSCR_EL1, SCTLR_EL2, VDISR_EL2, VSESR_EL2,
-};
+use bare::sysreg::{ESR_EL12, FAR_EL12, HCR_EL2, ID_AA64MMFR4_EL1, SCTLR_EL2, VDISR_EL2, VSESR_EL2};
 
-use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, PROBE_IPA};
+use crate::probe::{self, Below, HCR_OPEN, HCR_VM};
 use crate::tge;
 use crate::vectors::El2Code;
 use crate::walks;
-use crate::{calls, entries};
+use crate::{calls, controls, debug, entries};
 
 pub(crate) const NOP: u32 = 0xd503_201f;
 /// `LDR x0, [x0]`
@@ -33,9 +29,7 @@ pub(crate) const HOLE_IPA: u64 = 0x8040_0000;
 const HCR_TGE: u64 = 1 << 27;
 const DAIF: u64 = 0x3c0;
 const NZCV: u64 = 0xf << 28;
-const PSTATE_SS: u64 = 1 << 21;
 const PSTATE_IL: u64 = 1 << 20;
-const PSTATE_D: u64 = 1 << 9;
 
 /// Instructions that are exceptions, with what they find in `x0` and how far behind `ELR_EL2` the next one is.
 const CAUSES: [(&str, u32, u64, u64); 8] = [
@@ -51,20 +45,22 @@ const CAUSES: [(&str, u32, u64, u64); 8] = [
 
 pub(crate) fn run(frames: &mut Frames) {
     probe::open();
-    at_el2(frames);
+    let code = El2Code::new(frames);
+    at_el2(&code);
     authenticated_returns();
     let mut guest = Below::guest(frames);
     guest.l2.stage2.map(HOLE_IPA, HOLE, 3, Perms::RWX, frames);
     guest.l2.controls = HCR_OPEN | HCR_VM;
     returns(&mut guest);
-    virtual_interrupts(&mut guest);
+    virtual_interrupts(&code, &mut guest);
     external_aborts(&mut guest);
     entries::states(&mut guest, NOP, PSTATE_EL1H_MASKED);
     entries::external_aborts(&mut guest);
     entries::virtual_serror(&mut guest);
     entries::aarch32(&mut guest);
     calls::run(&mut guest);
-    debug(&mut guest);
+    calls::disabled(&code, frames);
+    debug::run(&mut guest);
     walks::run(frames);
     // Without VHE there is no host at EL0.
     if NVHE {
@@ -75,9 +71,8 @@ pub(crate) fn run(frames: &mut Frames) {
 }
 
 /// From EL2 itself, on either stack pointer, with `PSTATE.PAN` as `SCTLR_EL2.SPAN` says.
-fn at_el2(frames: &mut Frames) {
+fn at_el2(code: &El2Code) {
     const SPAN: u64 = 1 << 23;
-    let code = El2Code::new(frames);
     let sctlr = SCTLR_EL2.get();
     for (name, word, x0, skip) in CAUSES {
         if let (_, Some(taken)) = code.execute(&[word], x0, skip) {
@@ -94,7 +89,7 @@ fn at_el2(frames: &mut Frames) {
         println!("P SPAN {taken}");
     }
     HCR_EL2.set(HCR_EL2.get() & !HCR_TGE);
-    fixed_e2h(&code);
+    fixed_e2h(code);
     SCTLR_EL2.set(sctlr);
 }
 
@@ -186,7 +181,7 @@ fn returns(guest: &mut Below) {
 }
 
 /// `HCR_EL2.{VI,VF,VSE}`, masked and not, and what an ESB makes of a virtual `SError`.
-fn virtual_interrupts(guest: &mut Below) {
+fn virtual_interrupts(code: &El2Code, guest: &mut Below) {
     const ESB: u32 = 0xd503_221f;
     const READ_DISR: u32 = 0xd538_c120;
     const READ_ISR: u32 = 0xd538_c100;
@@ -212,7 +207,12 @@ fn virtual_interrupts(guest: &mut Below) {
     VDISR_EL2.set(0);
     guest.l2.controls = HCR_OPEN | HCR_VM | 1 << 8 | 1 << 5;
     let exit = guest.exit_of(&[ESB, READ_DISR], 0, PSTATE_EL1H_MASKED);
-    println!("P ESB disr {:#x} vdisr {:#x}", guest.l2.x[0], VDISR_EL2.get());
+    println!(
+        "P ESB disr {:#x} vdisr {:#x} of EL2 {:#x}",
+        guest.l2.x[0],
+        VDISR_EL2.get(),
+        code.execute(&[READ_DISR], 0, 4).0
+    );
     describe("ESB", &exit);
     guest.l2.controls = HCR_OPEN | HCR_VM;
     VSESR_EL2.set(0);
@@ -226,54 +226,6 @@ fn external_aborts(guest: &mut Below) {
     println!("P SEA el1 far {:#x}", FAR_EL12.get());
     let exit = guest.exit_of(&[BRANCH], HOLE_IPA + 16, PSTATE_EL1H_MASKED);
     describe("SEA fetch", &exit);
-}
-
-/// Debug exceptions that `MDCR_EL2.TDE` routes to EL2.
-fn debug(guest: &mut Below) {
-    const TDE: u64 = 1 << 8;
-    const MDSCR_SS: u64 = 1;
-    const MDSCR_KDE_MDE: u64 = 1 << 15 | 1 << 13;
-    let mdcr = MDCR_EL2.get();
-    // SAFETY: debug exceptions are masked at EL2.
-    unsafe { asm!("msr S2_0_C1_C0_4, xzr", "isb", options(nostack)) } // OSLAR_EL1
-    MDCR_EL2.set(mdcr | TDE);
-    for mdscr in [MDSCR_SS, MDSCR_SS | MDSCR_KDE_MDE, MDSCR_KDE_MDE] {
-        MDSCR_EL1.set(mdscr);
-        for ss in [PSTATE_SS, 0] {
-            let exit = guest.exit_of(&[NOP, NOP], 0, PSTATE_EL1H_MASKED & !PSTATE_D | ss);
-            describe("STEP", &exit);
-        }
-    }
-    breakpoint(PROBE_IPA + 4);
-    let exit = guest.exit_of(&[NOP, NOP], 0, PSTATE_EL1H_MASKED & !PSTATE_D);
-    describe("BREAKPOINT", &exit);
-    breakpoint(0);
-    watchpoint(DATA_IPA);
-    let exit = guest.exit_of(&[LOAD, NOP], DATA_IPA, PSTATE_EL1H_MASKED & !PSTATE_D);
-    describe("WATCHPOINT", &exit);
-    watchpoint(0);
-    MDSCR_EL1.set(0);
-    MDCR_EL2.set(mdcr);
-}
-
-/// Breakpoint 0 at `at`, for EL1 and EL0; none if that is 0.
-fn breakpoint(at: u64) {
-    const ENABLED: u64 = 0xf << 5 | 3 << 1 | 1;
-    let control = if at == 0 { 0 } else { ENABLED };
-    // SAFETY: debug exceptions are masked at EL2.
-    unsafe {
-        asm!("msr S2_0_C0_C0_4, {}", "msr S2_0_C0_C0_5, {}", "isb", in(reg) at, in(reg) control, options(nostack))
-    }
-}
-
-/// Watchpoint 0 of eight bytes at `at`, for EL1 and EL0; none if that is 0.
-fn watchpoint(at: u64) {
-    const ENABLED: u64 = 0xff << 5 | 3 << 3 | 3 << 1 | 1;
-    let control = if at == 0 { 0 } else { ENABLED };
-    // SAFETY: debug exceptions are masked at EL2.
-    unsafe {
-        asm!("msr S2_0_C0_C0_6, {}", "msr S2_0_C0_C0_7, {}", "isb", in(reg) at, in(reg) control, options(nostack))
-    }
 }
 
 /// EL0 of a host, `{E2H,TGE}` = `{1,1}`: it may execute this program's memory, and neither read nor write it.
@@ -295,4 +247,6 @@ fn host_el0(frames: &mut Frames) {
         describe(name, &exit);
     }
     entries::of_host(&mut user);
+    debug::of_host(&mut user);
+    controls::of_host(&mut user);
 }

@@ -3,9 +3,9 @@
 use bare::host::{CNTHCTL_OPEN, CPTR_OPEN, NVHE};
 use bare::memory::Frames;
 use bare::println;
-use bare::sysreg::{CNTHCTL_EL2, CPACR_EL12, CPTR_EL2, ICH_HCR_EL2, MDCR_EL2};
+use bare::sysreg::{CNTHCTL_EL2, CPACR_EL12, CPTR_EL2, HCRX_EL2, ICH_HCR_EL2, MDCR_EL2};
 use syndrome::SysReg;
-use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, ich_hcr_el2, mdcr_el2, sctlr};
+use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, hcrx_el2, ich_hcr_el2, mdcr_el2, sctlr};
 
 use crate::copies;
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PSTATE_EL0, read_of, write_of};
@@ -14,6 +14,7 @@ use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PSTATE_EL0,
 #[derive(Clone, Copy)]
 enum Of {
     Hcr,
+    Hcrx,
     Mdcr,
     Cptr,
     Cnthctl,
@@ -49,7 +50,8 @@ const VECTORS: Control = if NVHE {
 };
 
 /// Controls of what is hidden, and RES0: they trap nothing that is shown. Those of tagging, activity monitors, RAS records,
-/// transactions, granule protection and a delay of WFE; of trace and profiling; of trace, and of SME.
+/// transactions, granule protection and a delay of WFE; of all that FEAT_HCX brings besides two; of trace and profiling; of
+/// trace, and of SME; of `CNTPOFF_EL2`, of another scale of events, and of Realms.
 const HCR_OF_HIDDEN: u64 = hcr_el2::ATA
     | hcr_el2::DCT
     | hcr_el2::TID5
@@ -59,10 +61,13 @@ const HCR_OF_HIDDEN: u64 = hcr_el2::ATA
     | hcr_el2::GPF
     | hcr_el2::TWEDEn
     | hcr_el2::TWEDEL;
+const HCRX_OF_HIDDEN: u64 = !(hcrx_el2::FnXS | hcrx_el2::FGTnXS | hcrx_el2::MCE2 | hcrx_el2::MSCEn);
 const MDCR_OF_HIDDEN: u64 = mdcr_el2::TTRF | mdcr_el2::TPMS | mdcr_el2::E2PB | mdcr_el2::E2TB;
 const CPTR_OF_HIDDEN: u64 = cpacr::TTA | cpacr::TAM;
 
-const CONTROLS: [Control; 50] = [
+const CNTHCTL_OF_HIDDEN: u64 = 1 << 12 | 7 << 17;
+
+const CONTROLS: [Control; 52] = [
     OPEN,
     ("HCR.TID1", Of::Hcr, hcr_el2::TID1, true),
     ("HCR.TID2", Of::Hcr, hcr_el2::TID2, true),
@@ -93,6 +98,7 @@ const CONTROLS: [Control; 50] = [
     ("HCR.FMO", Of::Hcr, hcr_el2::FMO, true),
     ("HCR.FB", Of::Hcr, hcr_el2::FB | hcr_el2::BSU, true),
     ("HCR of hidden", Of::Hcr, HCR_OF_HIDDEN, true),
+    ("HCRX of hidden", Of::Hcrx, HCRX_OF_HIDDEN, true),
     ("MDCR.TDE", Of::Mdcr, mdcr_el2::TDE, true),
     ("MDCR.TDA", Of::Mdcr, mdcr_el2::TDA, true),
     ("MDCR.TDRA", Of::Mdcr, mdcr_el2::TDRA, true),
@@ -107,6 +113,7 @@ const CONTROLS: [Control; 50] = [
     VECTORS,
     PHYSICAL_COUNTER,
     PHYSICAL_TIMER,
+    ("CNTHCTL of hidden", Of::Cnthctl, CNTHCTL_OF_HIDDEN, true),
     ("CNTHCTL.EL1TVT", Of::Cnthctl, cnthctl_el2::EL1TVT, true),
     ("CNTHCTL.EL1TVCT", Of::Cnthctl, cnthctl_el2::EL1TVCT, true),
     ("ICH_HCR.TC", Of::IchHcr, ich_hcr_el2::TC, true),
@@ -116,7 +123,7 @@ const CONTROLS: [Control; 50] = [
 ];
 
 /// Instructions that trap with a syndrome of their own.
-const INSTRUCTIONS: [(&str, u32); 12] = [
+const INSTRUCTIONS: [(&str, u32); 13] = [
     ("WFI", 0xd503_207f),
     ("WFE", 0xd503_205f),
     ("WFIT", 0xd503_1020),
@@ -129,12 +136,18 @@ const INSTRUCTIONS: [(&str, u32); 12] = [
     ("FMOV", 0x9e67_03e0),
     ("RDVL", 0x04bf_5020),
     ("PACIA", 0xdac1_0020),
+    ("PACGA", 0x9ac0_3000),
 ];
+
+/// `SCTLR_EL1.EnIA`
+const EN_IA: u64 = 1 << 31;
 
 /// Prints a line for each control, with all that it traps.
 pub(crate) fn run(frames: &mut Frames) {
     probe::open();
     let mut guest = Below::guest(frames);
+    // Without its key enabled an instruction that signs is none.
+    guest.l2.sctlr |= EN_IA;
     for control in CONTROLS {
         apply(control, &mut guest);
         for (name, word) in INSTRUCTIONS {
@@ -189,10 +202,11 @@ fn implementation_defined(guest: &mut Below) {
 /// Puts the control in force, and nothing else.
 fn apply((_, of, bits, when_set): Control, guest: &mut Below) {
     let put = |open: u64| if when_set { open | bits } else { open & !bits };
-    let [mut hcr, mut mdcr, mut cptr, mut cnthctl, mut ich_hcr] =
-        [HCR_OPEN | HCR_VM, MDCR_EL2.get() & 0x1f, CPTR_OPEN, CNTHCTL_OPEN, 0];
+    let [mut hcr, mut hcrx, mut mdcr, mut cptr, mut cnthctl, mut ich_hcr] =
+        [HCR_OPEN | HCR_VM, 0, MDCR_EL2.get() & 0x1f, CPTR_OPEN, CNTHCTL_OPEN, 0];
     match of {
         Of::Hcr => hcr = put(hcr),
+        Of::Hcrx => hcrx = put(hcrx),
         Of::Mdcr => mdcr = put(mdcr),
         Of::Cptr => cptr = put(cptr),
         Of::Cnthctl => cnthctl = put(cnthctl),
@@ -203,6 +217,7 @@ fn apply((_, of, bits, when_set): Control, guest: &mut Below) {
         }
     }
     guest.l2.controls = hcr;
+    HCRX_EL2.set(hcrx);
     MDCR_EL2.set(mdcr);
     CPTR_EL2.set(cptr);
     CNTHCTL_EL2.set(cnthctl);

@@ -1,6 +1,6 @@
 //! A guest hypervisor that does everything one by one and prints what comes of it.
 //!
-//! The command line says which part of the architecture: `area=NAME`. A run at the real EL2 and one under gnomon print the
+//! The command line says which parts of the architecture: `area=NAME,NAME`. A run at the real EL2 and one under gnomon print the
 //! same lines, but for those that begin with `P HIDDEN`, which are about what gnomon does not show its guest. `P OK` ends
 //! a run.
 
@@ -20,7 +20,13 @@ mod at;
 #[cfg(target_os = "none")]
 mod calls;
 #[cfg(target_os = "none")]
+mod controls;
+#[cfg(target_os = "none")]
 mod copies;
+#[cfg(target_os = "none")]
+mod debug;
+#[cfg(target_os = "none")]
+mod due;
 #[cfg(target_os = "none")]
 mod entries;
 #[cfg(target_os = "none")]
@@ -43,6 +49,8 @@ mod tge;
 mod timers;
 #[cfg(target_os = "none")]
 mod tlbi;
+#[cfg(target_os = "none")]
+mod values;
 #[cfg(target_os = "none")]
 mod vectors;
 #[cfg(target_os = "none")]

@@ -8,6 +8,7 @@ use syndrome::SysReg;
 use syndrome::sysreg::{Place, Row};
 
 use crate::probe::{self, Accesses, AtEl2, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, read_of};
+use crate::values;
 use crate::vectors::El2Code;
 
 /// Prints a line for each that is shown, and one for each that is hidden and yet not undefined.
@@ -19,6 +20,7 @@ pub(crate) fn run(frames: &mut Frames) {
     el1.l2.controls = HCR_OPEN;
     l2.l2.controls = HCR_OPEN | HCR_VM;
     identity(&mut l2);
+    values::run(&el2, &mut el1, &mut l2);
     for bits in 0..=u16::MAX {
         let reg = SysReg::from_bits(bits);
         if reg.op0() == 0 || reg.op0() == 1 && reg.name().is_none() {
@@ -33,7 +35,7 @@ pub(crate) fn run(frames: &mut Frames) {
     }
 }
 
-/// The guest finds the identity that EL2 has given it, EL2 its own, and both the same features.
+/// The guest finds the identity that EL2 has given it, and EL2 its own.
 fn identity(guest: &mut Below) {
     let usual = [MIDR_EL1.get(), MPIDR_EL1.get()];
     for (vpidr, vmpidr) in [(0x1234_5678, 0x8000_0003), (usual[0], usual[1])] {

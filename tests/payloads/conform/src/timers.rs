@@ -12,7 +12,7 @@ use syndrome::SysReg;
 
 use crate::probe::{self, Below, HCR_OPEN, HCR_VM, read_of, write_of};
 use crate::vectors::El2Code;
-use crate::waits;
+use crate::{due, waits};
 
 const OFFSET: u64 = 1 << 40;
 /// Long ago, and not soon.
@@ -26,6 +26,7 @@ pub(crate) fn run(frames: &mut Frames) {
     let code = El2Code::new(frames);
     offsets(&code, &mut guest);
     waits::run(&code, &mut guest);
+    due::run(&code, &mut guest);
     if !NVHE {
         of_nested(frames, &mut guest);
     }

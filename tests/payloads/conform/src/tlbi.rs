@@ -1,8 +1,10 @@
 //! What a TLBI has to make an L2 forget.
 
+use bare::host::NVHE;
 use bare::l2::{L2, Program};
 use bare::memory::{self, Frames};
 use bare::println;
+use bare::stage1::{BASE, PAGE, Window};
 use bare::stage2::{Format, Perms, Stage2, VTCR_DS};
 use bare::sysreg::{HCR_EL2, VTCR_EL2, VTTBR_EL2};
 use syndrome::SysReg;
@@ -19,12 +21,50 @@ const DSB: u32 = 0xd503_3b9f;
 const ISB: u32 = 0xd503_3fdf;
 
 pub(crate) fn run(frames: &mut Frames) {
+    own(frames);
     run_with(0, frames);
 }
 
 /// With tables that hold addresses of 52 bits, and ranges whose address is in units of 64 KiB then.
 pub(crate) fn run_large(frames: &mut Frames) {
     run_with(VTCR_DS, frames);
+}
+
+/// What makes EL2 forget a page of its own stage 1: with `TGE` a host's are those of EL1, too.
+fn own(frames: &mut Frames) {
+    const HCR_TGE: u64 = 1 << 27;
+    /// Not global, or `ASIDE1` would leave it.
+    const LEAF: u64 = PAGE | if NVHE { 0 } else { 1 << 11 };
+    /// `LDR x0, [x0]`
+    const LOAD: u32 = 0xf940_0000;
+    let code = El2Code::new(frames);
+    let window = Window::new(frames);
+    let pages = [frames.page(), frames.page()];
+    for (value, page) in (1..).zip(pages) {
+        memory::write(page, value);
+    }
+    let load = || code.execute(&[LOAD], BASE, 4).0;
+    for (row, name) in SysReg::rows().filter(|(row, _)| row.reg.is_instruction() && row.reg.is_tlbi()) {
+        let tge = if row.reg.op1() == 4 { 0 } else { HCR_TGE };
+        // Stage 2 is no part of it; without VHE what is EL1's is the guest's.
+        if row.is_hidden() || concerns_stage2(row.reg) || NVHE && tge != 0 {
+            continue;
+        }
+        let operand = match name {
+            _ if name.starts_with("TLBI R") => RANGE_4K | BASE >> 12,
+            _ if name.starts_with("TLBI V") && !name.contains("ALLE") => BASE >> 12,
+            _ => 0,
+        };
+        window.set(pages[0] | LEAF, frames);
+        bare::tlbi::alle2is();
+        let before = load();
+        window.set(pages[1] | LEAF, frames);
+        let hcr = HCR_EL2.get();
+        HCR_EL2.set(hcr | tge);
+        code.execute(&[write_of(row.reg), DSB, ISB], operand, 4);
+        HCR_EL2.set(hcr);
+        println!("P TLBI own {name} {before} {}", load());
+    }
 }
 
 fn run_with(more: u64, frames: &mut Frames) {
