@@ -111,6 +111,21 @@ fn dump_of_52_bits(name: &str) -> anyhow::Result<()> {
     let host_level = host_ram.map(|(range, _)| range.level).max().unwrap_or(3);
     let found = compose::disagreements(&shadow, &guest, host_level);
     ensure!(found.is_empty(), "{found:?}");
+    for range in shadow.mapped().map(|(range, _)| range) {
+        let walks = say(&format!("explain shadow# {:#x} r", range.start))?;
+        let sentence = walks.last().map_or("", String::as_str);
+        ensure!(
+            sentence.contains("the shadow follows") && sentence.contains("reaches PA"),
+            "{walks:?}"
+        );
+    }
+    let beyond = say(&format!("explain shadow# {:#x} r", 1u64 << 51))?;
+    ensure!(
+        beyond
+            .last()
+            .is_some_and(|sentence| sentence.contains("faults to L1 (translation fault, level 0)")),
+        "{beyond:?}"
+    );
     let audit = say("audit shadow#")?;
     ensure!(audit.iter().any(|line| line.contains("0 findings")), "{audit:?}");
     Ok(())
