@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("l3_runs_on_an_l2_that_is_a_hypervisor", l3_runs),
         trial("a_linux_runs_as_l3", linux_runs_as_l3),
+        trial("l3_vms_come_and_go", l3_vms_come_and_go),
     ]
 }
 
@@ -62,6 +63,18 @@ fn linux_runs_as_l3(name: &str) -> Result {
     machine.wait_for(&format!("] vmm: smp: Brought up 1 node, {cpus} CPU"))?;
     machine.wait_for("] vmm: kvm [1]: HYP mode not available")?;
     machine.wait_for("] vmm: BENCH l2-boot min")?;
+    machine.wait_for("] vmm: OK")?;
+    check_end(&mut machine)
+}
+
+/// Two workers of L2 make L3s, change their memory under them, kill some, and check what the others saw. With more than one
+/// CPU a vCPU of L1's KVM sleeps for ever in a WFI of L2's, natively just so.
+fn l3_vms_come_and_go(name: &str) -> Result {
+    let mut machine = start(name, 1, 1, "linux 1 stress 2 10")?;
+    machine.wait_for("] vmm: stress")?;
+    let mut console = machine.debug_console()?;
+    console.set_limit(LIMIT);
+    check_invariants(&console.command("audit")?)?;
     machine.wait_for("] vmm: OK")?;
     check_end(&mut machine)
 }
