@@ -1,9 +1,9 @@
 //! Driving gnomon's debug console as a program: a command in, its lines out.
 //!
 //! The console is made for people: it echoes what is typed, edits the line, and
-//! prints its log in between. So an answer is what stands between the line that
-//! ends with the command's echo and the next prompt, without log lines. Nothing
-//! depends on how fast either side is.
+//! prints its log in between, in the middle of an echo, too. So an answer is what
+//! stands between the line that ends with the command's echo and the next prompt,
+//! without the log. Nothing depends on how fast either side is.
 
 mod json;
 mod plain;
@@ -22,7 +22,7 @@ use plain::PlainText;
 /// What the console prints when it is ready for a command.
 pub const PROMPT: &str = "gnomon> ";
 
-/// gnomon's log lines, which may come between any two lines of an answer.
+/// How lines of gnomon's log begin, which may come between any two pieces of what the console prints.
 const LOG_PREFIX: &str = "[gnomon]";
 
 /// How often a socket that is not there yet is tried, and the longest single read.
@@ -63,14 +63,14 @@ impl Console {
         // Whatever was printed before is lost, the prompt with it: ask for a new one.
         console.type_line("")?;
         let has_prompt = console.read_until(|text| match text {
-            _ if text.ends_with(PROMPT) => Some(true),
+            _ if is_ready(text) => Some(true),
             _ if text.ends_with(json::END) => Some(false),
             _ => None,
         })?;
         // A program that went away left the console in JSON.
         if !has_prompt {
             console.type_line("set json off")?;
-            console.read_until(|text| text.ends_with(PROMPT).then_some(()))?;
+            console.read_until(|text| is_ready(text).then_some(()))?;
         }
         Ok(console)
     }
@@ -129,25 +129,38 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
+/// Whether there is nothing but the log behind the last prompt, which is not printed anew then.
+fn is_ready(text: &str) -> bool {
+    text.rsplit_once(PROMPT).is_some_and(|(_, behind)| is_log(behind))
+}
+
+/// Whether it is lines of the log, or nothing.
+fn is_log(text: &str) -> bool {
+    text.split_inclusive('\n')
+        .all(|line| line.starts_with(LOG_PREFIX) && line.ends_with('\n'))
+}
+
+/// What was printed beside the log, each line of which ends.
+fn without_log(text: &str) -> String {
+    let mut parts = text.split(LOG_PREFIX);
+    let first = parts.next().into_iter();
+    let others = parts.filter_map(|part| Some(part.split_once('\n')?.1));
+    first.chain(others).collect()
+}
+
 /// The answer to `command` in everything received since it was typed, once it is complete.
 fn answer(text: &str, command: &str) -> Option<Vec<String>> {
     let (body, behind) = text.rsplit_once(&format!("\n{PROMPT}"))?;
-    // What is logged just then stands behind the prompt, which is not printed anew.
-    let is_log = |line: &str| line.starts_with(LOG_PREFIX) && line.ends_with('\n');
-    if !behind.split_inclusive('\n').all(is_log) {
+    if !is_log(behind) {
         return None;
     }
-    let mut lines = body.split('\n');
+    let body = without_log(&text[..=body.len()]);
+    let mut lines = body.lines();
     // The echo. Prompts left over from before may stand in front of it, on the same line.
     lines
         .by_ref()
         .find(|line| line.trim_end().ends_with(command.trim_end()))?;
-    Some(
-        lines
-            .filter(|line| !line.starts_with(LOG_PREFIX))
-            .map(str::to_owned)
-            .collect(),
-    )
+    Some(lines.map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -184,6 +197,13 @@ mod tests {
         let text = "gnomon> stop\nstopped\ngnomon> [gnomon] late\n[gnomon] later\n";
         assert_eq!(answer(text, "stop"), Some(vec!["stopped".into()]));
         assert_eq!(answer("\ngnomon> [gnomon] early\nstop\nstop", "stop"), None);
+    }
+
+    #[test]
+    fn the_log_may_come_in_the_middle_of_an_echo() {
+        let text = "gnomon> st[gnomon] late\n[gnomon] later\nop\nstopped\n[gnomon] last\ngnomon> ";
+        assert_eq!(answer(text, "stop"), Some(vec!["stopped".into()]));
+        assert!(is_ready("gnomon> [gnomon] late\n") && !is_ready("gnomon> [gnomon] la") && !is_ready("gnomon> st"));
     }
 
     /// Listens on a socket, answers each line that is typed by what `reply` makes of it, and lets `client` have a console

@@ -82,7 +82,7 @@ impl JsonConsole {
         self.console.received.clear();
         self.console.type_line("set json off")?;
         self.console
-            .read_until(|text| text.ends_with(super::PROMPT).then_some(()))
+            .read_until(|text| super::is_ready(text).then_some(()))
             .context("no answer to `set json off`")?;
         Ok(self.console)
     }
