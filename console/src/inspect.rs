@@ -193,9 +193,13 @@ impl Inquiry {
     /// Sees to it that the CPU is asked; gives up when it was asked for too long.
     #[inline(never)]
     fn ask(&mut self, mailbox: &Mailbox<Request, Answer>, vm: &Vm) -> Result<(), InspectError> {
-        let now = timer::now();
-        let patience = PATIENCE * CNTFRQ_EL0.get();
-        if now > *self.deadline.get_or_insert(now.saturating_add(patience)) {
+        let (now, second) = (timer::now(), CNTFRQ_EL0.get());
+        let next = now + PATIENCE * second;
+        let deadline = self.deadline.get_or_insert(next);
+        if now > *deadline + second {
+            // Nobody looked for so long: the host stood still, and the other CPU with it.
+            *deadline = next;
+        } else if now > *deadline {
             self.withdraw();
             return Err(InspectError::Silent(self.cpu));
         }
