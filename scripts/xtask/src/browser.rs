@@ -25,7 +25,7 @@ pub const BROWSER: &str = "chromium";
 pub const DRIVER: &str = "chromedriver";
 
 /// How long one request may take. The first starts the browser.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// What keeps the browser to itself: no network of its own, no first-run pages.
 const ARGUMENTS: [&str; 11] = [

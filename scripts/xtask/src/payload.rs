@@ -36,8 +36,9 @@ pub use vmm::{nested_vmm_initrd, vmm_initrd};
 
 /// What L1's command line always has with the default payload.
 ///
-/// `panic=-1` makes a crashed L1 reset at once, which ends the machine.
-pub const COMMAND_LINE: &str = "console=ttyAMA0 panic=-1";
+/// `panic=-1` makes a crashed L1 reset at once, which ends the machine. With `watchdog_thresh=40` it complains of a CPU that
+/// does not move after 80 s instead of 20: a host that has other things to do may leave a CPU standing for so long.
+pub const COMMAND_LINE: &str = "console=ttyAMA0 panic=-1 watchdog_thresh=40";
 
 /// Added to the command line to power off after the L2 instead of offering a shell.
 pub const HEADLESS_OPTION: &str = "gnomon.headless";

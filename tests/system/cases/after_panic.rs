@@ -186,6 +186,7 @@ fn ends_in_one_line(name: &str) -> Result {
 
 fn shows_the_tables(name: &str) -> Result {
     let mut machine = scene::l1_with_a_shell(name)?;
+    scene::start_l2(&mut machine)?;
 
     let mut console = machine.debug_console()?;
     let host = console.command("ptdump host")?;
@@ -222,12 +223,15 @@ fn ensure_same(before: &[String], after: &[String]) -> AnyResult<()> {
 fn check_what_is_left(console: &mut Console) -> AnyResult<()> {
     let el2 = console.command("ptdump el2")?;
     ensure!(el2.len() > 2, "`ptdump el2`: {el2:?}");
-    let shadow = console.command("ptdump shadow/0")?;
-    Dump::parse(&shadow).context("`ptdump shadow/0`")?;
+    let tables = console.command("ptdump")?;
+    let is_l2s = |name: &&String| name.starts_with("shadow/") && name.ends_with("-s2-enabled");
+    let shadow = tables.iter().find(is_l2s).context("L2's shadow is not listed")?;
+    let shadow = Dump::parse(&console.command(&format!("ptdump {shadow}"))?).context("L2's shadow")?;
+    ensure!(shadow.mapped().count() > 0, "L2's shadow is empty");
     // The other CPUs rest, and still answer for their vCPUs; the one that panicked cannot.
     let regs = console.command("regs")?;
     ensure!(
-        matches!(&regs[..], [lost, other] if lost.starts_with("CPU 0 panicked") && other.starts_with("vCPU 1 runs L1 ")),
+        matches!(&regs[..], [lost, other] if lost.starts_with("CPU 0 panicked") && other.starts_with("vCPU 1 runs L")),
         "`regs`: {regs:?}"
     );
     let page = console.command("vncr 0")?;

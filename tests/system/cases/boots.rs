@@ -93,7 +93,7 @@ fn dump_of_52_bits(name: &str) -> anyhow::Result<()> {
         .memory(MemorySize::from_mib(1024));
     let mut machine = builder.vmm("faults 1 100000")?.hyp("lpa2=1").interactive().start()?;
     machine.set_limit(LIMIT);
-    machine.wait_for(" s, 1 VMs, ")?;
+    machine.wait_for(" s, 1 VMs, 1 runs")?;
     let mut console = machine.debug_console()?;
     console.command("stop")?;
     let rows = listing::parse_shadows(&console.command("shadow")?)?;
@@ -163,7 +163,7 @@ fn on_4_cpus(name: &str) -> Result {
         let tables = split_by_name(&console.command("ptdump shadow")?);
         let mut enabled = tables.iter().filter(|(name, _)| name.ends_with("-s2-enabled"));
         let (table, lines) = enabled.next().context("there is no shadow while L2 is up")?;
-        let dump = Dump::parse(lines).with_context(|| table.clone())?;
+        let dump = Dump::parse_moving(lines).with_context(|| table.clone())?;
         ensure!(dump.mapped().next().is_some(), "{table} is empty while L2 is up");
         Ok(())
     })?;

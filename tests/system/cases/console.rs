@@ -172,7 +172,7 @@ fn cancel_dumps(machine: &Machine) -> AnyResult<()> {
     line.read_until("---[ Guest IPA ]---")?;
     line.send(&[CTRL_C])?;
     let text = line.read_until(&format!("^C\n{PROMPT}"))?;
-    let begun = text.matches("---[ Guest IPA ]---").count();
+    let begun = 1 + text.matches("---[ Guest IPA ]---").count();
     ensure!(begun < DUMPS, "all {DUMPS} dumps came in spite of Ctrl-C");
     // In one burst with the line it ends, and with one that it must not end.
     line.send(b"ptdump host\r\x03levels after-burst\r")?;

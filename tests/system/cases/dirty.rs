@@ -5,10 +5,9 @@ use std::time::Instant;
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use xtask::console::Console;
-use xtask::machine::Builder;
 
 use crate::answers::expect_errors;
-use crate::{Result, entry, faulty, trial};
+use crate::{Result, entry, faulty, scene, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -19,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
     ]
 }
+
+/// Has L2 write 64 MiB.
+const WRITE: &str = "mount -t tmpfs -o size=80M tmpfs /memory && dd if=/dev/zero of=/memory/zeros bs=1M count=64";
 
 /// An L2 that is a hypervisor writes its page of registers on CPU 1, without an exit: each time the log is cleared, the page
 /// is soon in it again, and never a page of its own.
@@ -52,9 +54,8 @@ fn registers_are_logged(name: &str) -> Result {
 }
 
 fn is_logged(name: &str) -> Result {
-    let mut machine = Builder::new(name).append("gnomon.hold=600").start()?;
-    machine.set_limit(entry::LIMIT);
-    machine.wait_for("L2 UP")?;
+    let mut machine = scene::l1_with_a_shell(name)?;
+    scene::start_l2(&mut machine)?;
     let mut console = machine.debug_console()?;
     console.set_limit(entry::LIMIT);
     let before = console.command("ptdump host")?;
@@ -62,16 +63,12 @@ fn is_logged(name: &str) -> Result {
 
     check_split(&mut console, &before)?;
     check_errors(&mut console)?;
-    // While L2 writes its memory.
     expect(&mut console, "dirty start", "are logged")?;
     let host = console.command("ptdump host | grep BLK | grep x")?;
     let ram = host.iter().filter(|line| line.contains(" px ux "));
     ensure_none(ram.collect(), "RAM that is logged is mapped by blocks")?;
-    drop(console);
-    machine.wait_for("L2 OK")?;
-
-    let mut console = machine.debug_console()?;
-    console.set_limit(entry::LIMIT);
+    machine.send(&format!("{WRITE}; {}", scene::echo("a file")))?;
+    machine.wait_for(&scene::said("a file"))?;
     let first = console.command("dirty report -c")?;
     check_report(&first)?;
     // L2 idles now: what was written since is less, however long that took.
@@ -137,7 +134,7 @@ fn check_report(lines: &[String]) -> AnyResult<()> {
             "nothing by{writer} in {lines:?}"
         );
     }
-    // L2 has written 64 MiB at the least.
+    // What L2 was told to write, at the least.
     let pages = pages(lines)?;
     ensure!(pages > (64 << 20) / 4096, "{pages} pages only");
     Ok(())

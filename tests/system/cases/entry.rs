@@ -58,9 +58,9 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> Result<Run> {
     run_with(name, arguments, || Ok(()))
 }
 
-/// As [`run`], and calls `on_l2_ok` when L2 has said `L2 OK`. What that returns is the result, if
+/// As [`run`], and calls `on_l2_up` when L2 has said `L2 UP`. What that returns is the result, if
 /// it is an error.
-pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce() -> Result<()>) -> Result<Run> {
+pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_up: impl FnOnce() -> Result<()>) -> Result<Run> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let project = Project::new();
     let log_dir = log_dir(name)?;
@@ -76,8 +76,8 @@ pub(crate) fn run_with(name: &str, arguments: &[&str], on_l2_ok: impl FnOnce() -
         .stderr(File::create(&stderr)?);
     let mut script = Script(command.spawn().context("cannot start scripts/run")?);
     let watched = script
-        .wait_for_line(&stdout, "L2 OK")
-        .and_then(|is_there| if is_there { on_l2_ok() } else { Ok(()) });
+        .wait_for_line(&stdout, "L2 UP")
+        .and_then(|is_there| if is_there { on_l2_up() } else { Ok(()) });
     let status = script.wait()?;
     watched?;
     for log in ["debug.log", "qemu.sh"] {

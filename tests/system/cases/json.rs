@@ -114,6 +114,9 @@ fn check_frames(program: &mut Program) -> AnyResult<()> {
 
 /// Whatever command it is: its example has an answer, and that is in records.
 fn check_all_commands(program: &mut Program) -> AnyResult<()> {
+    let shadows = program.ask("shadow")?;
+    let is_l2s = |row: &&Value| row["name"].as_str().is_some_and(|name| name.ends_with("-s2-enabled"));
+    let number = &shadows.iter().find(is_l2s).context("L2 has no shadow")?["number"];
     let help = program.ask("help")?;
     let commands: Vec<_> = help.iter().filter(|record| record["k"] == "command").collect();
     ensure!(!commands.is_empty(), "`help` is answered by {help:?}");
@@ -126,8 +129,9 @@ fn check_all_commands(program: &mut Program) -> AnyResult<()> {
         if NOT_TRIED.contains(&field("name")?) {
             continue;
         }
-        // Without its filter, so that all of it is seen.
+        // Without its filter, so that all of it is seen, and about the shadow that there is.
         let example = field("example")?.split('|').next().unwrap_or_default();
+        let example = &example.replace("shadow/1", &format!("shadow/{number}"));
         let records = program.ask(example)?;
         let raw = kinds(&records).into_iter().filter(|kind| *kind == "text").count();
         ensure!(raw == 0, "`{example}` has {raw} lines without fields: {records:?}");

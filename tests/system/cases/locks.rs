@@ -1,13 +1,14 @@
 //! Guests on different CPUs do not wait for each other's shadows, nor for the console.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use system_tests::listing::{self, ShadowRow};
+use system_tests::ptdump::Dump;
 use xtask::console::Console;
-use xtask::machine::Builder;
+use xtask::machine::{Builder, Outcome};
 use xtask::memory::MemorySize;
 
 use crate::trial;
@@ -16,6 +17,8 @@ use crate::trial;
 const VMS: usize = 3;
 const CPUS: u32 = 4;
 const LIMIT: Duration = Duration::from_mins(3);
+/// How long all of their runs may take.
+const RUNS_LIMIT: Duration = Duration::from_mins(10);
 /// How often they write all their memory meanwhile, and how many faults each of them takes at least.
 const RUNS: u64 = 800;
 const FAULTS: u64 = 300;
@@ -44,20 +47,25 @@ fn wait_for_nobody(name: &str) -> AnyResult<()> {
     let waits = waits(&mut console)?;
     let mut dumps = 0;
     let (start, mut now) = (runs(&machine.console_lines()), 0);
+    let deadline = Instant::now() + RUNS_LIMIT;
     while now < start + RUNS {
-        console.command(&format!("ptdump shadow/{resting}"))?;
+        ensure!(Instant::now() < deadline, "{} runs of {RUNS}", now - start);
+        let dump = console.command(&format!("ptdump shadow/{resting}"))?;
         console.command(&format!("audit shadow/{resting}"))?;
-        dumps += 1;
+        // One that rests too long is given up.
+        dumps += usize::from(Dump::parse(&dump).is_ok());
         now = runs(&machine.console_lines());
     }
     let waits = self::waits(&mut console)? - waits;
     let faults = Look::new(&mut console)?.busy_since(&before, FAULTS);
     println!("locks: {dumps} dumps of shadow {resting}; faults of others: {faults:?}; {waits} waits");
+    ensure!(dumps > 0, "shadow {resting} was gone before it was dumped");
     ensure!(faults.len() >= VMS, "faults: {faults:?}");
     ensure!(waits == 0, "CPUs waited {waits} times for a shadow; faults: {faults:?}");
     machine.send("\n")?;
     machine.wait_for("vmm: OK")?;
-    machine.wait_until_off()?;
+    let outcome = machine.wait_until_off()?;
+    ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
     Ok(())
 }
 
@@ -100,10 +108,12 @@ impl Look {
 
 /// Waits until three shadows are in use, and one that has pages is not: that, and what things are then.
 fn settled(console: &mut Console) -> AnyResult<(u64, Look)> {
+    let deadline = Instant::now() + RUNS_LIMIT;
     loop {
         let before = Look::new(console)?;
         let now = loop {
             let now = Look::new(console)?;
+            ensure!(Instant::now() < deadline, "the VMs do not fault: {:?}", now.rows);
             if now.busy_since(&before, 100).len() >= VMS {
                 break now;
             }

@@ -16,6 +16,10 @@ use crate::{Result, trial};
 /// A shell loop that prints for ever, in the background.
 const TICKS: &str = "while :; do echo tick; done &\n";
 
+/// A shell loop that wakes L2 up every second, in the background: of an L2 that sleeps the whole time gnomon gives the shadow
+/// up.
+const NAPS: &str = "while sleep 1; do :; done &\n";
+
 /// What L1's shell says when its L2 has ended.
 const L1_AGAIN: &str = "L1 again";
 
@@ -67,11 +71,13 @@ fn shell_of(builder: Builder) -> AnyResult<Machine> {
     Ok(machine)
 }
 
-/// Starts an L2 from L1's shell, and waits for the shell of that.
+/// Starts an L2 from L1's shell, and waits for the shell of that. From then on its shadow is in use.
 pub(crate) fn start_l2(machine: &mut Machine) -> AnyResult<()> {
     machine.send(&format!("l2 -s; {}", echo(L1_AGAIN)))?;
     machine.wait_for("L2 OK")?;
-    in_shell(machine, "L2")
+    in_shell(machine, "L2")?;
+    machine.send(NAPS)?;
+    in_shell(machine, "L2 with naps")
 }
 
 /// Lets L2 power off and L1's QEMU end.

@@ -1,22 +1,31 @@
 //! What differs between two looks at a table: nothing while all is stopped, what was dropped after a drop, and what comes
 //! back while it comes back.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result as AnyResult, ensure};
 use libtest_mimic::Trial;
 use xtask::console::Console;
-use xtask::machine::Builder;
 
 use crate::answers::{expect_answer, expect_errors};
-use crate::{Result, entry, trial};
+use crate::{Result, entry, scene, trial};
+
+/// Has L2 write a file of 80 MiB, and read a page of each block of that, with a pause between two.
+const FILL: &str = "mount -t tmpfs -o size=90M tmpfs /memory && dd if=/dev/zero of=/memory/zeros bs=1M count=80";
+const READ: &str = "for mib in $(seq 0 2 78); do \
+                    dd if=/memory/zeros of=/dev/null bs=1M skip=$mib count=1 2>/dev/null; sleep 2; done &\n";
+/// More blocks than may come that are new.
+const NEW_BLOCKS_MAX: usize = 100;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("snapshots_tell_what_went_and_what_came_back", tell)]
 }
 
 fn tell(name: &str) -> Result {
-    let mut machine = Builder::new(name).append("gnomon.hold=600").start()?;
-    machine.set_limit(entry::LIMIT);
-    machine.wait_for("L2 UP")?;
+    let mut machine = scene::l1_with_a_shell(name)?;
+    scene::start_l2(&mut machine)?;
+    machine.send(&format!("{FILL}; {}", scene::echo("a file")))?;
+    machine.wait_for(&scene::said("a file"))?;
     let mut console = machine.debug_console()?;
     console.set_limit(entry::LIMIT);
     let tables = console.command("ptdump")?;
@@ -25,16 +34,18 @@ fn tell(name: &str) -> Result {
     let shadow = shadow.ok_or("no shadow of L2 is listed")?.clone();
 
     check_errors(&mut console, &shadow)?;
-    let gone = check_stopped(&mut console, &shadow, &tables)?;
+    let gone = check_stopped(&mut console, &shadow)?;
+    // From now on L2 takes back a block every other second.
+    machine.send(READ)?;
     check_watch(&mut console, &shadow, &gone)?;
     forget(&mut console)?;
     Ok(())
 }
 
 /// While all is stopped: two looks are alike whatever the table, and a drop is what it says. Gives what was dropped.
-fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyResult<Vec<String>> {
+fn check_stopped(console: &mut Console, shadow: &str) -> AnyResult<Vec<String>> {
     expect_answer(console, "stop", "stopped")?;
-    for table in tables {
+    for table in &console.command("ptdump")? {
         let taken = console.command(&format!("snap look {table}"))?;
         if taken.iter().all(|line| line.starts_with("error: ")) {
             // A vCPU that is off, or has had no guest.
@@ -78,23 +89,40 @@ fn check_stopped(console: &mut Console, shadow: &str, tables: &[String]) -> AnyR
 
 /// L2 goes on, and takes back what it uses: at the places where it was.
 fn check_watch(console: &mut Console, shadow: &str, gone: &[String]) -> AnyResult<()> {
-    let seen = console.command(&format!("watch {shadow} | grep BLK | head 1"))?;
-    let [line] = &seen[..] else {
-        anyhow::bail!("`watch`: {seen:?}")
-    };
-    ensure!(line.starts_with("+ 0x"), "{line}");
-    let offset = |line: &str| -> AnyResult<u64> {
-        let (ipa, rest) = line[2..].split_once('-').context("no range")?;
-        let pa = rest.rsplit(" 0x").next().and_then(|rest| rest.split(' ').next());
-        let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16);
-        Ok(hex(pa.context("no output")?)?.wrapping_sub(hex(ipa)?))
-    };
-    let (came, mut went) = (offset(line)?, gone.iter().filter(|line| line.contains("BLK")));
-    ensure!(
-        went.any(|line| offset(line).is_ok_and(|went| went == came)),
-        "{line} is nowhere in {gone:?}"
-    );
-    Ok(())
+    let went: Vec<Block> = gone.iter().filter_map(|line| Block::of(line)).collect();
+    for _ in 0..NEW_BLOCKS_MAX {
+        let seen = console.command(&format!("watch {shadow} | grep BLK | head 1"))?;
+        let [line] = &seen[..] else {
+            anyhow::bail!("`watch`: {seen:?}")
+        };
+        ensure!(line.starts_with("+ 0x"), "{line}");
+        let came = Block::of(line).with_context(|| format!("`watch`: {line}"))?;
+        // L2 may use memory meanwhile that it has not used before.
+        if let Some(block) = went.iter().find(|block| block.ipas.contains(&came.ipas.start)) {
+            ensure!(came.offset == block.offset, "{line} was elsewhere in {gone:?}");
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nothing of {gone:?} comes back")
+}
+
+/// A range of blocks, in a line of `diff` or `watch`.
+struct Block {
+    ipas: Range<u64>,
+    /// From an IPA to the output address.
+    offset: u64,
+}
+
+impl Block {
+    fn of(line: &str) -> Option<Self> {
+        let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+        let mut words = line.contains("BLK").then(|| line.split_whitespace().skip(1))?;
+        let (start, end) = words.next()?.split_once('-')?;
+        let ipas = number(start)?..number(end)?;
+        let output = words.filter(|word| word.starts_with("0x")).last().and_then(number)?;
+        let offset = output.wrapping_sub(ipas.start);
+        Some(Self { ipas, offset })
+    }
 }
 
 fn check_errors(console: &mut Console, shadow: &str) -> AnyResult<()> {

@@ -19,6 +19,10 @@ const NEXT: &[u8] = &[CTRL_A, b'c'];
 fn is_shared(_name: &str) -> Result {
     let (mut run, mut terminal) = start()?;
     terminal.read_until_within("This is L1.", entry::LIMIT)?;
+    // All speak on one line: L1 is to have said what it has to say.
+    terminal.send(b"echo L1 rests, $((6 * 7))\n")?;
+    terminal.read_until("L1 rests, 42")?;
+    terminal.read_until("# ")?;
 
     terminal.send(NEXT)?;
     terminal.read_until("(qemu) ")?;

@@ -18,8 +18,8 @@ use crate::scenario::{Planted, Wrong, expect, usual_l2};
 
 /// CPUs that frames are divided among.
 const CPU_COUNT: u64 = 2;
-/// How often it is looked whether the other CPU has done something: seconds.
-const LOOKS_MAX: u64 = 1 << 29;
+/// How often it is looked whether the other CPU has done something: minutes. The host may let that wait for long.
+const LOOKS_MAX: u64 = 1 << 34;
 
 /// What becomes of the leaf, what invalidates it, and what the L2's next write is then. The last one is not a fault by L1's
 /// tables: it stays for the next round.

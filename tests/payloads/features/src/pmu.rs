@@ -106,7 +106,7 @@ fn interrupt() {
     PmCcfiltr::set(NSH);
     PmCcntr::set(u64::MAX - 1000);
     let mut intid = SPURIOUS;
-    for _ in 0..10_000_000 {
+    for _ in 0..LOOKS_MAX {
         intid = IccIar1::get();
         if intid != SPURIOUS {
             break;
@@ -119,3 +119,5 @@ fn interrupt() {
 }
 
 const SPURIOUS: u64 = 1023;
+/// How often the interrupt is looked for: minutes.
+const LOOKS_MAX: u64 = 1 << 30;

@@ -16,7 +16,7 @@ use crate::{doom, linux, power};
 
 /// A CPU that does nothing for so long, in ticks, may need help; after the longer time it is lost.
 const HELP_TICKS: u64 = 20_000_000;
-const LOST_TICKS: u64 = 30_000_000_000;
+const LOST_TICKS: u64 = 120_000_000_000;
 
 /// The word that `wait` waits for, in frames that no CPU has, and that it is to go on. Anything else ends it there.
 const GO: u64 = 0x4d80_0000;

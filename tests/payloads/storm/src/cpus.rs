@@ -21,8 +21,9 @@ const IS_OFF: i64 = 1;
 const ALREADY_ON: i64 = -4;
 const ON_PENDING: i64 = -5;
 
-/// How often something that is to come at once is asked for.
-const PATIENCE: u64 = 100_000_000;
+/// How often something that is to come at once is asked for: minutes. The host may let one CPU wait for long while another
+/// runs.
+const PATIENCE: u64 = 1_000_000_000;
 /// Rounds between two lines of progress.
 const PROGRESS: u64 = 64;
 

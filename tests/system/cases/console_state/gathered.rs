@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result as AnyResult, ensure};
 use serde_json::Value;
 use xtask::console::JsonConsole;
-use xtask::machine::Machine;
+use xtask::machine::{Machine, Outcome};
 
 use super::{FEATURES, TRIED, VCPUS};
 use crate::answers::{Records, ask};
@@ -37,7 +37,7 @@ const REFUSED: [&str; 12] = [
 pub(super) struct Scene {
     /// The line `Features` of L1's `/proc/cpuinfo`.
     pub(super) features: String,
-    /// `regs`, again and again, until vCPU 0 was seen in both contexts.
+    /// `regs`, again and again, until each context was seen, and vCPU 0 at two places.
     pub(super) looks: Vec<Records>,
     /// `timer`, while running.
     pub(super) timers: Records,
@@ -116,17 +116,27 @@ fn features_of_l1(machine: &mut Machine) -> AnyResult<String> {
     line.cloned().context("no line of features in /proc/cpuinfo")
 }
 
-/// Asks what the vCPUs do until vCPU 0 was seen running L1 and running L2.
+/// Asks what the vCPUs do until one was seen running L1, one running L2, and vCPU 0 at two places.
 fn look_until_both(console: &mut JsonConsole) -> AnyResult<Vec<Records>> {
     let deadline = Instant::now() + LIMIT;
     let mut looks = Vec::new();
     loop {
         looks.push(ask(console, "regs")?);
         let has_run = |who: &str| looks.iter().flatten().any(|row| is(row, "runs", who));
-        if has_run("L1") && has_run("L2") && looks.len() > 4 {
+        let mut places = looks
+            .iter()
+            .flatten()
+            .filter(|row| row["vcpu"] == 0)
+            .map(|row| hex(row, "pc"));
+        let first = places.next();
+        let has_moved = places.any(|place| Some(place) != first);
+        if has_run("L1") && has_run("L2") && has_moved && looks.len() > 4 {
             return Ok(looks);
         }
-        ensure!(Instant::now() < deadline, "never in both contexts: {looks:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "never in both contexts, and elsewhere: {looks:?}"
+        );
     }
 }
 
@@ -199,7 +209,8 @@ fn go_on(machine: &mut Machine, console: &mut JsonConsole) -> AnyResult<[Records
     };
     let hotplug = [hotplug(0)?, hotplug(1)?];
     machine.send("exit\n")?;
-    machine.wait_until_off()?;
+    let outcome = machine.wait_until_off()?;
+    ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
     Ok(hotplug)
 }
 
