@@ -184,6 +184,7 @@ pub(crate) fn run(frames: &mut Frames) {
         ("off", SCTLR_OFF, TCR, HCR_VM, PAN_OFF),
         ("no-stage2", SCTLR_OFF, TCR, 0, PAN_OFF),
         ("cached-off", SCTLR_OFF, TCR, HCR_VM | HCR_DC, PAN_OFF),
+        ("cached-alone", SCTLR_OFF, TCR, HCR_DC, PAN_OFF),
         ("host", SCTLR_ON, TCR, HCR_TGE, PAN_OFF),
         ("pan", SCTLR_ON, TCR, HCR_VM, PAN_ON),
         ("host-pan", SCTLR_ON, TCR, HCR_TGE, PAN_ON),

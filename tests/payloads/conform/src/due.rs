@@ -95,6 +95,11 @@ pub(crate) fn run(code: &El2Code, guest: &mut Below) {
         gic::disable(timer.0);
     }
     CNTVOFF_EL2.set(0);
+    for (first, second) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+        if let (Some(first), Some(second)) = (TIMERS.get(first), TIMERS.get(second)) {
+            while_another_is(first, second, code, guest);
+        }
+    }
     ICC_IGRPEN1_EL1.set(0);
     guest.l2.controls = HCR_OPEN | HCR_VM;
 }
@@ -127,6 +132,33 @@ fn interrupts(timer: &Timer, behind: u64, code: &El2Code, guest: &mut Below) {
         println!("P DUE {intid} in a guest {name}: {:?} {}", exit.kind, acknowledge());
     }
     set(0, 0);
+}
+
+/// A timer comes while the line of another, whose interrupt is disabled, is up.
+fn while_another_is(first: &Timer, second: &Timer, code: &El2Code, guest: &mut Below) {
+    let set = |timer: &Timer, ticks: u64, on| {
+        code.execute(&[write_of(timer.2)], CNTPCT_EL0.get() + ticks, 4);
+        code.execute(&[write_of(timer.1)], on, 4);
+    };
+    gic::enable(second.0);
+    set(first, 0, ENABLE);
+    set(second, SOON, ENABLE);
+    while code.execute(&[read_of(second.1)], 0, 4).0 & ISTATUS == 0 {
+        code.execute(&[WFI], 0, 4);
+    }
+    println!("P DUE {} while {} is: {}", second.0, first.0, acknowledge());
+    set(second, SOON, ENABLE);
+    let exit = guest.exit_of(&[SPIN], 0, PSTATE_EL1H_MASKED);
+    println!(
+        "P DUE {} while {} is, in a guest: {:?} {}",
+        second.0,
+        first.0,
+        exit.kind,
+        acknowledge()
+    );
+    set(first, 0, 0);
+    set(second, 0, 0);
+    gic::disable(second.0);
 }
 
 /// The interrupt that is there, and is over with its line.

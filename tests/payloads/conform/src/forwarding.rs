@@ -9,6 +9,7 @@ use syndrome::regs::{cnthctl_el2, cpacr, hcr_el2, hcrx_el2, ich_hcr_el2, mdcr_el
 
 use crate::copies;
 use crate::probe::{self, Below, DATA_IPA, HCR_OPEN, HCR_VM, Outcome, PSTATE_EL0, read_of, write_of};
+use crate::vectors::El2Code;
 
 /// A control register.
 #[derive(Clone, Copy)]
@@ -170,8 +171,25 @@ pub(crate) fn run(frames: &mut Frames) {
     }
     apply(OPEN, &mut guest);
     copies::run(&mut guest);
+    counters(&El2Code::new(frames), &mut guest);
     implementation_defined(&mut guest);
     floating_point(&mut guest);
+}
+
+/// Counters from `MDCR_EL2.HPMN` on are not the guest's. QEMU 10.0 lets it have them.
+fn counters(code: &El2Code, guest: &mut Below) {
+    const APART: u64 = 1 << 3;
+    let mdcr = MDCR_EL2.get();
+    MDCR_EL2.set(2);
+    code.execute(&[write_of(SysReg::PMCNTENSET_EL0)], APART | 1, 4);
+    let (seen, _) = guest.execute(read_of(SysReg::PMCNTENSET_EL0), 0);
+    guest.execute(write_of(SysReg::PMCNTENCLR_EL0), u64::MAX);
+    let (left, _) = code.execute(&[read_of(SysReg::PMCNTENSET_EL0)], 0, 4);
+    if seen != 1 || left != APART {
+        println!("P WRONG a guest of two counters sees {seen:#x} and leaves {left:#x}");
+    }
+    code.execute(&[write_of(SysReg::PMCNTENCLR_EL0)], u64::MAX, 4);
+    MDCR_EL2.set(mdcr);
 }
 
 /// Which modes of floating point there are (FEAT_AFP among them) says the register itself.
