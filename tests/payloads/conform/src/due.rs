@@ -12,62 +12,69 @@ use syndrome::regs::hcr_el2;
 use crate::probe::{Below, HCR_OPEN, HCR_VM, read_of, write_of};
 use crate::vectors::El2Code;
 
-/// A timer as EL2 has it: its interrupt, `CTL`, `CVAL` and `TVAL`, and whether its counter is behind by `CNTVOFF_EL2`.
-struct Timer(u32, SysReg, SysReg, SysReg, bool);
+/// A timer as EL2 has it.
+struct Timer {
+    intid: u32,
+    ctl: SysReg,
+    cval: SysReg,
+    tval: SysReg,
+    /// Whether its counter is behind by `CNTVOFF_EL2`.
+    is_offset: bool,
+}
 
 /// EL2's two, and its guest's two by the names that they have with VHE, and without.
 const WITH_VHE: [Timer; 4] = [
-    Timer(
-        26,
-        SysReg::CNTHP_CTL_EL2,
-        SysReg::CNTHP_CVAL_EL2,
-        SysReg::CNTHP_TVAL_EL2,
-        false,
-    ),
-    Timer(
-        28,
-        SysReg::CNTHV_CTL_EL2,
-        SysReg::CNTHV_CVAL_EL2,
-        SysReg::CNTHV_TVAL_EL2,
-        false,
-    ),
-    Timer(
-        27,
-        SysReg::CNTV_CTL_EL02,
-        SysReg::CNTV_CVAL_EL02,
-        SysReg::CNTV_TVAL_EL02,
-        true,
-    ),
-    Timer(
-        30,
-        SysReg::CNTP_CTL_EL02,
-        SysReg::CNTP_CVAL_EL02,
-        SysReg::CNTP_TVAL_EL02,
-        false,
-    ),
+    Timer {
+        intid: 26,
+        ctl: SysReg::CNTHP_CTL_EL2,
+        cval: SysReg::CNTHP_CVAL_EL2,
+        tval: SysReg::CNTHP_TVAL_EL2,
+        is_offset: false,
+    },
+    Timer {
+        intid: 28,
+        ctl: SysReg::CNTHV_CTL_EL2,
+        cval: SysReg::CNTHV_CVAL_EL2,
+        tval: SysReg::CNTHV_TVAL_EL2,
+        is_offset: false,
+    },
+    Timer {
+        intid: 27,
+        ctl: SysReg::CNTV_CTL_EL02,
+        cval: SysReg::CNTV_CVAL_EL02,
+        tval: SysReg::CNTV_TVAL_EL02,
+        is_offset: true,
+    },
+    Timer {
+        intid: 30,
+        ctl: SysReg::CNTP_CTL_EL02,
+        cval: SysReg::CNTP_CVAL_EL02,
+        tval: SysReg::CNTP_TVAL_EL02,
+        is_offset: false,
+    },
 ];
 const WITHOUT: [Timer; 3] = [
-    Timer(
-        26,
-        SysReg::CNTHP_CTL_EL2,
-        SysReg::CNTHP_CVAL_EL2,
-        SysReg::CNTHP_TVAL_EL2,
-        false,
-    ),
-    Timer(
-        27,
-        SysReg::CNTV_CTL_EL0,
-        SysReg::CNTV_CVAL_EL0,
-        SysReg::CNTV_TVAL_EL0,
-        true,
-    ),
-    Timer(
-        30,
-        SysReg::CNTP_CTL_EL0,
-        SysReg::CNTP_CVAL_EL0,
-        SysReg::CNTP_TVAL_EL0,
-        false,
-    ),
+    Timer {
+        intid: 26,
+        ctl: SysReg::CNTHP_CTL_EL2,
+        cval: SysReg::CNTHP_CVAL_EL2,
+        tval: SysReg::CNTHP_TVAL_EL2,
+        is_offset: false,
+    },
+    Timer {
+        intid: 27,
+        ctl: SysReg::CNTV_CTL_EL0,
+        cval: SysReg::CNTV_CVAL_EL0,
+        tval: SysReg::CNTV_TVAL_EL0,
+        is_offset: true,
+    },
+    Timer {
+        intid: 30,
+        ctl: SysReg::CNTP_CTL_EL0,
+        cval: SysReg::CNTP_CVAL_EL0,
+        tval: SysReg::CNTP_TVAL_EL0,
+        is_offset: false,
+    },
 ];
 const TIMERS: &[Timer] = if NVHE { &WITHOUT } else { &WITH_VHE };
 
@@ -85,14 +92,14 @@ pub(crate) fn run(code: &El2Code, guest: &mut Below) {
     ICC_PMR_EL1.set(0xf0);
     ICC_IGRPEN1_EL1.set(1);
     for timer in TIMERS {
-        gic::enable(timer.0);
+        gic::enable(timer.intid);
         for offset in [0, CNTPCT_EL0.get() / 2] {
             CNTVOFF_EL2.set(offset);
-            let behind = if timer.4 { offset } else { 0 };
+            let behind = if timer.is_offset { offset } else { 0 };
             interrupts(timer, behind, code, guest);
             counts_down(timer, behind, code);
         }
-        gic::disable(timer.0);
+        gic::disable(timer.intid);
     }
     CNTVOFF_EL2.set(0);
     for (first, second) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
@@ -105,7 +112,7 @@ pub(crate) fn run(code: &El2Code, guest: &mut Below) {
 }
 
 fn interrupts(timer: &Timer, behind: u64, code: &El2Code, guest: &mut Below) {
-    let &Timer(intid, ctl, cval, ..) = timer;
+    let &Timer { intid, ctl, cval, .. } = timer;
     let set = |ticks: u64, on| {
         code.execute(&[write_of(cval)], CNTPCT_EL0.get() - behind + ticks, 4);
         code.execute(&[write_of(ctl)], on, 4);
@@ -137,28 +144,28 @@ fn interrupts(timer: &Timer, behind: u64, code: &El2Code, guest: &mut Below) {
 /// A timer comes while the line of another, whose interrupt is disabled, is up.
 fn while_another_is(first: &Timer, second: &Timer, code: &El2Code, guest: &mut Below) {
     let set = |timer: &Timer, ticks: u64, on| {
-        code.execute(&[write_of(timer.2)], CNTPCT_EL0.get() + ticks, 4);
-        code.execute(&[write_of(timer.1)], on, 4);
+        code.execute(&[write_of(timer.cval)], CNTPCT_EL0.get() + ticks, 4);
+        code.execute(&[write_of(timer.ctl)], on, 4);
     };
-    gic::enable(second.0);
+    gic::enable(second.intid);
     set(first, 0, ENABLE);
     set(second, SOON, ENABLE);
-    while code.execute(&[read_of(second.1)], 0, 4).0 & ISTATUS == 0 {
+    while code.execute(&[read_of(second.ctl)], 0, 4).0 & ISTATUS == 0 {
         code.execute(&[WFI], 0, 4);
     }
-    println!("P DUE {} while {} is: {}", second.0, first.0, acknowledge());
+    println!("P DUE {} while {} is: {}", second.intid, first.intid, acknowledge());
     set(second, SOON, ENABLE);
     let exit = guest.exit_of(&[SPIN], 0, PSTATE_EL1H_MASKED);
     println!(
         "P DUE {} while {} is, in a guest: {:?} {}",
-        second.0,
-        first.0,
+        second.intid,
+        first.intid,
         exit.kind,
         acknowledge()
     );
     set(first, 0, 0);
     set(second, 0, 0);
-    gic::disable(second.0);
+    gic::disable(second.intid);
 }
 
 /// The interrupt that is there, and is over with its line.
@@ -176,7 +183,7 @@ fn end(intid: u64) {
 
 /// `TVAL` is what is left until `CVAL`.
 fn counts_down(timer: &Timer, behind: u64, code: &El2Code) {
-    let &Timer(intid, _, cval, tval, _) = timer;
+    let &Timer { intid, cval, tval, .. } = timer;
     let now = || CNTPCT_EL0.get() - behind;
     for ticks in [LATER, LATER.wrapping_neg() & 0xffff_ffff] {
         let ahead = i64::from(ticks as u32 as i32).cast_unsigned();
