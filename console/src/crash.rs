@@ -16,8 +16,8 @@ use vmsa::Pa;
 
 /// Events shown.
 const EVENTS: u64 = 32;
-/// Return addresses shown.
-const CALLS: usize = 24;
+/// Return addresses shown, which is more than a stack of a handler has.
+const CALLS: usize = 64;
 
 /// Prints all of it.
 pub fn report(crash: &Crash<'_>, out: &mut dyn Write) -> fmt::Result {
