@@ -7,6 +7,7 @@
 
 pub mod builder;
 pub mod config;
+mod output;
 pub mod placement;
 pub mod running;
 pub mod side;

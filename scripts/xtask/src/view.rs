@@ -15,9 +15,12 @@
 //! Only this module and the sources touch files or sockets; from the snapshot on, everything is a
 //! function of it, so that the same tables always give the same file.
 
+pub mod access;
 pub mod axis;
+pub mod data;
 pub mod debugfs;
 pub mod labels;
+pub mod layer;
 pub mod live;
 pub mod model;
 pub mod page;

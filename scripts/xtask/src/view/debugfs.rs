@@ -14,7 +14,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::model::{Access, Range, Snapshot, Table};
+use super::access::Access;
+use super::model::{Range, Snapshot, Table};
 
 /// The line a dump begins with.
 const HEADER: &str = "---[ Guest IPA ]---";

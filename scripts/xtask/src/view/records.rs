@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use wire::Hex;
 
-use super::model::{Access, Finding, Range, Snapshot, is_shown};
+use super::access::Access;
+use super::model::{Finding, Range, Snapshot, is_shown};
 
 /// Reads a whole file or session.
 ///

@@ -8,8 +8,9 @@
 use std::fmt::{self, Write as _};
 
 use super::labels;
+use super::layer::{Layer, Space};
 use super::model::{Finding, Range, Snapshot, size_text};
-use super::scene::{COLUMN_LEFT, COLUMN_WIDTH, HEIGHT, Layer, Ribbon, STUB_WIDTH, Scene, Space, WIDTH};
+use super::scene::{COLUMN_LEFT, COLUMN_WIDTH, HEIGHT, Ribbon, STUB_WIDTH, Scene, WIDTH};
 
 /// Style of the picture, for the page and for files.
 pub const STYLE: &str = include_str!("scene.css");
