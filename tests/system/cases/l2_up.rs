@@ -13,14 +13,14 @@ use anyhow::{Context, Result as AnyResult};
 use libtest_mimic::Trial;
 use system_tests::compose;
 use system_tests::frugal;
-use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
+use system_tests::listing::{self, ShadowName, ShadowRow};
 use system_tests::page;
 use system_tests::ptdump::{Dump, Leaf, split_by_name};
 use xtask::view;
 
 use crate::scene::{self, Play};
 use crate::{Result, expect_none};
-use gathered::{Scene, is_left_over};
+use gathered::{Scene, exit_count, is_left_over};
 
 /// RAM of QEMU's `virt` board in L2: 256 MiB, of which the payload's memory check alone touches 64.
 const L2_RAM: (u64, u64) = (0x4000_0000, 0x5000_0000);
@@ -279,13 +279,6 @@ fn exits_add_up(scene: &Scene) -> Result {
         wrong.push("a running machine has exits between two looks".to_owned());
     }
     expect_none(&wrong)
-}
-
-fn exit_count(rows: &[ExitRow]) -> u64 {
-    rows.iter()
-        .filter(|row| row.cause == "total")
-        .map(|row| row.count)
-        .sum()
 }
 
 /// L2 prints without pause. While stopped, nothing comes and no exit is counted; it does before,

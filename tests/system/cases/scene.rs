@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use anyhow::Result as AnyResult;
+use anyhow::{Result as AnyResult, ensure};
 use libtest_mimic::Trial;
-use xtask::machine::{Builder, Machine};
+use xtask::machine::{Builder, Machine, Outcome};
 
 use crate::entry::LIMIT;
 use crate::{Result, trial};
@@ -84,6 +84,14 @@ pub(crate) fn start_l2(machine: &mut Machine) -> AnyResult<()> {
 pub(crate) fn end_l2(machine: &mut Machine) -> AnyResult<()> {
     machine.send("exit\n")?;
     machine.wait_for(&said(L1_AGAIN)).map(drop)
+}
+
+/// Lets L1 power off.
+pub(crate) fn end_l1(machine: &mut Machine) -> AnyResult<()> {
+    machine.send("exit\n")?;
+    let outcome = machine.wait_until_off()?;
+    ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
+    Ok(())
 }
 
 /// Lets the shell print lines without pause.

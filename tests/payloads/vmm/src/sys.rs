@@ -83,6 +83,11 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
             options(nostack),
         );
     }
+    result(x0)
+}
+
+/// What the kernel left in `x0`.
+fn result(x0: usize) -> Result<usize, Errno> {
     match x0.cast_signed() {
         error @ -4095..=-1 => Err(Errno(-(error as i32))),
         _ => Ok(x0),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result as AnyResult, ensure};
 use serde_json::Value;
 use xtask::console::JsonConsole;
-use xtask::machine::{Machine, Outcome};
+use xtask::machine::Machine;
 
 use super::{FEATURES, TRIED, VCPUS};
 use crate::answers::{Records, ask};
@@ -208,9 +208,7 @@ fn go_on(machine: &mut Machine, console: &mut JsonConsole) -> AnyResult<[Records
         ask(console, "regs")
     };
     let hotplug = [hotplug(0)?, hotplug(1)?];
-    machine.send("exit\n")?;
-    let outcome = machine.wait_until_off()?;
-    ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
+    scene::end_l1(machine)?;
     Ok(hotplug)
 }
 

@@ -5,12 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result as AnyResult, ensure};
-use system_tests::listing::{self, ShadowName, ShadowRow};
+use system_tests::listing::{self, ExitRow, ShadowName, ShadowRow};
 use xtask::console::Console;
-use xtask::machine::{Machine, Outcome};
+use xtask::machine::Machine;
 use xtask::view::live::{self, Session};
 
-use super::exit_count;
 use crate::answers::expect_answer;
 use crate::entry::LIMIT;
 use crate::scene::{self, Play};
@@ -89,9 +88,7 @@ impl Play for Scene {
 
         let after = end_l2(&mut machine, &mut console).map_err(|error| format!("{error:#}"));
         if after.is_ok() {
-            machine.send("exit\n")?;
-            let outcome = machine.wait_until_off()?;
-            ensure!(outcome == Outcome::PoweredOff, "L1 was to power off, but {outcome}");
+            scene::end_l1(&mut machine)?;
         }
         Ok(Self {
             tables,
@@ -194,4 +191,12 @@ fn end_l2(machine: &mut Machine, console: &mut Console) -> AnyResult<[Vec<String
 /// Whether it is what an L2 has left behind.
 pub(super) fn is_left_over(row: &ShadowRow) -> bool {
     row.name.is_enabled && (row.mapped != [0; 3] || row.refs > 0)
+}
+
+/// All exits of all vCPUs.
+pub(super) fn exit_count(rows: &[ExitRow]) -> u64 {
+    rows.iter()
+        .filter(|row| row.cause == "total")
+        .map(|row| row.count)
+        .sum()
 }

@@ -4,20 +4,13 @@ use super::{Leaf, Range};
 
 /// Where a line's range begins and ends.
 pub(super) fn range_of(line: &str) -> Result<(u64, u64), &'static str> {
-    let mut columns = Columns(line);
-    columns.expect("0x")?;
-    let start = columns.hex16()?;
-    columns.expect("-0x")?;
-    Ok((start, columns.hex16()?))
+    Columns(line).range()
 }
 
 /// Reads one range line; also says whether its entries are valid or zero.
 pub(super) fn parse_line(line: &str) -> Result<(Range, bool), &'static str> {
     let mut columns = Columns(line);
-    columns.expect("0x")?;
-    let start = columns.hex16()?;
-    columns.expect("-0x")?;
-    let end = columns.hex16()?;
+    let (start, end) = columns.range()?;
     columns.expect("   ")?;
     if end <= start {
         return Err("the range ends before it begins");
@@ -89,6 +82,14 @@ impl<'a> Columns<'a> {
             return Err("an address is not 16 lower-case hexadecimal digits");
         }
         u64::from_str_radix(digits, 16).map_err(|_| "an address is no number")
+    }
+
+    /// First address, and first behind.
+    fn range(&mut self) -> Result<(u64, u64), &'static str> {
+        self.expect("0x")?;
+        let start = self.hex16()?;
+        self.expect("-0x")?;
+        Ok((start, self.hex16()?))
     }
 
     /// A field that reads `set` or, when it is not set, is blank.

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::ptr;
 
-use super::{CLONE, EXIT_GROUP, Errno, GETPID, KILL_CALL, Mapping, WAIT4, call};
+use super::{CLONE, EXIT_GROUP, Errno, GETPID, KILL_CALL, Mapping, WAIT4, call, result};
 
 /// `SIGKILL`.
 pub(crate) const KILL: usize = 9;
@@ -52,7 +52,7 @@ pub(crate) fn spawn<W: FnOnce() + Send + 'static>(work: W) -> Result<(), Errno> 
     });
     // SAFETY: there is room for it below the end, at an address that it may have.
     unsafe { ptr::write(top.cast::<W>(), work) };
-    let mut result = THREAD;
+    let mut x0 = THREAD;
     // SAFETY: the new thread has a stack of its own, does not come back from `begin`, and shares nothing with this one but
     // what `W` may share.
     unsafe {
@@ -65,7 +65,7 @@ pub(crate) fn spawn<W: FnOnce() + Send + 'static>(work: W) -> Result<(), Errno> 
             "br {begin}",
             "1:",
             begin = in(reg) begin::<W> as extern "C" fn(*mut W) -> !,
-            inlateout("x0") result,
+            inlateout("x0") x0,
             in("x1") top,
             in("x2") 0,
             in("x3") 0,
@@ -74,10 +74,7 @@ pub(crate) fn spawn<W: FnOnce() + Send + 'static>(work: W) -> Result<(), Errno> 
             options(nostack),
         );
     }
-    match result.cast_signed() {
-        error @ -4095..=-1 => Err(Errno(-(error as i32))),
-        _ => Ok(()),
-    }
+    result(x0).map(drop)
 }
 
 /// Waits for a child to end; returns its wait status, 0 when all went well.
